@@ -1,0 +1,1 @@
+"""Pieces that the demo, the tests and the benchmark share."""

@@ -1,0 +1,224 @@
+"""Makes and updates the repository's .venv from hashed pins; `ops/setup` runs it.
+
+Only the standard library may be used here: it runs before anything is installed.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# Each name's package set holds those of the names before it.
+NAMES = ("demo", "dev")
+STAMP = "corti-setup.json"
+_PIP_SETTINGS_THAT_MISLEAD = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PYTHONPATH", "PYTHONHOME")
+
+
+class SetupError(RuntimeError):
+    """The environment could not be made; the message says what to do."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Bring .venv up to date and return the exit code."""
+    parser = argparse.ArgumentParser(prog="ops/setup", description="Make .venv from the pinned packages.")
+    parser.add_argument("name", choices=NAMES, help="demo: worker, sandbox and demo; dev: the test tools too")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; exit code 1 when work is needed"
+    )
+    options = parser.parse_args(arguments)
+    if options.check:
+        return 0 if is_current(ROOT, options.name) else 1
+    if is_current(ROOT, options.name):
+        return 0
+    try:
+        with locked(ROOT):
+            # Whoever held the lock before may have done the work.
+            if not is_current(ROOT, options.name):
+                build(ROOT, options.name)
+    except SetupError as error:
+        say(f"failed: {error}")
+        return 1
+    return 0
+
+
+def is_current(root: Path, name: str) -> bool:
+    """Tell whether .venv was made here, from the present pins, and holds at least the set `name`."""
+    stamp = read_stamp(root)
+    made = stamp.get("name")
+    return (
+        made in NAMES
+        and NAMES.index(made) >= NAMES.index(name)
+        and stamp.get("root") == str(root)
+        and stamp.get("digest") == digest(root, made)
+        and os.access(root / ".venv/bin/python", os.X_OK)
+    )
+
+
+def digest(root: Path, name: str) -> str:
+    """A hash of everything that an environment of this name is made from."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    parts = [
+        # Not the whole file: a new linter setting asks for no new installation.
+        json.dumps([project["project"], project["build-system"]], sort_keys=True),
+        *(file.read_text() for file in pin_files(root, name)),
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def pin_files(root: Path, name: str) -> list[Path]:
+    """The pin files that are installed for this name."""
+    return [root / f"ops/pins/{name}.txt", root / "ops/pins/build.txt"]
+
+
+def read_stamp(root: Path) -> dict[str, str]:
+    """What the last complete run left in .venv; empty when there was none."""
+    try:
+        stamp = json.loads((root / ".venv" / STAMP).read_text())
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def build(root: Path, name: str) -> None:
+    """Make or update .venv.
+
+    Raises:
+        SetupError: when a step failed.
+    """
+    began = time.monotonic()
+    venv = root / ".venv"
+    # Launchers in bin/ hold the absolute path of the checkout that they were made in.
+    moved = read_stamp(root).get("root", str(root)) != str(root)
+    (venv / STAMP).unlink(missing_ok=True)
+    if moved or not is_usable(venv):
+        say(f"making .venv with Python {sys.version.split()[0]} ...")
+        make_venv(venv)
+    if not has_module(venv / "bin/python", "pip"):
+        # Another tool made this environment; it is brought up to date rather than replaced.
+        run([str(venv / "bin/python"), "-m", "ensurepip"], f"no pip could be put into {venv}: remove it")
+    packages, tools = pin_files(root, name)
+    count = sum(line[:1].isalnum() for line in packages.read_text().splitlines())
+    say(f"installing the {name} packages ({count} pinned; 10 to 30 s the first time) ...")
+    # The tools first, in a run of their own: with them comes the pip that does the rest.
+    install_pinned(venv, tools)
+    install_pinned(venv, packages)
+    pip(venv, "install", "--no-index", "--no-deps", "--no-build-isolation", "--editable", str(root))
+    stamp = {"name": name, "root": str(root), "digest": digest(root, name)}
+    (venv / STAMP).write_text(json.dumps(stamp))
+    say(f"ready in {time.monotonic() - began:.1f} s")
+
+
+def is_usable(venv: Path) -> bool:
+    """Tell whether .venv has a Python that runs, of a pinned version."""
+    return succeeds(
+        venv / "bin/python", "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
+    )
+
+
+def has_module(python: str | Path, module: str) -> bool:
+    """Tell whether this Python can import a module."""
+    return succeeds(python, f"import {module}")
+
+
+def succeeds(python: str | Path, program: str) -> bool:
+    """Tell whether this Python exists and runs these statements without an error."""
+    try:
+        return subprocess.run([python, "-I", "-c", program], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def make_venv(venv: Path) -> None:
+    """Make an empty environment with pip in it, in the place of what is there."""
+    # Debian packs this part of Python separately.
+    if not has_module(sys.executable, "ensurepip"):
+        install_ensurepip()
+    shutil.rmtree(venv, ignore_errors=True)
+    run([sys.executable, "-I", "-m", "venv", str(venv)], "python -m venv failed, see above")
+
+
+def install_ensurepip() -> None:
+    """Install the part of Python that Debian leaves out, when we may."""
+    package = f"python3.{sys.version_info.minor}-venv"
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise SetupError(
+            f"{sys.executable} cannot make environments: run `apt-get install {package}` as root"
+        )
+    say(f"installing Debian's {package} ...")
+    hint = f"apt-get could not install {package}; install it by hand, then run ops/setup again"
+    run(["apt-get", "update", "-qq"], hint)
+    run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", package], hint)
+
+
+def install_pinned(venv: Path, pins: Path) -> None:
+    """Install one pin file."""
+    # Wheels only: building a source archive would fetch build tools that nobody pinned. Without
+    # dependencies: the file lists them all. Modules are compiled at their first import instead,
+    # because most of them never see one.
+    options = ("--require-hashes", "--only-binary=:all:", "--no-deps", "--no-compile")
+    pip(venv, "install", *options, "--requirement", str(pins))
+
+
+def pip(venv: Path, *arguments: str) -> None:
+    """Run the environment's pip, quietly, with the machine's own index and certificate settings."""
+    hint = (
+        "pip could not install, see above. Behind a proxy or a private index, set pip's own settings"
+        " (`pip config`, PIP_INDEX_URL, PIP_PROXY, PIP_CERT) and run ops/setup again"
+    )
+    options = ["--quiet", "--disable-pip-version-check", "--no-input"]
+    run([str(venv / "bin/python"), "-m", "pip", *arguments, *options], hint)
+
+
+def run(command: Sequence[str], hint: str) -> None:
+    """Run one command, and show what it printed only when it failed.
+
+    Raises:
+        SetupError: with the hint, when it failed.
+    """
+    env = {name: value for name, value in os.environ.items() if name not in _PIP_SETTINGS_THAT_MISLEAD}
+    # The project itself has no hash to require; the line for its packages asks for hashes by option.
+    env |= {"PIP_REQUIRE_HASHES": "0", "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(
+        command,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    if done.returncode != 0:
+        sys.stderr.write(done.stdout.decode(errors="replace"))
+        raise SetupError(hint)
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Hold off other runs for this checkout."""
+    directory = root / ".work"
+    directory.mkdir(exist_ok=True)
+    with (directory / "setup.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another ops/setup is at work here; waiting for it ...")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def say(text: str) -> None:
+    """Tell the user on standard error, so that a caller's standard output stays its own."""
+    print(f"[setup] {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""One server process: started with a log file, waited for, and ended by nobody but its parent."""
+
+import atexit
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+_POLL_S = 0.02
+_TAIL_LINES = 25
+
+
+class ServerError(RuntimeError):
+    """A server did not do what it was told; the message ends with the last lines of its log."""
+
+
+class ServerProcess:
+    """A child process in a session of its own.
+
+    The own session keeps a Ctrl-C in the terminal away from the server: the program that started it
+    decides when it stops, after its workers have drained.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._command = tuple(command)
+        self._env = dict(env) if env is not None else None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._paused = False
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server.
+
+        Raises:
+            ServerError: when it does not run.
+        """
+        if self._process is None or self._process.poll() is not None:
+            raise ServerError(f"{self.name} is not running; start it first{self.log_tail()}")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives (a paused one lives)."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, is_ready: Callable[[], bool], *, timeout_s: float) -> Self:
+        """Start the process and return when `is_ready` says so.
+
+        Raises:
+            ServerError: when it ended, or was not ready in time (it is killed then).
+        """
+        if self.running:
+            return self
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*_die_with_parent(), *self._command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._env,
+                start_new_session=True,
+            )
+        self._paused = False
+        atexit.register(self.kill)
+        deadline = time.monotonic() + timeout_s
+        while not is_ready():
+            if self._process.poll() is not None:
+                code = self._process.returncode
+                raise ServerError(f"{self.name} ended with code {code} while starting{self.log_tail()}")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise ServerError(f"{self.name} was not ready within {timeout_s:g} s{self.log_tail()}")
+            time.sleep(_POLL_S)
+        return self
+
+    def stop(self, *, timeout_s: float = 20.0) -> None:
+        """End the process with SIGTERM; with SIGKILL when that takes too long."""
+        atexit.unregister(self.kill)
+        if self._process is None or not self.running:
+            return
+        self.resume()
+        self._process.terminate()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the process and its children at once, as a crash or the out-of-memory killer would."""
+        atexit.unregister(self.kill)
+        if self._process is None or not self.running:
+            return
+        # Start wrappers fork: the process group (ours alone, see start_new_session) holds the real server.
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def pause(self) -> None:
+        """Freeze the process with SIGSTOP: connections stay open and nothing answers."""
+        os.killpg(self.pid, signal.SIGSTOP)
+        self._paused = True
+
+    def resume(self) -> None:
+        """Let a paused process go on."""
+        if self._paused and self.running:
+            os.killpg(self.pid, signal.SIGCONT)
+        self._paused = False
+
+    def log_tail(self) -> str:
+        """The last lines of the log, ready to be appended to an error message."""
+        try:
+            lines = self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+        except OSError:
+            return ""
+        return "".join(["; its log ends with:", *(f"\n  {line}" for line in lines)]) if lines else ""
+
+
+def _die_with_parent() -> tuple[str, ...]:
+    """A prefix by which Linux ends the server when its parent is killed before it can clean up."""
+    setpriv = shutil.which("setpriv")
+    # The kernel means the parent's thread, not its process: a helper thread's end would stop the server.
+    if setpriv is None or threading.current_thread() is not threading.main_thread():
+        return ()
+    return (setpriv, "--pdeathsig", "TERM")

@@ -1,0 +1,135 @@
+"""The producer's and the consumer's side of the queues, for the demo, tests and benchmarks.
+
+Written against the documented contract with plain clients, sharing nothing with `worker`.
+"""
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import kombu
+import redis
+
+JOBS = "corti.jobs"
+RESULTS = "corti.results"
+DEAD = "corti.dead"
+_JOBS_ARGUMENTS = {
+    "x-queue-type": "quorum",
+    "x-delivery-limit": 50,
+    "x-dead-letter-exchange": "",
+    "x-dead-letter-routing-key": DEAD,
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",
+}
+
+
+class Queues(Protocol):
+    """One broker, seen by an EHR."""
+
+    def put(self, *bodies: bytes) -> None:
+        """Put messages on `corti.jobs`, in order."""
+        ...
+
+    def take(self, queue: str, timeout: float) -> bytes | None:
+        """Take the oldest message of a queue, waiting up to `timeout` seconds for one."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class _Closing:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+class RedisQueues(_Closing):
+    """Redis: `LPUSH` to put, `BRPOP` to take."""
+
+    def __init__(self, url: str) -> None:
+        self._client = redis.Redis.from_url(url)
+
+    def put(self, *bodies: bytes) -> None:
+        """See `Queues`."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for body in bodies:
+                pipe.lpush(JOBS, body)
+            pipe.execute()
+
+    def take(self, queue: str, timeout: float) -> bytes | None:
+        """See `Queues`."""
+        item: Any = self._client.brpop([queue], timeout)
+        return None if item is None else bytes(item[1])
+
+    def close(self) -> None:
+        """See `Queues`."""
+        self._client.close()
+
+
+class RabbitQueues(_Closing):
+    """RabbitMQ: publish to the queue by the default exchange; consume with acknowledgement."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = kombu.Connection(url)
+        self._channel = self._connection.channel()
+        self._channel.auto_decode = False
+        self._received: dict[str, list[bytes]] = {}
+        self._consumers: dict[str, Any] = {}
+
+    def put(self, *bodies: bytes) -> None:
+        """See `Queues`."""
+        kombu.Queue(JOBS, durable=True, queue_arguments=_JOBS_ARGUMENTS)(self._channel).declare()
+        producer = kombu.Producer(self._channel)
+        for body in bodies:
+            producer.publish(body, routing_key=JOBS, content_type="application/json", content_encoding="utf-8")
+
+    def take(self, queue: str, timeout: float) -> bytes | None:
+        """See `Queues`."""
+        received = self._received.setdefault(queue, [])
+        if queue not in self._consumers:
+            self._consumers[queue] = self._consume(queue, received)
+        if not received:
+            with suppress(TimeoutError):
+                self._connection.drain_events(timeout=max(timeout, 0.01))
+        return received.pop(0) if received else None
+
+    def _consume(self, queue: str, received: list[bytes]) -> Any:
+        def on_message(message: Any) -> None:
+            received.append(bytes(message.body or b""))
+            message.ack()
+
+        declared = kombu.Queue(queue, durable=True, queue_arguments={"x-queue-type": "quorum"})
+        consumer = kombu.Consumer(self._channel, [declared], on_message=on_message, prefetch_count=100)
+        consumer.consume()
+        return consumer
+
+    def close(self) -> None:
+        """See `Queues`."""
+        self._connection.close()
+
+
+def connect(url: str) -> Queues:
+    """The queues of a broker, by its URL."""
+    return RedisQueues(url) if url.startswith("redis") else RabbitQueues(url)
+
+
+def encode(jobs: Iterable[dict[str, Any]]) -> list[bytes]:
+    """Jobs as the bodies of messages."""
+    return [json.dumps(job).encode() for job in jobs]

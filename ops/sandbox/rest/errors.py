@@ -1,0 +1,86 @@
+"""Refusals of the REST side, in the error body of 2026 (protocol 3.4)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+# The numeric codes are those of the 2025 list; which ``type`` the live service sends is not known
+# (protocol 10), so clients must not depend on more than how it ends.
+_TYPE = "https://docs.corti.ai/about/errors#"
+
+
+class ApiError(Exception):
+    """A REST request that is refused, with everything its reply needs."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        validation: list[dict[str, str]] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"{status} {code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.validation = validation
+        self.retry_after = retry_after
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON body; ``validationErrors`` only when there are any."""
+        body: dict[str, Any] = {
+            "requestid": str(uuid.uuid4()),
+            "status": self.status,
+            "type": _TYPE + self.code,
+            "detail": self.detail,
+        }
+        if self.validation:
+            body["validationErrors"] = self.validation
+        return body
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that go with the status."""
+        return {} if self.retry_after is None else {"Retry-After": f"{self.retry_after:g}"}
+
+
+def forbidden(detail: str) -> ApiError:
+    """403: a missing or foreign tenant, or a token that is not meant for this."""
+    return ApiError(403, "A0001", detail)
+
+
+def bad_request(detail: str, validation: list[dict[str, str]] | None = None) -> ApiError:
+    """400: a body that cannot be used."""
+    return ApiError(400, "A0003", detail, validation=validation)
+
+
+def bad_query(detail: str) -> ApiError:
+    """400: a query parameter that cannot be used."""
+    return ApiError(400, "A0013", detail)
+
+
+def malformed_id(name: str) -> ApiError:
+    """400: an id in the path that is no UUID."""
+    return ApiError(400, "A0008", f"{name} is not a valid UUID")
+
+
+def interaction_not_found() -> ApiError:
+    """404: no such interaction in this tenant."""
+    return ApiError(404, "A0007", "interaction not found")
+
+
+def duplicate_identifier(identifier: str) -> ApiError:
+    """409: the encounter identifier is taken in the whole tenant (protocol 3.2)."""
+    return ApiError(409, "A0017", f"an interaction with encounter identifier {identifier!r} already exists")
+
+
+def insufficient_balance() -> ApiError:
+    """429: no credits; permanent until some are bought (protocol 8)."""
+    return ApiError(429, "A0021", "insufficient balance: no credits left for this tenant")
+
+
+def too_many_requests(retry_after: float | None) -> ApiError:
+    """429: slow down (protocol 8)."""
+    return ApiError(429, "rate-limit", "too many requests", retry_after=retry_after)

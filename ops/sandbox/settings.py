@@ -1,0 +1,43 @@
+"""The settings of one sandbox process, as read from its command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ops.sandbox.faults import Fault
+    from ops.sandbox.stream.script import Script
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the server is told at start."""
+
+    host: str = "127.0.0.1"
+    #: 0 lets the kernel pick a free port.
+    port: int = 0
+    #: ``None`` serves plain http and ws only.
+    tls_port: int | None = 0
+    #: The first one is printed as ``tenant``; each is also the name of its realm (protocol 1).
+    tenants: tuple[str, ...] = ("base",)
+    client_id: str = "sandbox"
+    client_secret: str = field(default="sandbox-secret", repr=False)
+    #: Lifetime of an access token (protocol 2.2).
+    token_seconds: float = 300.0
+    script: Script | None = None
+    recognise: bool = False
+    #: Overrides both documented cadences of facts.
+    facts_every: float | None = None
+    #: Factor on everything that is measured in seconds of audio: facts, delta_usage, long silence.
+    time_scale: float = 1.0
+    #: Seconds between the end of a segment and its transcript message.
+    latency: float = 0.0
+    #: Seconds a client has to send its configuration (protocol 4.5, item 2).
+    config_deadline: float = 10.0
+    #: Directory for the CA bundle; ``None`` means a temporary one.
+    state_dir: Path | None = None
+    faults: tuple[Fault, ...] = ()
+    access_log: bool = False

@@ -1,0 +1,94 @@
+"""The way of the audio through one socket: bytes, samples, speech, lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ops.sandbox.audio.voice import Ear, Segment, SilenceOver, SilenceStarted
+
+if TYPE_CHECKING:
+    from ops.sandbox.audio.decoder import Decoder
+    from ops.sandbox.audio.voice import VoiceEvent
+    from ops.sandbox.stream.configuration import Configuration
+    from ops.sandbox.stream.lines import LineSource
+    from ops.sandbox.stream.messages import Line
+
+
+class Hearing:
+    """Feeds a decoder, listens to what it decodes and collects the lines that come of it."""
+
+    def __init__(
+        self, *, decoder: Decoder, source: LineSource, configuration: Configuration, long_silence: float
+    ) -> None:
+        self.seconds = 0.0
+        self._decoder = decoder
+        self._source = source
+        self._separate = configuration.multichannel
+        self._listens = source.wants_segments or configuration.audio_events
+        self._long_silence = long_silence
+        self._ear: Ear | None = None
+        self._over = False
+        self._drained = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything fed so far has been worked through."""
+        return self._decoder.idle and self._source.idle
+
+    @property
+    def finished(self) -> bool:
+        """Whether ``finish`` was called and nothing more will be heard."""
+        return self._drained and self._source.idle
+
+    def feed(self, data: bytes) -> None:
+        """Accept the next bytes."""
+        self._decoder.feed(data)
+
+    def finish(self) -> None:
+        """Say that no more bytes come."""
+        self._over = True
+        self._decoder.finish()
+
+    def flush(self) -> list[SilenceStarted | SilenceOver]:
+        """End the segments that are open; call it when ``idle``."""
+        return self._sort(self._ear.flush()) if self._ear else []
+
+    def advance(self) -> list[SilenceStarted | SilenceOver]:
+        """Work through what was decoded and return what was noticed about the sound.
+
+        Raises:
+            AudioError: the bytes are not the declared or a known kind of audio.
+        """
+        events: list[SilenceStarted | SilenceOver] = []
+        for samples in self._decoder.take():
+            rate, channels = self._decoder.rate, self._decoder.channels
+            self.seconds += len(samples) / channels / rate
+            self._source.hear(samples, rate=rate, channels=channels)
+            if self._listens:
+                if self._ear is None:
+                    self._ear = Ear(
+                        rate=rate, channels=channels, separate=self._separate, long_silence=self._long_silence
+                    )
+                events += self._sort(self._ear.hear(samples))
+        if self._over and not self._drained and self._decoder.finished:
+            self._drained = True
+            events += self.flush()
+            self._source.finish()
+        return events
+
+    def lines(self) -> list[Line]:
+        """Return the lines completed since the last call."""
+        return self._source.take()
+
+    def close(self) -> None:
+        """Let go of threads."""
+        self._decoder.close()
+
+    def _sort(self, events: list[VoiceEvent]) -> list[SilenceStarted | SilenceOver]:
+        noticed = []
+        for event in events:
+            if isinstance(event, Segment):
+                self._source.segment(event)
+            else:
+                noticed.append(event)
+        return noticed

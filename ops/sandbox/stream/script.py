@@ -1,0 +1,122 @@
+"""Scripts: a file with the lines and facts to answer, by their time in the recording."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from ops.sandbox.rest.facts import GROUPS
+from ops.sandbox.stream.messages import Line, ScriptFact
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: ``speakerId`` under diarization; the numbers say nothing about the role on a real service.
+_SPEAKERS = {"doctor": 0, "patient": 1}
+_MOST_CHANNELS = 8
+
+
+class ScriptError(ValueError):
+    """A script file that cannot be used."""
+
+
+@dataclass(frozen=True)
+class ScriptLine:
+    """What is said when, by whom, on which channel."""
+
+    start: float
+    end: float
+    speaker: str
+    channel: int
+    text: str
+    #: ``None`` when the line has no ``facts`` key; then nothing is derived from it either.
+    facts: tuple[ScriptFact, ...]
+
+    def heard(self, *, base: float, multichannel: bool, diarize: bool) -> Line:
+        """Return the line as a socket hears it whose audio begins at ``base`` of the recording."""
+        return Line(
+            text=self.text,
+            start=max(0.0, self.start - base),
+            end=max(0.0, self.end - base),
+            channel=self.channel if multichannel else 0,
+            speaker=_SPEAKERS[self.speaker] if diarize else -1,
+            facts=self.facts,
+        )
+
+
+@dataclass(frozen=True)
+class Script:
+    """All lines, ordered by the time at which they are over."""
+
+    language: str
+    lines: tuple[ScriptLine, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> Script:
+        """Read a script file.
+
+        Raises:
+            ScriptError: not JSON, or not of the documented shape.
+            OSError: the file cannot be read.
+        """
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ScriptError(f"{path}: {error}") from error
+        return cls.parse(raw)
+
+    @classmethod
+    def parse(cls, raw: Any) -> Script:
+        """Check the content of a script file.
+
+        Raises:
+            ScriptError: not of the documented shape.
+        """
+        if not isinstance(raw, dict) or not isinstance(raw.get("lines"), list):
+            raise ScriptError("a script is an object with a list of lines")
+        lines = [_line(number, entry) for number, entry in enumerate(raw["lines"], start=1)]
+        return cls(
+            str(raw.get("language", "en")), tuple(sorted(lines, key=lambda line: (line.end, line.start)))
+        )
+
+
+def _line(number: int, raw: Any) -> ScriptLine:
+    where = f"line {number}"
+    if not isinstance(raw, dict):
+        raise ScriptError(f"{where} is not an object")
+    start, end, channel = raw.get("start"), raw.get("end"), raw.get("channel", 0)
+    if not (_is_number(start) and _is_number(end) and 0 <= start < end):
+        raise ScriptError(f"{where}: start and end must be seconds, start before end")
+    if raw.get("speaker", "doctor") not in _SPEAKERS:
+        raise ScriptError(f"{where}: speaker must be doctor or patient")
+    if not isinstance(channel, int) or isinstance(channel, bool) or not 0 <= channel < _MOST_CHANNELS:
+        raise ScriptError(f"{where}: channel must be an integer from 0 to {_MOST_CHANNELS - 1}")
+    if not isinstance(raw.get("text"), str) or not raw["text"]:
+        raise ScriptError(f"{where}: text is missing")
+    facts = raw.get("facts", [])
+    if not isinstance(facts, list):
+        raise ScriptError(f"{where}: facts must be a list")
+    return ScriptLine(
+        start=float(start),
+        end=float(end),
+        speaker=raw.get("speaker", "doctor"),
+        channel=channel,
+        text=raw["text"],
+        facts=tuple(_fact(where, entry) for entry in facts),
+    )
+
+
+def _fact(where: str, raw: Any) -> ScriptFact:
+    if not isinstance(raw, dict) or not isinstance(raw.get("text"), str) or not raw["text"]:
+        raise ScriptError(f"{where}: a fact needs a text")
+    if raw.get("group") not in GROUPS:
+        raise ScriptError(f"{where}: {raw.get('group')!r} is no group of facts")
+    key, discarded = raw.get("id"), raw.get("discarded", False)
+    if (key is not None and not isinstance(key, str)) or not isinstance(discarded, bool):
+        raise ScriptError(f"{where}: the id of a fact is a string, discarded is true or false")
+    return ScriptFact(raw["group"], raw["text"], key, discarded)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

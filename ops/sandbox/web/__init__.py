@@ -1,0 +1,1 @@
+"""The thin aiohttp edge: routes that translate between HTTP, WebSocket and the objects behind them."""

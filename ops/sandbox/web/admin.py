@@ -1,0 +1,74 @@
+"""The door for tests: statistics and faults, under ``/_sandbox``. No access control: the server is local."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+from ops.sandbox.faults import Fault
+from ops.sandbox.web.state import STATE
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/_sandbox/stats")
+async def stats(request: web.Request) -> web.Response:
+    """Return the counters and, without ``summary=1``, the record of each stream."""
+    summary = request.query.get("summary") == "1"
+    return web.json_response(request.app[STATE].stats.as_json(summary=summary))
+
+
+@routes.post("/_sandbox/reset")
+async def reset(request: web.Request) -> web.Response:
+    """Zero the counters."""
+    request.app[STATE].stats.reset()
+    return web.Response(status=204)
+
+
+@routes.get("/_sandbox/faults")
+async def list_faults(request: web.Request) -> web.Response:
+    """Return the faults in force with their use."""
+    return web.json_response({"faults": request.app[STATE].faults.as_json()})
+
+
+@routes.post("/_sandbox/faults")
+async def add_fault(request: web.Request) -> web.Response:
+    """Add one fault, or several, to those in force."""
+    return await _switch_on(request, replacing=False)
+
+
+@routes.put("/_sandbox/faults")
+async def replace_faults(request: web.Request) -> web.Response:
+    """Put exactly these faults in force."""
+    return await _switch_on(request, replacing=True)
+
+
+@routes.delete("/_sandbox/faults")
+async def clear_faults(request: web.Request) -> web.Response:
+    """Remove all faults, or those of one ``name``."""
+    request.app[STATE].faults.clear(request.query.get("name"))
+    return web.Response(status=204)
+
+
+async def _switch_on(request: web.Request, *, replacing: bool) -> web.Response:
+    state = request.app[STATE]
+    try:
+        faults = parse_faults(json.loads(await request.read()))
+    except ValueError as error:
+        return web.json_response({"detail": str(error)}, status=400)
+    if replacing:
+        state.faults.clear()
+    for fault in faults:
+        state.put_in_force(fault)
+    return web.json_response({"faults": state.faults.as_json()})
+
+
+def parse_faults(raw: Any) -> list[Fault]:
+    """Read one fault or a list of them.
+
+    Raises:
+        FaultError: one of them is not acceptable; then none is used.
+    """
+    return [Fault.parse(one) for one in (raw if isinstance(raw, list) else [raw])]

@@ -1,0 +1,60 @@
+"""What every request handler can reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ops.sandbox.audio.recognise import Recogniser
+    from ops.sandbox.clock import Clock
+    from ops.sandbox.faults import Fault, Switchboard
+    from ops.sandbox.rest.interactions import InteractionStore
+    from ops.sandbox.settings import Settings
+    from ops.sandbox.stats import Stats
+    from ops.sandbox.tokens import TokenIssuer
+
+
+@dataclass
+class State:
+    """The parts of one server, made once in ``web.app``."""
+
+    settings: Settings
+    clock: Clock
+    tokens: TokenIssuer
+    interactions: InteractionStore
+    faults: Switchboard
+    stats: Stats
+    recogniser: Recogniser | None = None
+    #: Handlers of open sockets, so that a stop does not wait for them.
+    sockets: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def put_in_force(self, fault: Fault) -> None:
+        """Switch a fault on; those that are an act are done at once."""
+        if fault.name == "revoke_tokens":
+            self.tokens.revoke_all()
+        elif fault.name == "rotate_secret":
+            self.tokens.client_secret = fault["secret"]
+        else:
+            self.faults.add(fault)
+
+
+STATE = web.AppKey("state", State)
+
+
+def cut(request: web.Request) -> None:
+    """Break the connection of a request without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def base_url(request: web.Request, *, socket: bool = False) -> str:
+    """Return scheme, host and port through which the request came."""
+    scheme = request.scheme
+    if socket:
+        scheme = "wss" if scheme == "https" else "ws"
+    return f"{scheme}://{request.host}"

@@ -1,0 +1,71 @@
+"""Fixtures for every part of the test suite: real brokers and a clean environment."""
+
+import os
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from ops.lib.servers import RabbitMqServer, RedisServer
+
+_vhost_numbers = count(1)
+
+
+def require(available: bool, reason: str) -> None:
+    """Skip the test on a laptop, and fail it in CI, when something it needs is not there."""
+    if available:
+        return
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(f"CI must run this test: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests see no setting of the machine they run on."""
+    for name in list(os.environ):
+        if name.upper().startswith("CORTI_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis server that all tests share; one that breaks it must mend it."""
+    require(*RedisServer.available())
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The shared Redis server, emptied."""
+    redis_server.start()
+    with redis_server.cli_client() as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[RabbitMqServer]:
+    """A RabbitMQ node that all tests share; one that breaks it must mend it."""
+    require(*RabbitMqServer.available())
+    with RabbitMqServer() as server:
+        yield server
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq_server: RabbitMqServer) -> Iterator[str]:
+    """A virtual host of its own on the shared RabbitMQ node."""
+    rabbitmq_server.start()
+    vhost = f"test-{next(_vhost_numbers)}"
+    yield rabbitmq_server.add_vhost(vhost)
+    rabbitmq_server.start()
+    rabbitmq_server.delete_vhost(vhost)
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """Each supported broker in turn, empty."""
+    url = request.getfixturevalue(f"{request.param}_url")
+    assert isinstance(url, str)
+    return url

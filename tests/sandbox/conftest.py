@@ -1,0 +1,34 @@
+"""One sandbox for most tests, cleaned before each; tests that need other settings start their own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ops.sandbox.launch import Sandbox, start
+from tests.sandbox.client import Client
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox() -> Iterator[Sandbox]:
+    with start() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(shared_sandbox: Sandbox) -> Iterator[Sandbox]:
+    """The shared server without faults and with zeroed counters."""
+    shared_sandbox.clear_faults()
+    shared_sandbox.reset()
+    yield shared_sandbox
+    shared_sandbox.clear_faults()
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> Client:
+    return Client(sandbox)
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def any_client(request: pytest.FixtureRequest, sandbox: Sandbox) -> Client:
+    """A client over http and ws, then one over https and wss."""
+    return Client(sandbox, secure=request.param)

@@ -1,0 +1,1 @@
+"""Audio: reading it from where it is, knowing its clock, cutting it into chunks."""

@@ -1,0 +1,154 @@
+"""The clock of compressed audio, by PyAV: which bytes of a container last how long.
+
+The container goes to the service as it is; only its packets' time stamps are read here. PyAV reads
+through `_Tee`, which keeps the bytes until the packets tell how long they last.
+"""
+
+from collections.abc import Iterator
+
+import av
+import av.error
+
+from worker.audio.pace import MAX_CHUNK_BYTES, Chunk
+from worker.errors import JobError, PermanentError, Reason
+
+#: First bytes of a container, and how it is declared to the service (protocol 5).
+_MAGIC: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"OggS", "audio/ogg"),
+    (0, b"\x1aE\xdf\xa3", "audio/webm"),
+    (0, b"fLaC", "audio/flac"),
+    (4, b"ftyp", "audio/mp4"),
+    (0, b"ID3", "audio/mpeg"),
+    (0, b"\xff\xfb", "audio/mpeg"),
+    (0, b"\xff\xf3", "audio/mpeg"),
+    (0, b"\xff\xf2", "audio/mpeg"),
+    (0, b"\xff\xfa", "audio/mpeg"),
+)
+
+#: What the service takes as `audioFormat` (protocol 5), parameters apart.
+ACCEPTED = frozenset(
+    {
+        "audio/ogg",
+        "audio/webm",
+        "audio/opus",
+        "audio/vorbis",
+        "audio/mpeg",
+        "audio/mp3",
+        "audio/mpeg3",
+        "audio/flac",
+        "audio/mp4",
+        "audio/m4a",
+    }
+)
+
+
+def essence(media_type: str | None) -> str:
+    """The type/subtype of a MIME string, in lower case; empty for None."""
+    return (media_type or "").partition(";")[0].strip().lower()
+
+
+def sniff(head: bytes) -> str | None:
+    """The media type that the first bytes of a container tell, or None."""
+    for offset, magic, media_type in _MAGIC:
+        if head[offset : offset + len(magic)] == magic:
+            return media_type
+    return None
+
+
+def container_chunks(blocks: Iterator[bytes], seconds: float) -> Iterator[Chunk]:
+    """Cut a container into chunks of `seconds` of audio, at most `MAX_CHUNK_BYTES` each.
+
+    Raises:
+        PermanentError: `audio_unsupported`, when PyAV finds no audio in it.
+        JobError: Whatever `blocks` raised.
+    """
+    tee = _Tee(blocks)
+    try:
+        # No seeking (`seekable` is absent): a download cannot.
+        with av.open(tee, mode="r", metadata_errors="replace") as container:
+            if not container.streams.audio:
+                raise _unsupported("the file holds no audio")
+            stream = container.streams.audio[0]
+            first: float | None = None
+            begun = end = 0.0  # times at which the bytes not yet cut begin and end
+            floor = 0  # a packet at or before this offset ends no bytes: they are header, or its page was cut
+            for packet in container.demux(stream):
+                if packet.pts is None or packet.time_base is None:
+                    continue
+                now = float(packet.pts * packet.time_base)
+                until = packet.pos if packet.pos is not None and packet.pos > 0 else tee.offset
+                if first is None:
+                    first, floor = now, until
+                now -= first
+                end = now + float((packet.duration or 0) * packet.time_base)
+                # Packets of one Ogg page share its offset: only the first of the next page ends its bytes.
+                if until > floor and now - begun >= seconds:
+                    yield from _split(tee.cut(until), now - begun, seconds)
+                    begun, floor = now, until
+            rest = tee.rest()
+            if first is None:
+                raise _unsupported("the file holds no audio")
+            if rest:
+                yield from _split(rest, max(0.0, end - begun), seconds)
+    except (av.error.FFmpegError, OSError) as error:
+        if tee.failure is not None:
+            raise tee.failure from None
+        raise _unsupported(f"the audio's container cannot be read ({type(error).__name__})") from None
+
+
+def _split(data: bytes, lasting: float, seconds: float) -> Iterator[Chunk]:
+    """Cut bytes that last longer than one chunk evenly, for a page of a second has no finer clock."""
+    count = max(1, round(lasting / seconds), -(-len(data) // MAX_CHUNK_BYTES))
+    size = -(-len(data) // count)
+    for start in range(0, len(data), size):
+        part = data[start : start + size]
+        yield Chunk(part, lasting * len(part) / len(data))
+
+
+class _Tee:
+    """A file-like object for PyAV that keeps what was read until it is cut off."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._ahead = b""
+        self._kept = bytearray()
+        self._base = 0
+        self.failure: JobError | None = None
+
+    @property
+    def offset(self) -> int:
+        """How far PyAV has read."""
+        return self._base + len(self._kept)
+
+    def read(self, size: int) -> bytes:
+        """Called by PyAV."""
+        if not self._ahead:
+            try:
+                self._ahead = next(self._blocks, b"")
+            except JobError as failure:
+                # PyAV would turn it into an error of its own: keep ours, and let it see an I/O error.
+                self.failure = failure
+                raise OSError from None
+        data, self._ahead = self._ahead[:size], self._ahead[size:]
+        self._kept += data
+        return data
+
+    def cut(self, until: int) -> bytes:
+        """Take the bytes before offset `until`."""
+        count = max(0, min(until - self._base, len(self._kept)))
+        data = bytes(self._kept[:count])
+        del self._kept[:count]
+        self._base += count
+        return data
+
+    def rest(self) -> bytes:
+        """Take all bytes that are left, those that PyAV did not care to read included."""
+        parts = [bytes(self._kept), self._ahead]
+        parts.extend(self._blocks)
+        self._kept.clear()
+        self._ahead = b""
+        return b"".join(parts)
+
+
+def _unsupported(detail: str) -> PermanentError:
+    return PermanentError(Reason.AUDIO_UNSUPPORTED, detail)

@@ -1,0 +1,166 @@
+"""Opens the audio of a job and knows how to declare, cut and time it. Implements `AudioLibrary`."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Literal
+
+from worker import job as jobs
+from worker.audio import container, wav
+from worker.audio.pace import Chunk, pcm_chunks
+from worker.audio.source import Sources
+from worker.errors import PermanentError, Reason
+from worker.ports import Audio
+
+_HEAD = 64
+
+
+class Library:
+    """Opens audio.
+
+    Args:
+        sources: Where bytes come from.
+        chunk_seconds: Audio per chunk.
+        max_seconds: Longest audio that is accepted.
+        wav_as: `pcm` declares the samples of a WAV file and leaves its header out; `wav` sends the
+            file as it is, undeclared, as the vendor's quick start does (protocol 10, row 11).
+    """
+
+    def __init__(
+        self, sources: Sources, *, chunk_seconds: float, max_seconds: float, wav_as: Literal["pcm", "wav"]
+    ) -> None:
+        self._sources = sources
+        self._chunk_seconds = chunk_seconds
+        self._max_seconds = max_seconds
+        self._wav_as = wav_as
+
+    @contextmanager
+    def open(self, audio: jobs.Audio) -> Iterator[Audio]:
+        """See `worker.ports.AudioLibrary`."""
+        with self._sources.open(audio) as source:
+            blocks = _Verified(source.blocks, audio.sha256)
+            head = b""
+            while len(head) < _HEAD and (block := next(blocks, b"")):
+                head += block
+            if not head:
+                raise PermanentError(Reason.AUDIO_UNSUPPORTED, "the audio is empty")
+            yield self._opened(head, blocks, audio.media_type, source.media_type)
+
+    def _opened(self, head: bytes, blocks: Iterator[bytes], told: str | None, served: str | None) -> Audio:
+        """Decide what the audio is: by the producer's word, else its first bytes, else the server's word."""
+        if wav.is_wav(head):
+            return self._wav(head, blocks)
+        rest = chain([head], blocks)
+        if container.essence(told) == "audio/pcm":
+            return self._pcm(told or "", rest)
+        guesses = (told, container.sniff(head), served)
+        declared = next((guess for guess in guesses if container.essence(guess) in container.ACCEPTED), None)
+        if declared is None:
+            raise PermanentError(
+                Reason.AUDIO_UNSUPPORTED,
+                "the audio is neither WAV, Ogg, WebM, MP3, FLAC nor MP4; for raw PCM give audio.media_type "
+                "as audio/pcm; rate=R; channels=C; bits=B",
+            )
+        return _Opened(declared, container.container_chunks(rest, self._chunk_seconds), self._max_seconds)
+
+    def _wav(self, head: bytes, blocks: Iterator[bytes]) -> Audio:
+        while (header := wav.read_header(head)) is None:
+            block = next(blocks, b"")
+            if not block:
+                raise PermanentError(Reason.AUDIO_UNSUPPORTED, "the WAV file ends within its header")
+            head += block
+        if self._wav_as == "wav":
+            whole = pcm_chunks(chain([head], blocks), header.bytes_per_second, 1, self._chunk_seconds)
+            return _Opened(None, whole, self._max_seconds)
+        if header.data_size is not None and header.data_size / header.bytes_per_second > self._max_seconds:
+            raise _too_long(self._max_seconds)
+        samples = _limited(chain([head[header.data_offset :]], blocks), header.data_size)
+        chunks = pcm_chunks(samples, header.bytes_per_second, header.align, self._chunk_seconds)
+        return _Opened(header.audio_format, chunks, self._max_seconds)
+
+    def _pcm(self, media_type: str, blocks: Iterator[bytes]) -> Audio:
+        parameters = {
+            key.strip().lower(): value.strip()
+            for key, _, value in (part.partition("=") for part in media_type.split(";")[1:])
+        }
+        try:
+            rate, channels, bits = (int(parameters[key]) for key in ("rate", "channels", "bits"))
+        except (KeyError, ValueError):
+            rate = channels = bits = 0
+        if not (8000 <= rate <= 48000 and 1 <= channels <= 8 and bits in {8, 16, 24, 32}):  # noqa: PLR2004
+            raise PermanentError(
+                Reason.AUDIO_UNSUPPORTED,
+                "raw PCM needs audio.media_type with rate 8000-48000, channels 1-8 and bits 8, 16, 24 or 32",
+            )
+        align = channels * bits // 8
+        return _Opened(
+            media_type, pcm_chunks(blocks, rate * align, align, self._chunk_seconds), self._max_seconds
+        )
+
+
+class _Opened:
+    """Implements the `Audio` port."""
+
+    def __init__(self, audio_format: str | None, chunks: Iterator[Chunk], max_seconds: float) -> None:
+        self.format = audio_format
+        self._chunks = chunks
+        self._max_seconds = max_seconds
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The chunks, until they pass the longest audio that is accepted."""
+        total = 0.0
+        for chunk in self._chunks:
+            total += chunk.seconds
+            if total > self._max_seconds:
+                raise _too_long(self._max_seconds)
+            yield chunk
+
+
+class _Verified:
+    """Blocks that are checked against the SHA-256 the producer gave, once all have passed."""
+
+    def __init__(self, blocks: Iterator[bytes], expected: str | None) -> None:
+        self._blocks = blocks
+        self._expected = expected.lower() if expected else None
+        self._hash = hashlib.sha256()
+
+    def __iter__(self) -> "_Verified":
+        return self
+
+    def __next__(self) -> bytes:
+        block = next(self._blocks, None)
+        if self._expected is None:
+            if block is None:
+                raise StopIteration
+            return block
+        if block is None:
+            if self._hash.hexdigest() != self._expected:
+                raise PermanentError(Reason.AUDIO_MISMATCH, "the audio's SHA-256 is not audio.sha256")
+            raise StopIteration
+        self._hash.update(block)
+        return block
+
+
+def _limited(blocks: Iterator[bytes], size: int | None) -> Iterator[bytes]:
+    """The first `size` bytes; the rest is read too, because its hash may be asked for."""
+    left = size
+    for block in blocks:
+        if left is None:
+            yield block
+            continue
+        if left > 0:
+            yield block[:left]
+        left = max(0, left - len(block))
+    if left:
+        raise PermanentError(
+            Reason.AUDIO_UNSUPPORTED,
+            "the WAV file is cut short: it ends before the samples its header announces",
+        )
+
+
+def _too_long(max_seconds: float) -> PermanentError:
+    return PermanentError(
+        Reason.AUDIO_TOO_LONG,
+        f"the audio lasts longer than {max_seconds:g} s (CORTI_WORKER_AUDIO_MAX_SECONDS)",
+    )

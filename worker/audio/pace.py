@@ -1,0 +1,86 @@
+"""Chunks, and when each of them is due.
+
+The clock is the audio's own: a chunk is due when the audio before it has been spoken, however many
+bytes that took and however late earlier chunks were, so lateness never adds up.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+#: The service's limit for one binary message (protocol 4.6).
+MAX_CHUNK_BYTES = 64_000
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Audio for one binary message: at most `MAX_CHUNK_BYTES`, lasting `seconds`."""
+
+    data: bytes
+    seconds: float
+
+
+class Pace:
+    """The schedule of one stream.
+
+    Args:
+        speed: Times real time.
+        patience: Seconds a stream may catch up by sending faster. When it fell further behind, because
+            its audio came late or the network stood still, the schedule moves instead: faster than
+            real time is what the service warns about (protocol 4.6).
+    """
+
+    def __init__(self, speed: float, patience: float = 1.0) -> None:
+        self._speed = speed
+        self._patience = patience
+        self._start: float | None = None
+        self.position = 0.0
+
+    @property
+    def due(self) -> float | None:
+        """When the next chunk is due; None before `start`."""
+        return None if self._start is None else self._start + self.position / self._speed
+
+    def start(self, now: float) -> None:
+        """The first chunk may go out now."""
+        self._start = now
+
+    def sent(self, seconds: float, now: float) -> float:
+        """A chunk of `seconds` went out.
+
+        Returns:
+            Seconds by which it was late.
+        """
+        if self._start is None:
+            self._start = now
+        lateness = now - (self._start + self.position / self._speed)
+        if lateness > self._patience:
+            self._start += lateness
+        self.position += seconds
+        return max(0.0, lateness)
+
+
+def pcm_chunks(blocks: Iterable[bytes], bytes_per_second: int, align: int, seconds: float) -> Iterator[Chunk]:
+    """Cut PCM into chunks of equal length.
+
+    Args:
+        blocks: The samples, in pieces of any size.
+        bytes_per_second: Of the format.
+        align: Bytes of one sample of all channels; no chunk splits one.
+        seconds: Wanted length of a chunk.
+
+    Yields:
+        Chunks; the last may be shorter. Bytes after the last whole sample are dropped.
+    """
+    size = min(int(bytes_per_second * seconds), MAX_CHUNK_BYTES)
+    size = max(align, size - size % align)
+    pending = bytearray()
+    for block in blocks:
+        pending += block
+        start = 0
+        while len(pending) - start >= size:
+            yield Chunk(bytes(pending[start : start + size]), size / bytes_per_second)
+            start += size
+        del pending[:start]
+    rest = len(pending) - len(pending) % align
+    if rest:
+        yield Chunk(bytes(pending[:rest]), rest / bytes_per_second)

@@ -1,0 +1,154 @@
+"""Where audio comes from: a file, a download by `requests`, or the job itself. Never loaded whole.
+
+Implements the bottom half of the `AudioLibrary` port: bytes in blocks. `worker/audio/library.py`
+makes chunks of them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import requests
+
+from worker import job as jobs
+from worker.errors import JobError, PermanentError, Reason, TransientError
+
+BLOCK_BYTES = 32 * 1024
+
+#: requests' exceptions while a download is opened or read, most specific first.
+FAILURES: tuple[tuple[type[Exception], type[JobError], str], ...] = (
+    (requests.exceptions.InvalidURL, PermanentError, "audio.uri is no valid URL"),
+    (requests.exceptions.InvalidSchema, PermanentError, "audio.uri redirects to something that is not http"),
+    (requests.exceptions.MissingSchema, PermanentError, "audio.uri is no valid URL"),
+    (requests.exceptions.TooManyRedirects, PermanentError, "audio.uri redirects in circles"),
+    (requests.exceptions.SSLError, TransientError, "TLS to the audio's server failed"),
+    (requests.exceptions.Timeout, TransientError, "the audio's server did not answer in time"),
+    (requests.exceptions.RequestException, TransientError, "the download of the audio broke off"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Opened audio: blocks of bytes, once, and what the server says their type is."""
+
+    blocks: Iterator[bytes]
+    media_type: str | None
+
+
+class Sources:
+    """Opens audio wherever a job says it is.
+
+    Args:
+        session: For downloads.
+        root: Directory that files must lie in.
+        timeout: Seconds to connect, and for each read.
+    """
+
+    def __init__(self, session: requests.Session, root: Path, timeout: float) -> None:
+        self._session = session
+        self._root = root.resolve()
+        self._timeout = timeout
+
+    @contextmanager
+    def open(self, audio: jobs.Audio) -> Iterator[Source]:
+        """Open the audio of a job.
+
+        Raises:
+            JobError: `audio_unreachable`, also from the blocks while they are read.
+        """
+        inline = audio.inline
+        if inline is not None:
+            yield Source(iter([inline]), None)
+            return
+        parts = urlsplit(audio.uri or "")
+        if parts.scheme == "file":
+            with self._file(unquote(parts.path), parts.netloc) as source:
+                yield source
+        elif parts.scheme in {"http", "https"}:
+            with self._download(audio.uri or "") as source:
+                yield source
+        else:
+            raise PermanentError(
+                Reason.AUDIO_UNREACHABLE,
+                "this version reads file:, https:, http: and inline audio; presign s3 objects as https URLs",
+            )
+
+    @contextmanager
+    def _file(self, path: str, host: str) -> Iterator[Source]:
+        if host not in {"", "localhost"}:
+            raise PermanentError(
+                Reason.AUDIO_UNREACHABLE, "a file: URI must not name another host (RFC 8089)"
+            )
+        try:
+            place = Path(path).resolve()
+        except (OSError, ValueError):
+            place = Path()
+        if not place.is_absolute() or not place.is_relative_to(self._root):
+            raise PermanentError(
+                Reason.AUDIO_UNREACHABLE, "the file lies outside of the directory in CORTI_WORKER_AUDIO_ROOT"
+            )
+        try:
+            file = place.open("rb")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+            raise PermanentError(
+                Reason.AUDIO_UNREACHABLE, f"the audio file cannot be opened ({type(error).__name__})"
+            ) from None
+        except OSError as error:
+            raise _broken_read(error) from None
+        with file:
+            yield Source(_read(file), None)
+
+    @contextmanager
+    def _download(self, url: str) -> Iterator[Source]:
+        try:
+            response = self._session.get(url, stream=True, timeout=self._timeout)
+        except requests.exceptions.RequestException as error:
+            raise _mapped(error) from None
+        with response:
+            if not response.ok:
+                raise _refusal(response.status_code)
+            yield Source(_blocks(response), response.headers.get("Content-Type"))
+
+
+def _read(file: "object") -> Iterator[bytes]:
+    try:
+        while block := file.read(BLOCK_BYTES):  # type: ignore[attr-defined]
+            yield block
+    except OSError as error:
+        raise _broken_read(error) from None
+
+
+def _broken_read(error: OSError) -> JobError:
+    # A full or stale network disk can recover; a missing file was settled before.
+    return TransientError(Reason.AUDIO_UNREACHABLE, f"reading the audio file failed ({type(error).__name__})")
+
+
+def _blocks(response: requests.Response) -> Iterator[bytes]:
+    expected = response.headers.get("Content-Length")
+    encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+    received = 0
+    try:
+        for block in response.iter_content(BLOCK_BYTES):
+            received += len(block)
+            yield block
+    except requests.exceptions.RequestException as error:
+        raise _mapped(error) from None
+    # A body that is cut short would be a consultation that ends in mid-sentence, and nobody would know.
+    if expected and expected.isdigit() and not encoded and received != int(expected):
+        raise TransientError(Reason.AUDIO_UNREACHABLE, "the download of the audio ended before its end")
+
+
+def _mapped(error: requests.exceptions.RequestException) -> JobError:
+    for kind, ours, text in FAILURES:
+        if isinstance(error, kind):
+            return ours(Reason.AUDIO_UNREACHABLE, f"{text} ({type(error).__name__})")
+    raise error
+
+
+def _refusal(status: int) -> JobError:
+    text = f"the audio's server answered HTTP {status}"
+    if status in {408, 425, 429} or status >= 500:  # noqa: PLR2004
+        return TransientError(Reason.AUDIO_UNREACHABLE, text)
+    return PermanentError(Reason.AUDIO_UNREACHABLE, text)

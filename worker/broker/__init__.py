@@ -1,0 +1,1 @@
+"""The brokers' side: producers' messages in (door), Celery's queue, results and dead letters out."""

@@ -1,0 +1,111 @@
+"""A RabbitMQ connection of its own on which every publish is confirmed, by kombu.
+
+Its own, because on a shared one a channel error of somebody else can hang the next publish
+(pitfalls, 3.10). One publish at a time: a kombu channel belongs to one thread.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+import kombu
+from amqp.exceptions import MessageNacked
+from kombu import Connection
+from kombu.exceptions import OperationalError
+
+from worker.broker.topology import keepalive
+from worker.ports import OutletUnavailable
+
+#: For a confirm, a declaration, a connection. A quorum queue answers in milliseconds.
+_TIMEOUT = 10.0
+
+Publish = Callable[[kombu.Producer], None]
+
+
+class ConfirmingConnection:
+    """Publishes with confirms.
+
+    Args:
+        url: The broker. Secret.
+        declare: Declares what the publishes need, on each new connection.
+    """
+
+    def __init__(self, url: str, declare: Callable[[kombu.Connection], None]) -> None:
+        self._connection = Connection(
+            url,
+            heartbeat=0,
+            connect_timeout=_TIMEOUT,
+            transport_options={
+                "confirm_publish": True,
+                "read_timeout": _TIMEOUT,
+                "write_timeout": _TIMEOUT,
+                "socket_settings": keepalive(),
+            },
+        )
+        self._declare = declare
+        self._lock = threading.Lock()
+        self._producer: kombu.Producer | None = None
+        self._failures: tuple[type[BaseException], ...] = (
+            *self._connection.connection_errors,
+            *self._connection.channel_errors,
+            MessageNacked,
+            OperationalError,
+            OSError,
+        )
+
+    def publish(self, publish: Publish) -> None:
+        """Run one publish and return when the broker has confirmed it.
+
+        A connection that was lost since the last publish is no reason to fail: it is made anew, once.
+
+        Raises:
+            OutletUnavailable: The broker is away, or refused.
+        """
+        with self._lock:
+            known = self._producer is not None
+            try:
+                self._attempt(publish)
+            except self._failures as error:
+                self._forget()
+                if not known:
+                    raise OutletUnavailable(type(error).__name__) from None
+                try:
+                    self._attempt(publish)
+                except self._failures as again:
+                    self._forget()
+                    raise OutletUnavailable(type(again).__name__) from None
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._forget()
+
+    def _attempt(self, publish: Publish) -> None:
+        if self._producer is None:
+            self._connection.ensure_connection(max_retries=1, timeout=_TIMEOUT)
+            self._declare(self._connection)
+            self._producer = self._connection.Producer(auto_declare=False)
+        publish(self._producer)
+
+    def _forget(self) -> None:
+        self._producer = None
+        with suppress(Exception):  # a broken connection may break once more while it is closed
+            self._connection.close()
+
+
+def confirmed(
+    producer: kombu.Producer, body: bytes, *, content_type: str, exchange: str, routing_key: str
+) -> None:
+    """Publish one persistent message; unroutable is an error (`mandatory`), not a loss."""
+    producer.publish(
+        body,
+        exchange=exchange,
+        routing_key=routing_key,
+        content_type=content_type,
+        content_encoding="utf-8",
+        delivery_mode=2,
+        mandatory=True,
+        retry=False,
+        timeout=_TIMEOUT,
+        confirm_timeout=_TIMEOUT,
+    )

@@ -1,0 +1,164 @@
+"""Results and dead letters out, on either broker. Implements the `Outlet` port.
+
+Final events and dead letters are offered until the broker has them, within the outlet's patience;
+live events once.
+"""
+
+import random
+from typing import Protocol
+
+import kombu
+import redis
+import structlog
+
+from worker import measures
+from worker.broker.confirms import ConfirmingConnection, confirmed
+from worker.broker.topology import DEAD, RESULTS, quorum_arguments
+from worker.clock import Clock, Deadline
+from worker.dead_letter import DeadLetter
+from worker.events import CONTENT_TYPE, FINAL, Event
+from worker.ports import OutletUnavailable, Recorder, Waiter
+
+log = structlog.get_logger(__name__)
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
+
+
+class Sender(Protocol):
+    """Puts one message somewhere and returns when the broker has it; raises OutletUnavailable."""
+
+    def send_event(self, body: bytes, event_type: str, reply_to: str | None) -> None:
+        """Send an event."""
+        ...
+
+    def send_dead_letter(self, body: bytes) -> None:
+        """Send a dead letter."""
+        ...
+
+
+class PatientOutlet:
+    """Offers messages to a sender until it takes them or patience ends.
+
+    Args:
+        sender: The broker's side.
+        patience: Seconds a final event or a dead letter is offered.
+        recorder: For metrics.
+        clock: For time.
+        waiter: For waiting.
+    """
+
+    def __init__(
+        self, sender: Sender, *, patience: float, recorder: Recorder, clock: Clock, waiter: Waiter
+    ) -> None:
+        self._sender = sender
+        self._patience = patience
+        self._recorder = recorder
+        self._clock = clock
+        self._waiter = waiter
+
+    def publish(self, event: Event, reply_to: str | None) -> None:
+        """See `worker.ports.Outlet`."""
+        body = event.to_json()
+        if event.type in FINAL:
+            self._insist(lambda: self._sender.send_event(body, event.type, reply_to))
+        else:
+            self._sender.send_event(body, event.type, reply_to)
+        self._recorder.count(measures.EVENTS_PUBLISHED, type=event.type)
+
+    def bury(self, letter: DeadLetter) -> None:
+        """See `worker.ports.Outlet`."""
+        body = letter.to_json()
+        self._insist(lambda: self._sender.send_dead_letter(body))
+
+    def _insist(self, send: "Send") -> None:
+        deadline = Deadline.after(self._patience, self._clock.monotonic())
+        wait = _FIRST_WAIT
+        while True:
+            try:
+                send()
+                return
+            except OutletUnavailable as error:
+                if deadline.passed(self._clock.monotonic()):
+                    raise
+                self._recorder.count(measures.PUBLISH_RETRIES)
+                log.warning("publish_failed", error=str(error), next_in=round(wait, 2))
+            self._waiter.wait(wait * (0.5 + random.random() / 2))  # noqa: S311  # jitter, not a secret
+            wait = min(wait * 2, _LONGEST_WAIT)
+
+
+class Send(Protocol):
+    """One try."""
+
+    def __call__(self) -> None:
+        """Raises OutletUnavailable."""
+        ...
+
+
+class RabbitSender:
+    """RabbitMQ: a topic exchange with the event type as routing key; confirms."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = ConfirmingConnection(url, self._declare)
+        self._reply_queues: set[str] = set()
+
+    def send_event(self, body: bytes, event_type: str, reply_to: str | None) -> None:
+        """See `Sender`."""
+
+        def publish(producer: kombu.Producer) -> None:
+            if reply_to is None:
+                exchange, routing_key = RESULTS, event_type
+            else:
+                exchange, routing_key = "", reply_to
+                if reply_to not in self._reply_queues:
+                    _declare_queue(producer.channel, reply_to)
+                    self._reply_queues.add(reply_to)
+            confirmed(producer, body, content_type=CONTENT_TYPE, exchange=exchange, routing_key=routing_key)
+
+        self._connection.publish(publish)
+
+    def send_dead_letter(self, body: bytes) -> None:
+        """See `Sender`."""
+        self._connection.publish(
+            lambda producer: confirmed(
+                producer, body, content_type="application/json", exchange="", routing_key=DEAD
+            )
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _declare(self, connection: kombu.Connection) -> None:
+        self._reply_queues.clear()
+        channel = connection.default_channel
+        exchange = kombu.Exchange(RESULTS, type="topic", durable=True)
+        queue = kombu.Queue(
+            RESULTS, exchange, routing_key="#", durable=True, queue_arguments=quorum_arguments()
+        )
+        queue(channel).declare()
+        _declare_queue(channel, DEAD)
+
+
+def _declare_queue(channel: object, name: str) -> None:
+    kombu.Queue(name, durable=True, queue_arguments=quorum_arguments())(channel).declare()
+
+
+class RedisSender:
+    """Redis: plain JSON list elements. The reply to LPUSH is the confirmation."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def send_event(self, body: bytes, event_type: str, reply_to: str | None) -> None:  # noqa: ARG002
+        """See `Sender`."""
+        self._push(reply_to or RESULTS, body)
+
+    def send_dead_letter(self, body: bytes) -> None:
+        """See `Sender`."""
+        self._push(DEAD, body)
+
+    def _push(self, name: str, body: bytes) -> None:
+        try:
+            self._client.lpush(name, body)
+        except redis.RedisError as error:
+            raise OutletUnavailable(type(error).__name__) from None

@@ -1,0 +1,178 @@
+"""Redis as Celery's broker for jobs of an hour: kombu's delivery leases renewed, its reconnect corrected.
+
+kombu keeps each delivered message in a hash and its time of delivery in a sorted set; who has not
+acknowledged within the visibility timeout loses the delivery to somebody else. So that a dead
+worker's jobs are taken over soon, the timeout is short, and a living worker renews its leases.
+
+Two corrections of kombu 5.7.0 under celery 5.7.0 (pitfalls 3.3, reproduced there). `install` checks the
+versions; without it a lost connection restores jobs that are still running, or ends the process.
+
+Redis keys (kombu's own):
+
+===========================  ======  =====================================================
+key                          type    content and life
+===========================  ======  =====================================================
+``corti.work``               list    messages that wait
+``corti.work:unacked``       hash    delivery tag -> message; until acknowledged
+``corti.work:unacked_index`` zset    delivery tag -> wall-clock time of delivery or renewal
+``corti.work:unacked_mutex`` string  lock of the sweep that restores overdue messages
+===========================  ======  =====================================================
+"""
+
+import importlib.metadata
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import redis
+import structlog
+from celery.worker import state
+from kombu.transport import redis as kombu_redis
+
+from worker import measures
+from worker.broker.topology import WORK
+from worker.clock import Clock
+from worker.ports import Recorder
+
+log = structlog.get_logger(__name__)
+
+UNACKED = f"{WORK}:unacked"
+UNACKED_INDEX = f"{WORK}:unacked_index"
+UNACKED_MUTEX = f"{WORK}:unacked_mutex"
+_CORRECTED = {"celery": "5.7.0", "kombu": "5.7.0"}
+
+
+def transport_options(visibility_timeout: int) -> dict[str, Any]:
+    """Kombu's options for Redis.
+
+    Args:
+        visibility_timeout: Seconds after which a delivery that nobody renewed goes to somebody else.
+    """
+    return {
+        "visibility_timeout": visibility_timeout,
+        "unacked_key": UNACKED,
+        "unacked_index_key": UNACKED_INDEX,
+        "unacked_mutex_key": UNACKED_MUTEX,
+        # The sweep for overdue deliveries ran every 100 s whatever the timeout (pitfalls, 3.1).
+        "unacked_restore_interval": max(1, min(5, visibility_timeout // 6)),
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 15,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
+
+
+class Leases:
+    """The leases of the deliveries that this process is running, renewed from a thread of its own.
+
+    Args:
+        client: Redis, with time-outs.
+        visibility_timeout: See `transport_options`; leases are renewed every quarter of it.
+        recorder: For metrics.
+        clock: For time.
+    """
+
+    def __init__(
+        self, client: redis.Redis, visibility_timeout: int, recorder: Recorder, clock: Clock
+    ) -> None:
+        self._client = client
+        self._interval = visibility_timeout / 4
+        self._recorder = recorder
+        self._clock = clock
+        self._tags: set[str] = set()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="redis-leases", daemon=True)
+
+    def start(self) -> None:
+        """Start renewing."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop renewing."""
+        self._stop.set()
+        self._thread.join()
+
+    def hold(self, tag: str) -> None:
+        """A delivery is being run."""
+        with self._lock:
+            self._tags.add(tag)
+
+    def drop(self, tag: str) -> None:
+        """A delivery is over; it will be acknowledged or handed back."""
+        with self._lock:
+            self._tags.discard(tag)
+
+    def renew(self) -> None:
+        """Renew every lease once."""
+        with self._lock:
+            tags = tuple(self._tags)
+        if not tags:
+            return
+        # kombu's scores are the wall clocks of workers: ours must be of the same kind. XX: a tag that
+        # was acknowledged meanwhile must not rise again. CH: the reply tells whether it was there.
+        now = self._clock.wall().timestamp()
+        with self._client.pipeline(transaction=False) as pipe:
+            for tag in tags:
+                pipe.zadd(UNACKED_INDEX, {tag: now}, xx=True, ch=True)
+            renewed = pipe.execute()
+        lost = [tag for tag, changed in zip(tags, renewed, strict=True) if not changed]
+        self._recorder.count(measures.LEASE_RENEWALS, len(tags) - len(lost), outcome="renewed")
+        if lost:
+            self._recorder.count(measures.LEASE_RENEWALS, len(lost), outcome="lost")
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            try:
+                self.renew()
+            except redis.RedisError as error:
+                self._recorder.count(measures.LEASE_RENEWALS, outcome="error")
+                log.warning("lease_renewal_failed", error=type(error).__name__)
+
+
+def install(fresh_client: Callable[[], redis.Redis]) -> None:
+    """Correct kombu's Redis transport in this process.
+
+    Args:
+        fresh_client: Gives a client that works after the consumer's own connection was lost.
+
+    Raises:
+        RuntimeError: Other versions of celery or kombu are installed than the corrections were made for.
+    """
+    installed = {name: importlib.metadata.version(name) for name in _CORRECTED}
+    if installed != _CORRECTED:
+        raise RuntimeError(
+            f"worker/broker/redis_leases.py corrects {_CORRECTED}, but {installed} is installed: "
+            "install the pinned versions, or repeat tests/system/test_reconnect.py with the new ones"
+        )
+    kombu_redis.QoS.restore_unacked_once = _restore_when_stopping
+    kombu_redis.QoS.ack = _ack_with(kombu_redis.QoS.ack, fresh_client)
+
+
+_original_restore = kombu_redis.QoS.restore_unacked_once
+
+
+def _restore_when_stopping(self: Any, stderr: Any = None) -> Any:
+    stopping = state.should_stop is not None or state.should_terminate is not None
+    transport = self.channel.connection
+    if not stopping or getattr(transport, "client", None) is None:
+        # The connection was lost but the jobs run on, under the leases that we renew. kombu would
+        # restore them here, and each would run a second time beside the first.
+        return None
+    return _original_restore(self, stderr)
+
+
+def _ack_with(original: Callable[..., Any], fresh_client: Callable[[], redis.Redis]) -> Callable[..., Any]:
+    def ack(self: Any, delivery_tag: str) -> Any:
+        try:
+            return original(self, delivery_tag)
+        except AttributeError:
+            # The channel of a lost connection has no client any more; the delivery is still ours.
+            with fresh_client().pipeline() as pipe:
+                pipe.zrem(UNACKED_INDEX, delivery_tag)
+                pipe.hdel(UNACKED, delivery_tag)
+                pipe.execute()
+            return None
+
+    return ack

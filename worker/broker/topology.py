@@ -1,0 +1,64 @@
+"""The queues: names and arguments. Pure data; a changed argument breaks running deployments.
+
+==================  =====================================  ==========================================
+name                RabbitMQ                               Redis
+==================  =====================================  ==========================================
+``corti.jobs``      durable quorum queue                   list; producers LPUSH, we take from the right
+``corti.work``      durable quorum queue, Celery's own     list and kombu's unacked hash, Celery's own
+``corti.results``   topic exchange and durable queue       list; we LPUSH, consumers BRPOP
+``corti.dead``      durable quorum queue                   list; we LPUSH
+==================  =====================================  ==========================================
+"""
+
+import socket
+from collections.abc import Mapping
+from typing import Final
+
+JOBS: Final = "corti.jobs"
+WORK: Final = "corti.work"
+RESULTS: Final = "corti.results"
+DEAD: Final = "corti.dead"
+
+#: Redeliveries after which RabbitMQ itself gives a message up. Our own attempts end long before; this
+#: catches what kills a worker before it can count. Every requeue counts, so it must not be small.
+DELIVERY_LIMIT = 50
+
+#: A message that RabbitMQ gives up (delivery limit) must not vanish: it moves to `corti.dead`, and
+#: leaves its queue only when it has arrived there.
+_TO_THE_DEAD: Mapping[str, object] = {
+    "x-delivery-limit": DELIVERY_LIMIT,
+    "x-dead-letter-exchange": "",
+    "x-dead-letter-routing-key": DEAD,
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",
+}
+_QUORUM: Mapping[str, object] = {"x-queue-type": "quorum"}
+
+
+def quorum_arguments() -> dict[str, object]:
+    """Arguments of `corti.results`, `corti.dead` and the queues that jobs name in `reply_to`."""
+    return dict(_QUORUM)
+
+
+def jobs_arguments() -> dict[str, object]:
+    """Arguments of `corti.jobs`."""
+    return {**_QUORUM, **_TO_THE_DEAD}
+
+
+def work_arguments(consumer_timeout: int) -> dict[str, object]:
+    """Arguments of `corti.work`.
+
+    Args:
+        consumer_timeout: Seconds a delivery may stay unacknowledged; RabbitMQ enforces it from 3.12.
+    """
+    return {**_QUORUM, **_TO_THE_DEAD, "x-consumer-timeout": consumer_timeout * 1000}
+
+
+def keepalive() -> dict[int, int]:
+    """TCP options by which a dead peer is noticed in about 35 s, without AMQP heartbeats.
+
+    Heartbeats are off on every connection: Celery sends none while it drains, and a broker that
+    misses them takes the deliveries back (pitfalls, 3.5).
+    """
+    wanted = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+    return {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}

@@ -1,0 +1,160 @@
+"""Celery: its application, its queue `corti.work`, its consumer (pitfalls 3.11 for the settings)."""
+
+from typing import Any
+
+import kombu
+from celery import Celery, bootsteps
+from celery.worker.consumer import Consumer
+from kombu.exceptions import OperationalError
+
+from worker.broker.confirms import ConfirmingConnection
+from worker.broker.topology import WORK, keepalive, work_arguments
+from worker.ports import OutletUnavailable
+
+TASK = "corti.transcribe"
+
+_SEND_TIMEOUT = 10.0
+WORKER_OPTIONS = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
+
+
+def make_celery(url: str, *, redis_options: dict[str, Any] | None, consumer_timeout: int) -> Celery:
+    """Celery's application.
+
+    Args:
+        url: The broker. Secret.
+        redis_options: kombu's options when the broker is Redis, None when it is RabbitMQ.
+        consumer_timeout: Seconds a delivery may stay unacknowledged on RabbitMQ.
+    """
+    app = Celery("corti-worker", broker=url, set_as_current=False)
+    on_rabbit = redis_options is None
+    app.conf.update(
+        task_queues=[
+            kombu.Queue(
+                WORK,
+                # The default exchange: no binding that could be lost (pitfalls, 3.1).
+                kombu.Exchange(""),
+                routing_key=WORK,
+                durable=True,
+                queue_arguments=work_arguments(consumer_timeout) if on_rabbit else None,
+            )
+        ],
+        task_default_queue=WORK,
+        task_create_missing_queues=False,
+        broker_transport_options=redis_options or {"socket_settings": keepalive()},
+        task_acks_late=True,
+        task_acks_on_failure=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        task_ignore_result=True,
+        worker_send_task_events=False,
+        task_send_sent_event=False,
+        worker_enable_remote_control=False,
+        accept_content=["json"],
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_channel_error_retry=True,
+        broker_heartbeat=0,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_consumer=f"{JobConsumer.__module__}:{JobConsumer.__qualname__}",
+        # Spread sends over connections of their own: see CeleryWorkQueue.
+        broker_pool_limit=4,
+    )
+    return app
+
+
+class Attendance(bootsteps.StartStopStep):
+    """Tells the application whether Celery's consumer is at work.
+
+    `app.attendance` is a pair of callables: one for each turn of its loop, one for when it stops or
+    lost the broker.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, c: Any) -> None:
+        """The consumer is connected."""
+        beat, _ = getattr(c.app, "attendance", (_nothing, _nothing))
+        beat()
+        self._timer = c.timer.call_repeatedly(1.0, beat)
+
+    def stop(self, c: Any) -> None:
+        """The consumer stops or lost its connection."""
+        _, rest = getattr(c.app, "attendance", (_nothing, _nothing))
+        timer = getattr(self, "_timer", None)
+        if timer is not None:
+            timer.cancel()
+        rest()
+
+
+def _nothing() -> None:
+    pass
+
+
+class JobConsumer(Consumer):
+    """Celery's consumer without what we do not use, and with `Attendance`.
+
+    Left out: delayed delivery, which declares 28 exchanges and 28 queues on RabbitMQ for countdowns
+    (pitfalls, 3.7), and the chatter among workers (gossip, heartbeat events, remote control; mingle
+    and events, which the other steps require, are switched off by `WORKER_OPTIONS`).
+    """
+
+    class Blueprint(bootsteps.Blueprint):
+        """The steps of the consumer."""
+
+        name = "Consumer"
+        default_steps = (
+            "celery.worker.consumer.connection:Connection",
+            "celery.worker.consumer.tasks:Tasks",
+            "celery.worker.consumer.consumer:Evloop",
+            Attendance,
+        )
+
+        def shutdown(self, parent: Any) -> None:
+            """Stop everything."""
+            self.send_all(parent, "shutdown")
+
+
+class CeleryWorkQueue:
+    """Puts jobs on Celery's queue with confirmation. Implements `worker.intake.WorkQueue`."""
+
+    def __init__(self, app: Celery, url: str, *, on_rabbit: bool) -> None:
+        self._app = app
+        self._confirming = ConfirmingConnection(url, self._declare) if on_rabbit else None
+
+    def put(self, body: bytes) -> None:
+        """See `worker.intake.WorkQueue`."""
+        text = body.decode()
+        if self._confirming is not None:
+            self._confirming.publish(lambda producer: self._send(text, producer))
+            return
+        connection_errors = self._app.connection_for_write().transport.connection_errors
+        try:
+            with self._app.producer_or_acquire() as producer:
+                self._send(text, producer)
+        except (OperationalError, *connection_errors) as error:
+            raise OutletUnavailable(type(error).__name__) from None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._confirming is not None:
+            self._confirming.close()
+
+    def _send(self, text: str, producer: Any) -> None:
+        self._app.send_task(
+            TASK,
+            args=(text,),
+            producer=producer,
+            queue=WORK,
+            retry=False,
+            timeout=_SEND_TIMEOUT,
+            confirm_timeout=_SEND_TIMEOUT,
+            mandatory=True,
+            # Celery shows these in logs and events; the defaults are the payload itself.
+            argsrepr="<job>",
+            kwargsrepr="{}",
+        )
+
+    def _declare(self, connection: kombu.Connection) -> None:
+        self._app.amqp.queues[WORK](connection.default_channel).declare()

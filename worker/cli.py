@@ -1,0 +1,71 @@
+"""The command line: `corti-worker run|door|schema|settings`."""
+
+import json
+import signal
+import sys
+import threading
+
+import click
+from pydantic import BaseModel
+
+from worker import __version__, log
+from worker.dead_letter import DeadLetter
+from worker.events import Event
+from worker.job import Job
+from worker.settings import Settings, SettingsError, load, markdown_table
+
+#: What sysexits.h calls a configuration error.
+EXIT_CONFIG = 78
+
+_SCHEMAS: dict[str, type[BaseModel]] = {"job": Job, "event": Event, "dead-letter": DeadLetter}
+
+
+@click.group()
+@click.version_option(__version__, prog_name="corti-worker")
+def main() -> None:
+    """Consultation audio in, transcript and clinical facts out, from queue to queue."""
+
+
+@main.command()
+def run() -> None:
+    """Run jobs, and the door unless CORTI_WORKER_DOOR=false, until SIGTERM."""
+    settings = _settings()
+    from worker.app import run_worker  # noqa: PLC0415  # faults of settings are told without loading Celery
+
+    sys.exit(run_worker(settings))
+
+
+@main.command()
+def door() -> None:
+    """Run only the door: validate producers' messages and hand the good ones on."""
+    settings = _settings()
+    from worker.app import run_door_alone  # noqa: PLC0415
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    sys.exit(run_door_alone(settings, stop))
+
+
+@main.command()
+@click.argument("contract", type=click.Choice(sorted(_SCHEMAS)))
+def schema(contract: str) -> None:
+    """Print the JSON Schema (2020-12) of a contract."""
+    value = _SCHEMAS[contract].model_json_schema()
+    click.echo(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **value}, indent=2))
+
+
+@main.command()
+def settings() -> None:
+    """Print every setting with its default and meaning, as a Markdown table."""
+    click.echo(markdown_table())
+
+
+def _settings() -> Settings:
+    try:
+        loaded = load()
+    except SettingsError as error:
+        click.echo(f"corti-worker: {error}", err=True)
+        sys.exit(EXIT_CONFIG)
+    log.configure(loaded.log_level, loaded.log_format)
+    return loaded

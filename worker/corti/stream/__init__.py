@@ -1,0 +1,6 @@
+"""The WebSocket side: set up by websocket-client on a job's thread, moved by one pacer for all."""
+
+from worker.corti.stream.pacer import Pacer
+from worker.corti.stream.streams import WebSocketStreams
+
+__all__ = ["Pacer", "WebSocketStreams"]

@@ -1,0 +1,257 @@
+"""One stream between two threads: the job's, which feeds audio and takes news, and the pacer's.
+
+Rule of ownership: the socket, the framing, the session and the schedule belong to the pacer's
+thread alone (OpenSSL forbids two threads on one TLS socket, and no error would show it). What both
+touch is listed in `__init__` and is safe to touch: deques, flags, one event.
+"""
+
+import math
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from socket import SHUT_RDWR, socket
+
+from worker.audio.pace import Chunk, Pace
+from worker.corti.session import Close, Content, Ping, SendText, Session, State
+from worker.corti.stream.frames import Alive, Closed, Framing, TextMessage, audio_frame
+from worker.errors import Reason, TransientError
+
+#: Audio held ready for the pacer, in seconds of its time: enough for a job thread that is slow to
+#: wake up, little enough that thousands of streams fit in memory.
+AHEAD_SECONDS = 2.0
+_MIN_AHEAD, _MAX_AHEAD = 2, 64
+#: What a socket may owe before it counts as dead: two seconds of the fastest audio (48 kHz, stereo).
+_MAX_UNSENT = 512 * 1024
+_READ_BYTES = 65536
+#: How often a job that wants live events hears how far its audio is.
+REPORT_SECONDS = 1.0
+#: For the peer's close frame after ours.
+_LINGER = 2.0
+
+_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError, InterruptedError)
+
+
+class Conversation:
+    """A session with its socket, schedule and audio.
+
+    Args:
+        sock: Connected, upgraded, non-blocking.
+        session: The protocol's rules.
+        on_sent: Told of each chunk: bytes, seconds, lateness. Runs on the pacer's thread: be quick.
+    """
+
+    def __init__(self, sock: socket, session: Session, on_sent: Callable[[int, float, float], None]) -> None:
+        self.sock = sock
+        self.session = session
+        self.starved = False  # pacer: out of audio; the job's thread pokes the pacer when it has fed some
+        self.done = False  # pacer: the session is over and all its news can be taken
+        self._on_sent = on_sent
+        self._framing = Framing()
+        self._pace: Pace | None = None
+        self._unsent = bytearray()
+        self._linger_ends: float | None = None
+        self._aborted = False
+        # Touched by both threads:
+        self._audio: deque[Chunk] = deque()
+        self._no_more_audio = False
+        self._news: deque[Content] = deque()
+        self._wake = threading.Event()
+        self._live = False
+        self._low = _MIN_AHEAD
+        self._report_at = math.inf
+        self._report_every = math.inf
+
+    # -- the job's thread ----------------------------------------------------------------------
+
+    def begin(self, pace: Pace, chunk_seconds: float, speed: float, *, live: bool) -> int:
+        """Say how the audio is to be sent.
+
+        Returns:
+            How many chunks to hold ready.
+        """
+        ahead = min(max(math.ceil(AHEAD_SECONDS * speed / chunk_seconds), _MIN_AHEAD), _MAX_AHEAD)
+        self._low = ahead // 2
+        self._live = live
+        if live:
+            self._report_every = self._report_at = speed * REPORT_SECONDS
+        self._pace = pace
+        return ahead
+
+    def feed(self, chunks: Iterable[Chunk]) -> None:
+        """Hand over audio."""
+        self._audio.extend(chunks)
+
+    def end_audio(self) -> None:
+        """There is no more audio."""
+        self._no_more_audio = True
+
+    def abort(self) -> None:
+        """Stop as soon as possible: the job cannot go on."""
+        self._aborted = True
+
+    @property
+    def queued(self) -> int:
+        """Chunks that wait for their time."""
+        return len(self._audio)
+
+    def wait(self) -> None:
+        """Sleep until audio runs low, live news is there, or the session is over."""
+        self._wake.wait()
+        self._wake.clear()
+
+    def news(self) -> list[Content]:
+        """Take what the service said since the last call."""
+        taken = []
+        while self._news:
+            taken.append(self._news.popleft())
+        return taken
+
+    @property
+    def position(self) -> float:
+        """Seconds of audio sent."""
+        return self._pace.position if self._pace else 0.0
+
+    # -- the pacer's thread --------------------------------------------------------------------
+
+    def opened(self, now: float) -> None:
+        """The pacer has taken over."""
+        self.session.opened(now)
+        self._settle(now)
+
+    def readable(self, now: float) -> None:
+        """Read what has arrived."""
+        try:
+            while True:
+                data = self.sock.recv(_READ_BYTES)
+                self._received(data, now)
+                # A TLS record that is already decrypted never shows up in a poll of the socket.
+                if not data or not isinstance(self.sock, ssl.SSLSocket) or not self.sock.pending():
+                    break
+        except _WOULD_BLOCK:
+            pass
+        except OSError:
+            self._received(b"", now)
+        self._settle(now)
+
+    def due(self, now: float) -> None:
+        """Send what is due and let the session look at the time."""
+        if self._aborted:
+            self.session.lost(TransientError(Reason.STREAM_INTERRUPTED, "the job gave its stream up"))
+        pace = self._pace
+        if self.session.may_send_audio and pace is not None:
+            if pace.due is None:
+                pace.start(now)
+            while (at := pace.due) is not None and at <= now and self._send_chunk(pace, now):
+                pass
+        deadline = self.session.deadline
+        if deadline is not None and deadline <= now:
+            self.session.tick(now)
+        self._settle(now)
+
+    def writable(self, now: float) -> None:
+        """The socket takes data again."""
+        self._write(b"", now)
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether data waits for the socket."""
+        return bool(self._unsent)
+
+    def next_due(self) -> float | None:
+        """When to call `due` again, or None when only the peer or the job's thread can change anything."""
+        if self._linger_ends is not None:
+            return self._linger_ends
+        deadline = self.session.deadline
+        at = self._pace.due if self._pace else None
+        if not self.session.may_send_audio or self._pace is None or self.starved or self._unsent:
+            return deadline
+        # Accepted, but the schedule has not begun: begin at once.
+        at = 0.0 if at is None else at
+        return at if deadline is None else min(at, deadline)
+
+    def finished(self, now: float) -> bool:
+        """Whether the socket can be closed: both sides have said so, or the peer takes too long."""
+        return self._linger_ends is not None and now >= self._linger_ends
+
+    def close(self) -> None:
+        """Close the socket; the last call."""
+        with suppress(OSError):  # the peer may have been faster
+            self.sock.shutdown(SHUT_RDWR)
+        self.sock.close()
+        self.done = True
+        self._wake.set()
+
+    def _send_chunk(self, pace: Pace, now: float) -> bool:
+        if not self._audio:
+            self.starved = True
+            # Looked at again after the flag is up: the job's thread feeds first and reads the flag
+            # second, so one of the two sees the other, and no audio lies here unnoticed.
+            if not self._audio:
+                if self._no_more_audio:
+                    self.session.audio_ended(now)
+                self._wake.set()
+                return False
+        self.starved = False
+        chunk = self._audio.popleft()
+        lateness = pace.sent(chunk.seconds, now)
+        self.session.sent(len(chunk.data), now)
+        self._write(audio_frame(chunk.data), now)
+        self._on_sent(len(chunk.data), chunk.seconds, lateness)
+        if len(self._audio) == self._low or pace.position >= self._report_at:
+            self._report_at = pace.position + self._report_every
+            self._wake.set()
+        return not self._unsent
+
+    def _received(self, data: bytes, now: float) -> None:
+        for item in self._framing.receive(data):
+            match item:
+                case TextMessage(text):
+                    self.session.received(text, now)
+                case Alive():
+                    self.session.alive(now)
+                case Closed(code):
+                    self.session.closed(code, now)
+                    self._linger_ends = now
+
+    def _settle(self, now: float) -> None:
+        """Carry out what the session wants, hand on its news, and write."""
+        for command in self.session.commands():
+            match command:
+                case SendText(text):
+                    self._framing.text(text)
+                case Ping():
+                    self._framing.ping()
+                case Close():
+                    self._framing.close()
+        news = self.session.messages()
+        if news:
+            self._news.extend(news)
+        if self.session.state is State.CLOSED:
+            self._linger_ends = now + _LINGER if self._linger_ends is None else self._linger_ends
+            self.done = True
+        if self.done or (news and self._live):
+            self._wake.set()
+        control = self._framing.to_send()
+        if control or self._unsent:
+            self._write(control, now)
+
+    def _write(self, data: bytes, now: float) -> None:
+        if self._unsent:
+            self._unsent += data
+            data = bytes(self._unsent)
+        if not data:
+            return
+        try:
+            sent = self.sock.send(data)
+        except _WOULD_BLOCK:
+            sent = 0
+        except OSError:
+            self.session.closed(None, now)
+            self._linger_ends = now
+            sent = len(data)
+        self._unsent = bytearray(data[sent:]) if sent < len(data) else bytearray()
+        if len(self._unsent) > _MAX_UNSENT:
+            self.session.lost(TransientError(Reason.STREAM_INTERRUPTED, "the service stopped taking audio"))
+            self._linger_ends = now

@@ -1,0 +1,93 @@
+"""Setting up a stream with websocket-client: TCP, TLS and upgrade, on the job's own thread."""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from socket import SO_KEEPALIVE, SOL_SOCKET, socket
+from urllib.parse import quote
+
+import websocket
+
+from worker.corti.token import Token
+from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+
+#: websocket-client's and the socket's exceptions, most specific first. A refused upgrade
+#: (`WebSocketBadStatusException`) is read by its status instead.
+FAILURES: tuple[tuple[type[BaseException], type[JobError], Reason, str], ...] = (
+    (
+        websocket.WebSocketTimeoutException,
+        TransientError,
+        Reason.UPSTREAM_UNAVAILABLE,
+        "no answer to the upgrade in time",
+    ),
+    (websocket.WebSocketProxyException, TransientError, Reason.UPSTREAM_UNAVAILABLE, "the proxy refused"),
+    (
+        websocket.WebSocketAddressException,
+        TransientError,
+        Reason.UPSTREAM_UNAVAILABLE,
+        "its name did not resolve",
+    ),
+    (websocket.WebSocketException, TransientError, Reason.UPSTREAM_UNAVAILABLE, "the upgrade failed"),
+    (ssl.SSLError, TransientError, Reason.UPSTREAM_UNAVAILABLE, "TLS failed; see CORTI_CA_FILE"),
+    (TimeoutError, TransientError, Reason.UPSTREAM_UNAVAILABLE, "no connection in time"),
+    (OSError, TransientError, Reason.UPSTREAM_UNAVAILABLE, "no connection"),
+)
+
+
+@contextmanager
+def mapped() -> Iterator[None]:
+    """Turn the exceptions of websocket-client into ours, by table."""
+    try:
+        yield
+    except websocket.WebSocketBadStatusException as error:
+        raise _refusal(error.status_code) from None
+    except (websocket.WebSocketException, OSError) as error:
+        for kind, ours, reason, text in FAILURES:
+            if isinstance(error, kind):
+                # `from None`: the text of the cause may hold the URL, and that holds the token.
+                raise ours(reason, f"stream: {text} ({type(error).__name__})") from None
+        raise
+
+
+def connect(url: str, token: Token, context: ssl.SSLContext | None, timeout: float) -> socket:
+    """Open a WebSocket and hand out its socket, non-blocking, just after the upgrade.
+
+    Args:
+        url: The interaction's stream URL (protocol 4.1); the token is appended as it asks.
+        token: The access token.
+        context: TLS settings, shared by all streams: a context of its own costs each stream 20 ms and 869 kB.
+        timeout: Seconds for each step.
+
+    Raises:
+        TokenRefused: The service answered 401.
+        JobError: Anything else.
+    """
+    separator = "&" if "?" in url else "?"
+    with mapped():
+        connection = websocket.create_connection(
+            f"{url}{separator}token={quote(f'Bearer {token.value}', safe='')}",
+            timeout=timeout,
+            sslopt={"context": context} if context else {},
+            sockopt=((SOL_SOCKET, SO_KEEPALIVE, 1),),
+            suppress_origin=True,
+            redirect_limit=0,
+        )
+        sock: socket = connection.sock
+        # The socket changes hands: websocket-client must not close it when its object goes.
+        connection.sock = None
+        sock.setblocking(False)
+        return sock
+
+
+def _refusal(status: int) -> JobError:
+    """What the HTTP status of a refused upgrade means (protocol 4.1)."""
+    text = f"stream: the upgrade was refused with HTTP {status}"
+    if status == 401:  # noqa: PLR2004
+        return TokenRefused(text)
+    if status == 403:  # noqa: PLR2004
+        return PermanentError(Reason.FORBIDDEN, f"{text}: this client may not stream for this tenant")
+    if status == 429:  # noqa: PLR2004
+        return TransientError(Reason.RATE_LIMITED, text)
+    if status in {408, 425} or status >= 500:  # noqa: PLR2004
+        return TransientError(Reason.UPSTREAM_UNAVAILABLE, text)
+    return PermanentError(Reason.STREAM_REFUSED, text)

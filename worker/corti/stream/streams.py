@@ -1,0 +1,114 @@
+"""Opens streams and converses on them from a job's thread. Implements the `Streams` and `Stream` ports."""
+
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from itertools import chain, islice
+
+from worker import measures
+from worker.audio.pace import Chunk, Pace
+from worker.clock import Clock
+from worker.corti.session import Content, Session, Timings
+from worker.corti.stream.conversation import REPORT_SECONDS, Conversation
+from worker.corti.stream.handshake import connect
+from worker.corti.stream.pacer import Pacer
+from worker.corti.token import Token
+from worker.events import AudioFigures
+from worker.ports import Interaction, Recorder, Sent
+
+
+class WebSocketStreams:
+    """Opens streams.
+
+    Args:
+        pacer: Moves their audio.
+        timings: How long a session waits for what.
+        context: TLS settings, shared.
+        connect_timeout: Seconds for each step of a connection.
+        simultaneous: How many may be connecting at once, so that a burst of handshakes, which cost a
+            millisecond of CPU each, cannot delay the audio of running streams.
+        recorder: For metrics.
+        clock: For time.
+    """
+
+    def __init__(
+        self,
+        pacer: Pacer,
+        *,
+        timings: Timings,
+        context: ssl.SSLContext | None,
+        connect_timeout: float,
+        simultaneous: int,
+        recorder: Recorder,
+        clock: Clock,
+    ) -> None:
+        self._pacer = pacer
+        self._timings = timings
+        self._context = context
+        self._connect_timeout = connect_timeout
+        self._gate = threading.BoundedSemaphore(simultaneous)
+        self._recorder = recorder
+        self._clock = clock
+
+    def open(self, interaction: Interaction, token: Token, configuration: str) -> "WebSocketStream":
+        """See `worker.ports.Streams`."""
+        with self._gate:
+            started = self._clock.monotonic()
+            sock = connect(interaction.stream_url, token, self._context, self._connect_timeout)
+            self._recorder.observe(measures.STREAM_OPEN_SECONDS, self._clock.monotonic() - started)
+        conversation = Conversation(sock, Session(configuration, self._timings), self._pacer.sent)
+        self._pacer.attend(conversation)
+        return WebSocketStream(conversation, self._pacer, self._recorder)
+
+
+class WebSocketStream(AbstractContextManager["WebSocketStream"]):
+    """One open stream, seen from the job's thread."""
+
+    def __init__(self, conversation: Conversation, pacer: Pacer, recorder: Recorder) -> None:
+        self._conversation = conversation
+        self._pacer = pacer
+        self._recorder = recorder
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the stream; the pacer closes its socket."""
+        if not self._conversation.done:
+            self._conversation.abort()
+            self._pacer.attend(self._conversation)
+        failure = self._conversation.session.failure
+        self._recorder.count(measures.STREAMS_ENDED, reason=failure.reason if failure else "ended")
+
+    def converse(self, chunks: Iterator[Chunk], speed: float, *, live: bool) -> Iterator[Content | Sent]:
+        """See `worker.ports.Stream`."""
+        conversation = self._conversation
+        first = next(chunks, None)
+        length = first.seconds if first else 1.0
+        ahead = conversation.begin(Pace(speed), length, speed, live=live)
+        audio = chain([first] if first else [], chunks)
+        fed_all, reported = False, 0.0
+        while True:
+            if not fed_all:
+                wanted = ahead - conversation.queued
+                batch = list(islice(audio, wanted))
+                conversation.feed(batch)
+                if len(batch) < wanted:
+                    fed_all = True
+                    conversation.end_audio()
+                if conversation.starved or conversation.position == 0.0:
+                    self._pacer.attend(conversation)
+            conversation.wait()
+            done = conversation.done  # before the news are taken: what comes with the end is among them
+            yield from conversation.news()
+            if live and conversation.position >= reported + speed * REPORT_SECONDS:
+                reported = conversation.position
+                yield Sent(reported)
+            if done:
+                break
+        if conversation.session.failure is not None:
+            raise conversation.session.failure
+
+    def figures(self) -> tuple[AudioFigures, tuple[str, ...]]:
+        """See `worker.ports.Stream`."""
+        session = self._conversation.session
+        audio = AudioFigures(seconds=round(self._conversation.position, 3), bytes=session.audio_bytes)
+        return audio, session.warnings

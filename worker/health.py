@@ -1,0 +1,109 @@
+"""Health and metrics over HTTP: `/livez`, `/readyz`, `/metrics`.
+
+Liveness asks only whether our own loops turn, and no dependency: a broker outage must not restart
+every pod. Readiness says which dependency is missing.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from worker.clock import Clock
+
+#: A check returns None when all is well, else one static sentence that says what is missing.
+Check = Callable[[], str | None]
+
+
+class Pulse:
+    """A loop's sign of life: it beats at each turn; without a beat for `limit` seconds it is stuck."""
+
+    def __init__(self, clock: Clock, limit: float) -> None:
+        self._clock = clock
+        self._limit = limit
+        self._last: float | None = None
+
+    def beat(self) -> None:
+        """The loop turned."""
+        self._last = self._clock.monotonic()
+
+    def rest(self) -> None:
+        """The loop is off duty, because it waits for a dependency or has ended."""
+        self._last = None
+
+    @property
+    def beating(self) -> bool:
+        """Whether the loop is on duty."""
+        return self._last is not None
+
+    def check(self) -> str | None:
+        """None while the loop turns or is off duty."""
+        stuck = self._last is not None and self._clock.monotonic() - self._last > self._limit
+        return "the loop has not turned for too long" if stuck else None
+
+
+class HealthServer(AbstractContextManager["HealthServer"]):
+    """Serves the checks and the metrics from a thread of its own.
+
+    Args:
+        host: Address to bind.
+        port: Port to bind; 0 picks a free one.
+        live: Checks behind `/livez`, by name.
+        ready: Checks behind `/readyz`, by name.
+        render: Gives the metrics' text.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        live: Mapping[str, Check],
+        ready: Mapping[str, Check],
+        render: Callable[[], bytes],
+    ) -> None:
+        pages: dict[str, Callable[[], tuple[int, str, bytes]]] = {
+            "/livez": lambda: _verdict(live),
+            "/readyz": lambda: _verdict(ready),
+            "/metrics": lambda: (200, CONTENT_TYPE_LATEST, render()),
+        }
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                page = pages.get(self.path.partition("?")[0])
+                status, kind, body = page() if page else (404, "text/plain", b"no such page\n")
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """Probes come every few seconds; nobody wants to read them."""
+
+        self._server = ThreadingHTTPServer((host, port), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.server_address[1])
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _verdict(checks: Mapping[str, Check]) -> tuple[int, str, bytes]:
+    findings = {name: check() for name, check in checks.items()}
+    lines = [f"{name}: {finding or 'ok'}" for name, finding in findings.items()]
+    status = 503 if any(findings.values()) else 200
+    return status, "text/plain; charset=utf-8", ("\n".join(lines) + "\n").encode()

@@ -1,0 +1,80 @@
+"""The door's decision, without a broker: is this message a job we take in?"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from worker import measures
+from worker.clock import Clock
+from worker.dead_letter import DeadLetter
+from worker.errors import Reason
+from worker.job import InvalidJob, Job, Problem
+from worker.ports import Outlet, Recorder
+
+log = structlog.get_logger(__name__)
+
+
+class WorkQueue(Protocol):
+    """Celery's queue."""
+
+    def put(self, body: bytes) -> None:
+        """Hand a job on; returns when the broker has confirmed, raises OutletUnavailable if it does not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Takes one message at a time. When `take` returns, the message is safe elsewhere: acknowledge it."""
+
+    work: WorkQueue
+    outlet: Outlet
+    recorder: Recorder
+    clock: Clock
+    reply_prefix: str
+    queue: str
+
+    def take(self, body: bytes) -> None:
+        """Hand a good job on to Celery, and anything else to the dead letters.
+
+        Raises:
+            OutletUnavailable: The broker did not confirm; the message must stay where it is.
+        """
+        try:
+            self._check(body)
+        except InvalidJob as refusal:
+            self._refuse(body, refusal)
+            return
+        self.work.put(body)
+        self.recorder.count(measures.DOOR_MESSAGES, outcome="accepted")
+
+    def _check(self, body: bytes) -> None:
+        job = Job.from_message(body)
+        if job.reply_to is not None and not job.reply_to.startswith(self.reply_prefix):
+            problem = Problem("reply_to", f"expected a queue whose name starts with {self.reply_prefix}")
+            raise InvalidJob((problem,), job.job_id)
+
+    def _refuse(self, body: bytes, refusal: InvalidJob) -> None:
+        now = self.clock.wall()
+        letter = DeadLetter.of(
+            body,
+            reason=Reason.INVALID_JOB,
+            detail="the message is no valid job: see errors",
+            queue=self.queue,
+            received_at=now,
+            dead_at=now,
+            job_id=refusal.job_id,
+            problems=refusal.problems,
+        )
+        self.outlet.bury(letter)
+        self.recorder.count(measures.DOOR_MESSAGES, outcome="refused")
+        self.recorder.count(measures.DEAD_LETTERS, reason=Reason.INVALID_JOB)
+        # Not the fields: the name of an unknown key is the producer's, and could be anybody's name.
+        log.warning(
+            "message_refused",
+            job_id=refusal.job_id,
+            size=len(body),
+            sha256=hashlib.sha256(body).hexdigest()[:16],
+            problems=len(refusal.problems),
+        )

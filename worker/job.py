@@ -1,0 +1,288 @@
+"""The job: what a producer asks for. A contract (design, section 3), version 1.
+
+`Job.from_message` is the one way from bytes to a job. Past it nobody meets a dictionary.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import from_json, to_json
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+MAX_INLINE_AUDIO_BYTES = 256 * 1024
+MAX_METADATA_BYTES = 16 * 1024
+_MAX_FIELD_NAME = 64
+
+#: A restricted alphabet, because the job id is the one value of a job that logs show: with it,
+#: nobody can put a sentence or a name with spaces there.
+JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$")]
+QueueName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+Status = Literal["planned", "in-progress", "on-hold", "completed", "cancelled", "deleted"]
+EncounterType = Literal["first_consultation", "consultation", "emergency", "inpatient", "outpatient"]
+LiveEvent = Literal["progress", "transcript", "facts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of a message: which field, and what was expected there. Never the value found."""
+
+    field: str
+    expected: str
+
+
+class InvalidJob(ValueError):
+    """The message is no job. The producer has to change it; trying again cannot help."""
+
+    def __init__(self, problems: tuple[Problem, ...], job_id: str | None = None) -> None:
+        super().__init__(f"the message is no valid job ({len(problems)} problems)")
+        self.problems = problems
+        self.job_id = job_id
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _known_scheme(uri: str) -> str:
+    if uri.partition(":")[0].lower() not in {"file", "http", "https", "s3"}:
+        raise ValueError("expected a URI that starts with file:, https:, http: or s3:")
+    return uri
+
+
+def _base64_audio(data: str) -> str:
+    try:
+        size = len(base64.b64decode(data, validate=True))
+    except (binascii.Error, ValueError):
+        raise ValueError("expected base64 text (RFC 4648, section 4) without line breaks") from None
+    if not 0 < size <= MAX_INLINE_AUDIO_BYTES:
+        raise ValueError(f"expected 1 to {MAX_INLINE_AUDIO_BYTES} bytes of audio; use a URI for more")
+    return data
+
+
+class Audio(_Model):
+    """Where the audio is: a `uri`, or inline `data`; exactly one of them."""
+
+    uri: Annotated[str, Field(max_length=8192), AfterValidator(_known_scheme)] | None = None
+    data: Annotated[str, AfterValidator(_base64_audio)] | None = None
+    media_type: Annotated[str, StringConstraints(pattern=r"^audio/[a-zA-Z0-9.+-]+( *;.{0,200})?$")] | None = (
+        None
+    )
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.uri is None) == (self.data is None):
+            raise ValueError("expected exactly one of the keys uri and data")
+        return self
+
+    @property
+    def inline(self) -> bytes | None:
+        """The inline audio, decoded, or None when there is a URI."""
+        return None if self.data is None else base64.b64decode(self.data)
+
+
+class Period(_Model):
+    """When the encounter took place."""
+
+    started_at: AwareDatetime
+    ended_at: AwareDatetime | None = None
+
+
+class Encounter(_Model):
+    """The encounter as Corti records it (protocol 3.1). `identifier` must be unique for the tenant."""
+
+    identifier: Text | None = None
+    status: Status = "planned"
+    type: EncounterType = "consultation"
+    period: Period | None = None
+    title: Text | None = None
+
+
+class Patient(_Model):
+    """The patient, passed on to Corti as given (protocol 3.1)."""
+
+    identifier: Text
+    name: Text | None = None
+    gender: Literal["male", "female", "unknown", "other"] | None = None
+    birth_date: (
+        Annotated[
+            str,
+            StringConstraints(
+                pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2}))?$"
+            ),
+        ]
+        | None
+    ) = None
+    pronouns: Text | None = None
+
+
+class Participant(_Model):
+    """Who speaks on a channel (protocol 4.3)."""
+
+    channel: Annotated[int, Field(ge=0, le=7)]
+    role: Literal["doctor", "patient", "multiple"]
+
+
+class Replacement(_Model):
+    """Words to replace in the transcript (protocol 4.3)."""
+
+    find: Text
+    replace: Annotated[str, StringConstraints(max_length=1024)]
+
+
+class Transcription(_Model):
+    """How to transcribe (protocol 4.3)."""
+
+    language: Language
+    diarize: bool = False
+    multichannel: bool = False
+    participants: Annotated[tuple[Participant, ...], Field(min_length=1, max_length=8)] = (
+        Participant(channel=0, role="multiple"),
+    )
+    keyterms: Annotated[
+        tuple[Annotated[str, StringConstraints(min_length=1, max_length=50)], ...], Field(max_length=1000)
+    ] = ()
+    replacements: Annotated[tuple[Replacement, ...], Field(max_length=1000)] = ()
+
+
+class Output(_Model):
+    """What to derive from the transcript (protocol 4.3). `locale` defaults to the spoken language."""
+
+    mode: Literal["facts", "transcription"] = "facts"
+    locale: Language | None = None
+    fact_interval: Literal["fixed", "fast_init"] = "fixed"
+    retention: Literal["retain", "none"] | None = None
+
+
+def _small_metadata(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if len(to_json(metadata)) > MAX_METADATA_BYTES:
+        raise ValueError(f"expected at most {MAX_METADATA_BYTES} bytes of JSON")
+    return metadata
+
+
+class Job(_Model):
+    """One consultation to transcribe. `job_id` is its name for ever and the idempotency key."""
+
+    model_config = ConfigDict(title="corti.job.v1")
+
+    job_id: JobId
+    audio: Audio
+    encounter: Encounter = Encounter()
+    patient: Patient | None = None
+    assigned_user_id: (
+        Annotated[
+            str,
+            StringConstraints(
+                pattern=r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+            ),
+        ]
+        | None
+    ) = None
+    transcription: Transcription
+    output: Output = Output()
+    pace: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    tenant: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
+    events: Annotated[tuple[LiveEvent, ...], Field(max_length=3)] = ()
+    reply_to: QueueName | None = None
+    not_after: AwareDatetime | None = None
+    traceparent: (
+        Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
+        | None
+    ) = None
+    metadata: Annotated[dict[str, JsonValue], AfterValidator(_small_metadata)] = Field(default_factory=dict)
+
+    @property
+    def encounter_identifier(self) -> str:
+        """The identifier Corti gets: the producer's, or else the job id."""
+        return self.encounter.identifier or self.job_id
+
+    @classmethod
+    def from_message(cls, body: bytes) -> Self:
+        """Read a job from the body of a message: a plain job, or a CloudEvent with the job as `data`.
+
+        Args:
+            body: UTF-8 JSON, at most 1 MiB.
+
+        Raises:
+            InvalidJob: With every fault found; none of them holds a value of the message.
+        """
+        value = _decode(body)
+        if "specversion" in value:
+            body, value = _unwrap(value)
+        try:
+            return cls.model_validate_json(body)
+        except ValidationError as error:
+            raise InvalidJob(problems_of(error), _readable_job_id(value)) from None
+
+
+def _decode(body: bytes) -> dict[str, Any]:
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise _not_a_job(f"expected at most {MAX_MESSAGE_BYTES} bytes; put the audio behind a URI")
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError:
+        raise _not_a_job("expected JSON in UTF-8 (RFC 8259)") from None
+    if not isinstance(value, dict):
+        raise _not_a_job("expected a JSON object")
+    return value
+
+
+def _unwrap(envelope: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    data = envelope.get("data")
+    if envelope["specversion"] != "1.0" or not isinstance(data, dict):
+        raise InvalidJob(
+            (Problem("data", "expected a CloudEvent 1.0 with the job as a JSON object in data"),)
+        )
+    return to_json(data), data
+
+
+def _not_a_job(expected: str) -> InvalidJob:
+    return InvalidJob((Problem("$", expected),))
+
+
+def _readable_job_id(value: dict[str, Any]) -> str | None:
+    try:
+        return _JobIdOnly.model_validate({"job_id": value.get("job_id")}).job_id
+    except ValidationError:
+        return None
+
+
+class _JobIdOnly(_Model):
+    job_id: JobId
+
+
+def problems_of(error: ValidationError) -> tuple[Problem, ...]:
+    """The faults pydantic found, as field paths and expectations, without the values it saw."""
+    return tuple(
+        Problem(_path(fault["loc"]), _expected(fault["type"], fault["msg"]))
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    parts = (str(part) for part in loc)
+    # A producer chooses the names of unknown keys, so a name can be anything: keep it short and printable.
+    return ".".join("".join(c for c in part if c.isprintable())[:_MAX_FIELD_NAME] for part in parts) or "$"
+
+
+def _expected(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "no such key: the contract does not know it"
+    if kind == "missing":
+        return "a required key is missing"
+    return message.removeprefix("Value error, ")

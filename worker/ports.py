@@ -1,0 +1,177 @@
+"""What the story needs from outside, as small Protocols. Adapters implement them; tests bring fakes."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker import job as jobs
+from worker.audio.pace import Chunk
+from worker.corti.session import Content
+from worker.corti.token import Token
+from worker.dead_letter import DeadLetter
+from worker.errors import JobError
+from worker.events import AudioFigures, Event
+from worker.measures import Counter, Histogram
+
+
+class Recorder(Protocol):
+    """Takes measurements. Must be quick and safe from any thread."""
+
+    def count(self, counter: Counter, by: float = 1.0, **labels: str) -> None:
+        """Add to a counter."""
+        ...
+
+    def observe(self, histogram: Histogram, value: float, **labels: str) -> None:
+        """Add a value to a distribution."""
+        ...
+
+
+class Tokens(Protocol):
+    """Access tokens."""
+
+    def get(self) -> Token:
+        """A token that is good now.
+
+        Raises:
+            JobError: When none can be had.
+        """
+        ...
+
+    def refused(self, token: Token) -> None:
+        """The service refused this token: nobody shall use it again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """Corti's object for one encounter: its id, and where to stream to (without a token)."""
+
+    id: str
+    stream_url: str
+
+
+class Interactions(Protocol):
+    """Creates interactions."""
+
+    def create(self, job: jobs.Job, token: Token) -> Interaction:
+        """Create the interaction of a job.
+
+        Raises:
+            TokenRefused: The token is no good.
+            JobError: Anything else that went wrong.
+        """
+        ...
+
+
+class Audio(Protocol):
+    """Opened audio."""
+
+    @property
+    def format(self) -> str | None:
+        """MIME string to declare, or None to let the service find out."""
+        ...
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The chunks, once. Blocks while the source does; raises JobError when the source fails."""
+        ...
+
+
+class AudioLibrary(Protocol):
+    """Finds audio."""
+
+    def open(self, audio: jobs.Audio) -> AbstractContextManager[Audio]:
+        """Open the audio of a job.
+
+        Raises:
+            JobError: It cannot be reached, or is nothing we can stream.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Progress of a stream: audio sent so far."""
+
+    seconds: float
+
+
+class Stream(Protocol):
+    """One open stream."""
+
+    def converse(self, chunks: Iterator[Chunk], speed: float, *, live: bool) -> Iterator[Content | Sent]:
+        """Send the audio at its pace and yield what comes back, until the service has ended the stream.
+
+        Args:
+            chunks: The audio.
+            speed: Times real time.
+            live: Yield as things happen; otherwise they may come in one batch at the end.
+
+        Raises:
+            JobError: The stream did not come to a good end, or `chunks` raised.
+        """
+        ...
+
+    def figures(self) -> tuple[AudioFigures, tuple[str, ...]]:
+        """What was sent, and warnings noted on the way."""
+        ...
+
+
+class Streams(Protocol):
+    """Opens streams."""
+
+    def open(
+        self, interaction: Interaction, token: Token, configuration: str
+    ) -> AbstractContextManager[Stream]:
+        """Connect to an interaction's stream.
+
+        Raises:
+            TokenRefused: The token is no good.
+            JobError: Anything else that went wrong.
+        """
+        ...
+
+
+class Outlet(Protocol):
+    """Where results and dead letters go. Both calls return when the broker has confirmed."""
+
+    def publish(self, event: Event, reply_to: str | None) -> None:
+        """Publish an event.
+
+        Raises:
+            OutletUnavailable: The broker did not confirm within the outlet's patience.
+        """
+        ...
+
+    def bury(self, letter: DeadLetter) -> None:
+        """Put a dead letter on corti.dead. Raises like `publish`."""
+        ...
+
+
+class OutletUnavailable(Exception):
+    """The broker did not confirm in time. The job must stay with the broker, so that it runs again."""
+
+
+class Waiter(Protocol):
+    """Lets time pass between attempts."""
+
+    def wait(self, seconds: float) -> None:
+        """Return after `seconds`."""
+        ...
+
+
+__all__ = [
+    "Audio",
+    "AudioLibrary",
+    "Interaction",
+    "Interactions",
+    "JobError",
+    "Outlet",
+    "OutletUnavailable",
+    "Recorder",
+    "Sent",
+    "Stream",
+    "Streams",
+    "Tokens",
+    "Waiter",
+]

@@ -1,0 +1,275 @@
+"""Settings from the environment. The only module that reads it.
+
+The vendor's credentials have the vendor's names (`CORTI_CLIENT_ID` ...); everything of ours starts
+with `CORTI_WORKER_`. Each variable may be given as NAME_FILE instead, naming a file that holds the
+value (a mounted secret); `load` tells all faults at once.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+VENDOR = "CORTI_"
+PREFIX = "CORTI_WORKER_"
+_VENDOR_FIELDS = frozenset(
+    {
+        "client_id",
+        "client_secret",
+        "tenant",
+        "environment",
+        "auth_url",
+        "api_url",
+        "stream_url",
+        "ca_file",
+    }
+)
+
+#: What Kubernetes puts into each container for a Service named corti-worker; not settings of ours.
+_SERVICE_LINK = re.compile(r"^CORTI_WORKER_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)$")
+
+
+class SettingsError(Exception):
+    """The environment does not make valid settings. The text lists every fault, one a line."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("the settings are not valid:\n" + "\n".join(f"  {fault}" for fault in faults))
+        self.faults = faults
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            valid = False
+        if not valid:
+            raise ValueError(f"expected a URL that starts with {' or '.join(s + '://' for s in schemes)}")
+        return value.rstrip("/")
+
+    return AfterValidator(check)
+
+
+def _secret_url(*schemes: str) -> AfterValidator:
+    check = _url(*schemes)
+
+    def unwrap(value: SecretStr) -> SecretStr:
+        check.func(value.get_secret_value())  # type: ignore[call-arg]
+        return value
+
+    return AfterValidator(unwrap)
+
+
+def _fernet_keys(value: SecretStr | None) -> SecretStr | None:
+    for key in value.get_secret_value().split(",") if value else ():
+        try:
+            Fernet(key.strip())
+        except ValueError:
+            raise ValueError(
+                "expected Fernet keys (32 bytes, url-safe base64), separated by commas"
+            ) from None
+    return value
+
+
+def _existing_file(value: Path | None) -> Path | None:
+    if value is not None and not value.is_file():
+        raise ValueError("expected the path of an existing file")
+    return value
+
+
+_Seconds = Annotated[float, Field(gt=0, le=86400)]
+
+
+class Settings(BaseModel):
+    """All settings, validated, immutable; secrets do not show in its repr."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    client_id: str = Field(min_length=1, description="OAuth client id of your Corti API client.")
+    client_secret: SecretStr = Field(min_length=1, description="OAuth client secret.")
+    tenant: str = Field(
+        "base", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Corti tenant (realm)."
+    )
+    environment: str = Field("eu", pattern=r"^[a-z0-9-]{1,32}$", description="Corti region: `eu` or `us`.")
+    auth_url: Annotated[str, _url("https", "http")] | None = Field(
+        None, description="Auth server, instead of the region's: `https://auth.eu.corti.app`."
+    )
+    api_url: Annotated[str, _url("https", "http")] | None = Field(
+        None, description="REST API, instead of the region's: `https://api.eu.corti.app/v2`."
+    )
+    stream_url: Annotated[str, _url("wss", "ws")] | None = Field(
+        None,
+        description="WebSocket base, instead of the URL that the API returns: "
+        "`wss://api.eu.corti.app/audio-bridge/v2`.",
+    )
+    ca_file: Annotated[Path | None, AfterValidator(_existing_file)] = Field(
+        None, description="PEM file of certificate authorities to trust for Corti, instead of the system's."
+    )
+
+    broker_url: Annotated[SecretStr, _secret_url("redis", "rediss", "amqp", "amqps")] = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Queue broker: Redis (`redis://`, `rediss://`) or RabbitMQ (`amqp://`, `amqps://`).",
+    )
+    redis_url: Annotated[SecretStr, _secret_url("redis", "rediss")] | None = Field(
+        None, description="Redis for the shared token cache; the broker itself if that is Redis."
+    )
+    encryption_keys: Annotated[SecretStr | None, AfterValidator(_fernet_keys)] = Field(
+        None,
+        description="Fernet keys for what is stored in Redis, newest first, separated by commas; "
+        "unset: stored in clear.",
+    )
+    slots: int = Field(100, ge=1, le=10000, description="Jobs run at once by this process.")
+    door: bool = Field(True, description="Whether `corti-worker run` also takes in producers' messages.")
+    reply_prefix: str = Field(
+        "corti.results.", min_length=1, description="What a job's `reply_to` must start with."
+    )
+    audio_root: Path = Field(Path("/"), description="Directory that `file:` URIs must lie in.")
+    audio_max_seconds: _Seconds = Field(14400, description="Longest audio that is accepted.")
+    wav_as: Literal["pcm", "wav"] = Field(
+        "pcm", description="Send WAV as declared raw PCM, or as the file it is, header included."
+    )
+    chunk_seconds: float = Field(0.25, ge=0.02, le=2, description="Audio per binary message.")
+    simultaneous_connects: int = Field(
+        8, ge=1, le=1000, description="Streams that may be connecting at the same moment."
+    )
+    http_timeout: _Seconds = Field(
+        30, description="For each request to the auth server, the API and audio URLs."
+    )
+    connect_timeout: _Seconds = Field(10, description="For TCP, TLS and upgrade of a stream, each.")
+    config_timeout: _Seconds = Field(15, description="For the answer to a stream's configuration.")
+    ping_after: _Seconds = Field(20, description="Silence from the service before a ping.")
+    pong_timeout: _Seconds = Field(20, description="Silence after the ping before a stream counts as dead.")
+    end_timeout: _Seconds = Field(
+        120, description="For the end of a stream after its audio, from each message."
+    )
+    attempts: int = Field(5, ge=1, le=100, description="Attempts a job gets in all.")
+    retry_base: _Seconds = Field(1, description="First backoff range; each later one is twice as wide.")
+    retry_cap: _Seconds = Field(
+        60, description="Widest backoff range, and longest Retry-After that is granted."
+    )
+    publish_patience: _Seconds = Field(
+        300,
+        description="How long a result is offered to a broker that is away before its job is handed back.",
+    )
+    visibility_timeout: int = Field(
+        90, ge=4, le=43200, description="Redis broker: how soon the jobs of a dead worker are taken over."
+    )
+    consumer_timeout: int = Field(
+        21600,
+        ge=60,
+        le=86400,
+        description="RabbitMQ: longest time one job may take, as `x-consumer-timeout` of its queue.",
+    )
+    health_host: str = Field(
+        "127.0.0.1", min_length=1, description="Address of the health and metrics server."
+    )
+    health_port: int = Field(9464, ge=0, le=65535, description="Its port; 0 picks a free one and logs it.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
+    log_format: Literal["json", "console"] = Field(
+        "json", description="One JSON object a line, or text for people."
+    )
+
+    @model_validator(mode="after")
+    def _redis_somewhere(self) -> Self:
+        if self.redis_url is None and not self.broker_is_redis:
+            raise ValueError("expected CORTI_WORKER_REDIS_URL, because the broker is not Redis")
+        return self
+
+    @property
+    def broker_is_redis(self) -> bool:
+        """Whether the broker is Redis; otherwise it is RabbitMQ."""
+        return self.broker_url.get_secret_value().startswith("redis")
+
+    @property
+    def redis(self) -> str:
+        """URL of the Redis for soft state. Secret."""
+        return (self.redis_url or self.broker_url).get_secret_value()
+
+    @property
+    def token_endpoint(self) -> str:
+        """Where tokens are requested (protocol 1)."""
+        base = self.auth_url or f"https://auth.{self.environment}.corti.app"
+        return f"{base}/realms/{self.tenant}/protocol/openid-connect/token"
+
+    @property
+    def api(self) -> str:
+        """Base of the REST API (protocol 1), without a trailing slash."""
+        return self.api_url or f"https://api.{self.environment}.corti.app/v2"
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field."""
+    return (VENDOR if field in _VENDOR_FIELDS else PREFIX) + field.upper()
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        environment: Instead of the process's own environment.
+
+    Raises:
+        SettingsError: With every fault found; none of them shows a value.
+    """
+    environment = os.environ if environment is None else environment
+    known = {variable(field): field for field in Settings.model_fields}
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for name, field in known.items():
+        if name in environment and f"{name}_FILE" in environment:
+            faults.append(f"{name}: given twice, as {name} and as {name}_FILE; keep one")
+        elif name in environment:
+            values[field] = environment[name]
+        elif f"{name}_FILE" in environment:
+            try:
+                values[field] = Path(environment[f"{name}_FILE"]).read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                faults.append(f"{name}_FILE: cannot read the file it names ({type(error).__name__})")
+                values[field] = None
+    faults += [
+        f"{name}: no such setting; see the settings table in README.md"
+        for name in sorted(environment)
+        if name.startswith(PREFIX)
+        and name.removesuffix("_FILE") not in known
+        and not _SERVICE_LINK.match(name)
+    ]
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        unreadable = {field for field, value in values.items() if value is None}
+        faults += [text for fault in error.errors() if (text := _fault(fault, unreadable))]
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def _fault(fault: Any, unreadable: set[str]) -> str | None:
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if not fault["loc"]:
+        return message
+    field = str(fault["loc"][0])
+    if field in unreadable:
+        return None
+    return f"{variable(field)}: {'is required' if fault['type'] == 'missing' else message}"
+
+
+def markdown_table() -> str:
+    """The settings as a Markdown table; README.md holds a copy that a test compares."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        if field.is_required():
+            default = "required"
+        elif isinstance(field.default, SecretStr):
+            default = f"`{field.default.get_secret_value()}`"
+        elif isinstance(field.default, bool):
+            default = f"`{str(field.default).lower()}`"
+        else:
+            default = "unset" if field.default is None else f"`{field.default}`"
+        rows.append(f"| `{variable(name)}` | {default} | {field.description} |")
+    return "\n".join(rows)

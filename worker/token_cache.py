@@ -1,0 +1,297 @@
+"""The shared token cache: one token request per token lifetime, for the whole fleet (design, decision 9).
+
+Redis keys, where `<id>` is a digest of token endpoint and client id:
+
+=============================  ======  ==============================================================
+key                            type    content and life
+=============================  ======  ==============================================================
+``corti:v1:token:<id>``        hash    ``value`` (token, encrypted when a key is configured),
+                                       ``generation`` (random name), ``expires_at`` and ``lifetime``
+                                       (ms, by the clock of Redis); expires with the token
+``corti:v1:token:<id>:lock``   string  name of the process that is fetching; expires after `LOCK_MS`
+=============================  ======  ==============================================================
+
+Losing Redis costs extra requests, never a job: each process then fetches for itself.
+"""
+
+import hashlib
+import threading
+from typing import Protocol
+from uuid import uuid4
+
+import redis
+import structlog
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from worker import measures
+from worker.clock import Clock, Deadline
+from worker.corti.token import Freshness, Token, TokenPolicy
+from worker.errors import JobError, TransientError
+from worker.ports import Recorder, Waiter
+
+log = structlog.get_logger(__name__)
+
+#: Longer than a token request may take, so that a slow fetch is not doubled (pitfalls, section 4).
+_LOCK_MARGIN = 10.0
+#: A process looks at Redis again after this long, so that a refusal elsewhere reaches it.
+_LOCAL_LIFE = 5.0
+_POLL = 0.05
+#: After a failed fetch nobody in this process asks again for this long: hammering cures nothing.
+_COOL_DOWN = 1.0
+
+_LOAD = """
+local record = redis.call('HMGET', KEYS[1], 'value', 'generation', 'expires_at', 'lifetime')
+if not record[1] then return false end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+return {record[1], record[2], record[3] - now, tonumber(record[4])}
+"""
+_STORE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', KEYS[1], 'value', ARGV[1], 'generation', ARGV[2],
+           'expires_at', now + ARGV[3], 'lifetime', ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+#: Deletes only the very token that was refused: a slow worker must not remove a newer one.
+_REFUSE = """
+if redis.call('HGET', KEYS[1], 'generation') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+_RELEASE = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+class Granted(Protocol):
+    """A fresh access token and the seconds it is good for."""
+
+    @property
+    def value(self) -> str:
+        """The token."""
+        ...
+
+    @property
+    def expires_in(self) -> float:
+        """Seconds."""
+        ...
+
+
+class Endpoint(Protocol):
+    """Where tokens come from."""
+
+    def fetch(self) -> Granted:
+        """Request a token; raises JobError."""
+        ...
+
+
+class TokenCache:
+    """Implements the `Tokens` port.
+
+    Args:
+        client: Redis, with time-outs; None where there is none.
+        endpoint: Where tokens come from.
+        name: What the token is for (endpoint and client id); hashed into the key.
+        keys: Fernet keys, newest first; empty: stored in clear.
+        fetch_timeout: How long a request may take.
+        policy: When to refresh.
+        recorder: For metrics.
+        clock: For time.
+        waiter: For waiting.
+        chance: This process's place among its peers, in 0..1.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis | None,
+        endpoint: Endpoint,
+        *,
+        name: str,
+        keys: tuple[str, ...],
+        fetch_timeout: float,
+        policy: TokenPolicy,
+        recorder: Recorder,
+        clock: Clock,
+        waiter: Waiter,
+        chance: float,
+    ) -> None:
+        self._store = (
+            _SharedToken(client, name, keys, fetch_timeout + _LOCK_MARGIN, clock) if client else None
+        )
+        self._endpoint = endpoint
+        self._fetch_timeout = fetch_timeout
+        self._policy = policy
+        self._recorder = recorder
+        self._clock = clock
+        self._waiter = waiter
+        self._chance = chance
+        self._single_flight = threading.Lock()
+        self._token: Token | None = None
+        self._looked_at = float("-inf")
+        self._cool_down: tuple[Deadline, JobError] | None = None
+
+    def get(self) -> Token:
+        """See `worker.ports.Tokens`."""
+        token = self._local()
+        if token is not None and self._freshness(token) is Freshness.FRESH:
+            self._recorder.count(measures.TOKEN_HITS, layer="process")
+            return token
+        usable = token is not None and self._freshness(token) is Freshness.DUE
+        # While one thread renews a token that still serves, the others go on with it.
+        if not self._single_flight.acquire(blocking=not usable):
+            assert token is not None  # noqa: S101  # `usable` says so; for the type checker
+            return token
+        try:
+            return self._renew()
+        finally:
+            self._single_flight.release()
+
+    def refused(self, token: Token) -> None:
+        """See `worker.ports.Tokens`."""
+        self._recorder.count(measures.TOKEN_REFUSALS)
+        current = self._token
+        if current is not None and current.generation == token.generation:
+            self._token = None
+        if self._store:
+            try:
+                self._store.refuse(token.generation)
+            except redis.RedisError as error:
+                self._cache_error(error)
+
+    # -- one thread at a time ------------------------------------------------------------------
+
+    def _renew(self) -> Token:
+        token = self._local()
+        if token is not None and self._freshness(token) is Freshness.FRESH:
+            return token  # somebody was faster while we waited for the lock
+        self._respect_cool_down()
+        if self._store is None:
+            return self._fetch()
+        try:
+            return self._renew_shared(self._store)
+        except redis.RedisError as error:
+            self._cache_error(error)
+            fallback = self._token
+            if fallback is not None and self._freshness(fallback) is not Freshness.EXPIRED:
+                self._looked_at = self._clock.monotonic()
+                return fallback
+            return self._fetch()
+
+    def _renew_shared(self, store: "_SharedToken") -> Token:
+        deadline = Deadline.after(self._fetch_timeout + _LOCK_MARGIN, self._clock.monotonic())
+        while True:
+            token = store.load()
+            freshness = self._freshness(token) if token else Freshness.EXPIRED
+            if token and freshness is Freshness.FRESH:
+                return self._keep(token, "redis")
+            if store.acquire():
+                try:
+                    return self._fetch_shared(store, token)
+                finally:
+                    store.release()
+            if token and freshness is Freshness.DUE:
+                return self._keep(token, "redis")
+            if deadline.passed(self._clock.monotonic()):
+                # The holder of the lock is stuck. Two tokens are better than none.
+                return self._fetch()
+            self._waiter.wait(_POLL)
+
+    def _fetch_shared(self, store: "_SharedToken", seen: Token | None) -> Token:
+        latest = store.load()  # between our look and our lock somebody may have been faster
+        faster = latest is not None and (seen is None or latest.generation != seen.generation)
+        if latest and faster and self._freshness(latest) is Freshness.FRESH:
+            return self._keep(latest, "redis")
+        try:
+            token = self._fetch()
+        except JobError:
+            if latest and self._freshness(latest) is Freshness.DUE:
+                return self._keep(latest, "redis")
+            raise
+        store.save(token)
+        return token
+
+    def _fetch(self) -> Token:
+        # Counted from before the request, so that its own duration cannot make a token look younger.
+        asked_at = self._clock.monotonic()
+        try:
+            grant = self._endpoint.fetch()
+        except JobError as error:
+            self._recorder.count(measures.TOKEN_FETCHES, outcome=error.reason)
+            wait = (
+                error.retry_after if isinstance(error, TransientError) and error.retry_after else _COOL_DOWN
+            )
+            self._cool_down = Deadline.after(wait, self._clock.monotonic()), error
+            raise
+        self._recorder.count(measures.TOKEN_FETCHES, outcome="ok")
+        self._cool_down = None
+        token = Token(grant.value, uuid4().hex, asked_at + grant.expires_in, grant.expires_in)
+        return self._keep(token, "fetched")
+
+    def _keep(self, token: Token, layer: str) -> Token:
+        self._recorder.count(measures.TOKEN_HITS, layer=layer)
+        self._token, self._looked_at = token, self._clock.monotonic()
+        return token
+
+    def _local(self) -> Token | None:
+        now = self._clock.monotonic()
+        return self._token if now - self._looked_at < _LOCAL_LIFE or self._store is None else None
+
+    def _freshness(self, token: Token) -> Freshness:
+        return self._policy.judge(token, self._clock.monotonic(), self._chance)
+
+    def _respect_cool_down(self) -> None:
+        if self._cool_down and not self._cool_down[0].passed(self._clock.monotonic()):
+            raise self._cool_down[1].with_traceback(None)
+
+    def _cache_error(self, error: Exception) -> None:
+        self._recorder.count(measures.TOKEN_CACHE_ERRORS)
+        log.warning("token_cache_unavailable", error=type(error).__name__)
+
+
+class _SharedToken:
+    """The record and the lock in Redis."""
+
+    def __init__(
+        self, client: redis.Redis, name: str, keys: tuple[str, ...], lock_life: float, clock: Clock
+    ) -> None:
+        self._client = client
+        self._key = f"corti:v1:token:{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+        self._lock = f"{self._key}:lock"
+        self._lock_ms = int(lock_life * 1000)
+        self._cipher = MultiFernet([Fernet(key) for key in keys]) if keys else None
+        self._clock = clock
+        self._owner = uuid4().hex
+        self._load = client.register_script(_LOAD)
+        self._store = client.register_script(_STORE)
+        self._refuse = client.register_script(_REFUSE)
+        self._release = client.register_script(_RELEASE)
+
+    def load(self) -> Token | None:
+        asked_at = self._clock.monotonic()
+        record = self._load(keys=[self._key])
+        if not record:
+            return None
+        value, generation, left_ms, lifetime_ms = record
+        try:
+            plain = self._cipher.decrypt(value) if self._cipher else value
+        except InvalidToken:
+            return None  # written with a key we do not have (any more): as good as no token
+        return Token(plain.decode(), generation.decode(), asked_at + left_ms / 1000, lifetime_ms / 1000)
+
+    def save(self, token: Token) -> None:
+        plain = token.value.encode()
+        left_ms = int((token.expires_at - self._clock.monotonic()) * 1000)
+        if left_ms > 0:
+            value = self._cipher.encrypt(plain) if self._cipher else plain
+            self._store(keys=[self._key], args=[value, token.generation, left_ms, int(token.lifetime * 1000)])
+
+    def acquire(self) -> bool:
+        return bool(self._client.set(self._lock, self._owner, nx=True, px=self._lock_ms))
+
+    def release(self) -> None:
+        self._release(keys=[self._lock], args=[self._owner])
+
+    def refuse(self, generation: str) -> None:
+        self._refuse(keys=[self._key], args=[generation])
