@@ -30,7 +30,7 @@ def main() -> None:
 def run() -> None:
     """Run jobs, and the door unless CORTI_WORKER_DOOR=false, until SIGTERM."""
     settings = _settings()
-    from worker.app import run_worker  # noqa: PLC0415  # faults of settings are told without loading Celery
+    from worker.process import run_worker  # noqa: PLC0415  # faults of settings are told without loading Celery
 
     sys.exit(run_worker(settings))
 
@@ -39,7 +39,7 @@ def run() -> None:
 def door() -> None:
     """Run only the door: validate producers' messages and hand the good ones on."""
     settings = _settings()
-    from worker.app import run_door_alone  # noqa: PLC0415
+    from worker.process import run_door_alone  # noqa: PLC0415
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

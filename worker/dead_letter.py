@@ -11,7 +11,7 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from worker.errors import Reason
-from worker.job import Problem
+from worker.message import Problem
 
 
 class FieldError(BaseModel):

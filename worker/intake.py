@@ -10,7 +10,8 @@ from worker import measures
 from worker.clock import Clock
 from worker.dead_letter import DeadLetter
 from worker.errors import Reason
-from worker.job import InvalidJob, Job, Problem
+from worker.job import Job
+from worker.message import InvalidJob, Problem
 from worker.ports import Outlet, Recorder
 
 log = structlog.get_logger(__name__)

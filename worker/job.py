@@ -5,7 +5,6 @@
 
 import base64
 import binascii
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -19,12 +18,12 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
-MAX_MESSAGE_BYTES = 1024 * 1024
+from worker.message import InvalidJob, decode, problems_of
+
 MAX_INLINE_AUDIO_BYTES = 256 * 1024
 MAX_METADATA_BYTES = 16 * 1024
-_MAX_FIELD_NAME = 64
 
 #: A restricted alphabet, because the job id is the one value of a job that logs show: with it,
 #: nobody can put a sentence or a name with spaces there.
@@ -35,23 +34,6 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 Status = Literal["planned", "in-progress", "on-hold", "completed", "cancelled", "deleted"]
 EncounterType = Literal["first_consultation", "consultation", "emergency", "inpatient", "outpatient"]
 LiveEvent = Literal["progress", "transcript", "facts"]
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One fault of a message: which field, and what was expected there. Never the value found."""
-
-    field: str
-    expected: str
-
-
-class InvalidJob(ValueError):
-    """The message is no job. The producer has to change it; trying again cannot help."""
-
-    def __init__(self, problems: tuple[Problem, ...], job_id: str | None = None) -> None:
-        super().__init__(f"the message is no valid job ({len(problems)} problems)")
-        self.problems = problems
-        self.job_id = job_id
 
 
 class _Model(BaseModel):
@@ -221,38 +203,11 @@ class Job(_Model):
         Raises:
             InvalidJob: With every fault found; none of them holds a value of the message.
         """
-        value = _decode(body)
-        if "specversion" in value:
-            body, value = _unwrap(value)
+        text, value = decode(body)
         try:
-            return cls.model_validate_json(body)
+            return cls.model_validate_json(text)
         except ValidationError as error:
             raise InvalidJob(problems_of(error), _readable_job_id(value)) from None
-
-
-def _decode(body: bytes) -> dict[str, Any]:
-    if len(body) > MAX_MESSAGE_BYTES:
-        raise _not_a_job(f"expected at most {MAX_MESSAGE_BYTES} bytes; put the audio behind a URI")
-    try:
-        value = from_json(body, allow_inf_nan=False)
-    except ValueError:
-        raise _not_a_job("expected JSON in UTF-8 (RFC 8259)") from None
-    if not isinstance(value, dict):
-        raise _not_a_job("expected a JSON object")
-    return value
-
-
-def _unwrap(envelope: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-    data = envelope.get("data")
-    if envelope["specversion"] != "1.0" or not isinstance(data, dict):
-        raise InvalidJob(
-            (Problem("data", "expected a CloudEvent 1.0 with the job as a JSON object in data"),)
-        )
-    return to_json(data), data
-
-
-def _not_a_job(expected: str) -> InvalidJob:
-    return InvalidJob((Problem("$", expected),))
 
 
 def _readable_job_id(value: dict[str, Any]) -> str | None:
@@ -264,25 +219,3 @@ def _readable_job_id(value: dict[str, Any]) -> str | None:
 
 class _JobIdOnly(_Model):
     job_id: JobId
-
-
-def problems_of(error: ValidationError) -> tuple[Problem, ...]:
-    """The faults pydantic found, as field paths and expectations, without the values it saw."""
-    return tuple(
-        Problem(_path(fault["loc"]), _expected(fault["type"], fault["msg"]))
-        for fault in error.errors(include_url=False, include_context=False, include_input=False)
-    )
-
-
-def _path(loc: tuple[int | str, ...]) -> str:
-    parts = (str(part) for part in loc)
-    # A producer chooses the names of unknown keys, so a name can be anything: keep it short and printable.
-    return ".".join("".join(c for c in part if c.isprintable())[:_MAX_FIELD_NAME] for part in parts) or "$"
-
-
-def _expected(kind: str, message: str) -> str:
-    if kind == "extra_forbidden":
-        return "no such key: the contract does not know it"
-    if kind == "missing":
-        return "a required key is missing"
-    return message.removeprefix("Value error, ")

@@ -9,7 +9,7 @@ from celery import Celery
 from celery.exceptions import Reject
 
 from worker.broker.work_queue import TASK
-from worker.job import InvalidJob
+from worker.message import InvalidJob
 from worker.ports import OutletUnavailable
 
 log = structlog.get_logger(__name__)

@@ -50,9 +50,12 @@ class Answer:
 class Conversation:
     """One socket, with everything it received."""
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
+    socket: ClientConnection
+
+    def __init__(self, connecting: connect) -> None:
+        self._connecting = connecting
         self.messages: list[dict[str, Any]] = []
+        self.socket = connecting.__enter__()
 
     def __enter__(self) -> Self:
         return self
@@ -60,7 +63,7 @@ class Conversation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.socket.close()
+        self._connecting.__exit__(kind, error, trace)
 
     def say(self, kind: str, **rest: Any) -> None:
         self.socket.send(json.dumps({"type": kind, **rest}))

@@ -14,7 +14,7 @@ Feed it what happened, then carry out `commands()`, hand on `messages()`, send a
 from dataclasses import dataclass
 from enum import Enum
 
-from worker.corti import messages
+from worker.corti import failures, messages
 from worker.corti.messages import (
     ConfigStatus,
     Ended,
@@ -24,11 +24,9 @@ from worker.corti.messages import (
     Unknown,
     Usage,
 )
-from worker.errors import JobError, PermanentError, Reason, TransientError
+from worker.errors import JobError, Reason, TransientError
 
 _NORMAL_CLOSURE = 1000
-_CLIENT_ERRORS = range(400, 500)
-_WORTH_RETRYING = frozenset({401, 408, 425, 429})
 
 
 class State(Enum):
@@ -152,7 +150,7 @@ class Session:
         if self.state is State.CLOSED:
             return
         if self._error is not None:
-            self._fail(_failure_of(self._error))
+            self._fail(failures.of_stream_error(self._error))
         elif self.state is State.CONFIGURING:
             # What the server does at its deadline is not settled: a bare close is one answer (10, row 2).
             self._fail(
@@ -216,22 +214,12 @@ class Session:
         if message.accepted:
             self.state = State.STREAMING
             self._phase_ends = None
-        elif message.timed_out:
-            self._fail(
-                TransientError(Reason.CONFIG_TIMEOUT, "the service did not get the configuration in time")
-            )
         else:
-            self._fail(
-                PermanentError(
-                    Reason.CONFIG_DENIED,
-                    "the service refused the configuration: check transcription.language, output.locale, "
-                    "the participants' roles and the audio format",
-                )
-            )
+            self._fail(failures.of_config_status(message))
 
     def _ended(self) -> None:
         if self._error is not None and (self.state is not State.ENDING or not self._heard):
-            self._fail(_failure_of(self._error))
+            self._fail(failures.of_stream_error(self._error))
         elif self.state is State.ENDING:
             self.state = State.CLOSED
             self._commands.append(Close())
@@ -247,7 +235,7 @@ class Session:
 
     def _late(self) -> None:
         if self._error is not None:
-            self._fail(_failure_of(self._error))
+            self._fail(failures.of_stream_error(self._error))
         elif self.state is State.CONFIGURING:
             self._fail(TransientError(Reason.CONFIG_TIMEOUT, "the service did not answer the configuration"))
         else:
@@ -258,13 +246,3 @@ class Session:
             self.state = State.CLOSED
             self.failure = failure
             self._commands.append(Close())
-
-
-def _failure_of(error: StreamError) -> JobError:
-    if error.code.lower().startswith("audio"):
-        return PermanentError(
-            Reason.AUDIO_UNSUPPORTED, "the service could not read the audio: check its format and media_type"
-        )
-    if error.status in _CLIENT_ERRORS and error.status not in _WORTH_RETRYING:
-        return PermanentError(Reason.STREAM_REFUSED, "the service refused the stream with an error message")
-    return TransientError(Reason.STREAM_INTERRUPTED, "the service reported an error and ended the stream")

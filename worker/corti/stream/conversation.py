@@ -6,31 +6,25 @@ touch is listed in `__init__` and is safe to touch: deques, flags, one event.
 """
 
 import math
-import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from socket import SHUT_RDWR, socket
+from socket import socket
 
 from worker.audio.pace import Chunk, Pace
 from worker.corti.session import Close, Content, Ping, SendText, Session, State
-from worker.corti.stream.frames import Alive, Closed, Framing, TextMessage, audio_frame
+from worker.corti.stream.frames import Alive, Closed, TextMessage
+from worker.corti.stream.wire import MAX_UNSENT, Wire
 from worker.errors import Reason, TransientError
 
 #: Audio held ready for the pacer, in seconds of its time: enough for a job thread that is slow to
 #: wake up, little enough that thousands of streams fit in memory.
 AHEAD_SECONDS = 2.0
 _MIN_AHEAD, _MAX_AHEAD = 2, 64
-#: What a socket may owe before it counts as dead: two seconds of the fastest audio (48 kHz, stereo).
-_MAX_UNSENT = 512 * 1024
-_READ_BYTES = 65536
 #: How often a job that wants live events hears how far its audio is.
 REPORT_SECONDS = 1.0
 #: For the peer's close frame after ours.
 _LINGER = 2.0
-
-_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError, InterruptedError)
 
 
 class Conversation:
@@ -43,14 +37,12 @@ class Conversation:
     """
 
     def __init__(self, sock: socket, session: Session, on_sent: Callable[[int, float, float], None]) -> None:
-        self.sock = sock
+        self.wire = Wire(sock)
         self.session = session
         self.starved = False  # pacer: out of audio; the job's thread pokes the pacer when it has fed some
         self.done = False  # pacer: the session is over and all its news can be taken
         self._on_sent = on_sent
-        self._framing = Framing()
         self._pace: Pace | None = None
-        self._unsent = bytearray()
         self._linger_ends: float | None = None
         self._aborted = False
         # Touched by both threads:
@@ -122,17 +114,15 @@ class Conversation:
 
     def readable(self, now: float) -> None:
         """Read what has arrived."""
-        try:
-            while True:
-                data = self.sock.recv(_READ_BYTES)
-                self._received(data, now)
-                # A TLS record that is already decrypted never shows up in a poll of the socket.
-                if not data or not isinstance(self.sock, ssl.SSLSocket) or not self.sock.pending():
-                    break
-        except _WOULD_BLOCK:
-            pass
-        except OSError:
-            self._received(b"", now)
+        for item in self.wire.receive():
+            match item:
+                case TextMessage(text):
+                    self.session.received(text, now)
+                case Alive():
+                    self.session.alive(now)
+                case Closed(code):
+                    self.session.closed(code, now)
+                    self._linger_ends = now
         self._settle(now)
 
     def due(self, now: float) -> None:
@@ -152,12 +142,8 @@ class Conversation:
 
     def writable(self, now: float) -> None:
         """The socket takes data again."""
-        self._write(b"", now)
-
-    @property
-    def wants_write(self) -> bool:
-        """Whether data waits for the socket."""
-        return bool(self._unsent)
+        self.wire.flush()
+        self._settle(now)
 
     def next_due(self) -> float | None:
         """When to call `due` again, or None when only the peer or the job's thread can change anything."""
@@ -165,7 +151,7 @@ class Conversation:
             return self._linger_ends
         deadline = self.session.deadline
         at = self._pace.due if self._pace else None
-        if not self.session.may_send_audio or self._pace is None or self.starved or self._unsent:
+        if not self.session.may_send_audio or self._pace is None or self.starved or self.wire.unsent:
             return deadline
         # Accepted, but the schedule has not begun: begin at once.
         at = 0.0 if at is None else at
@@ -177,9 +163,7 @@ class Conversation:
 
     def close(self) -> None:
         """Close the socket; the last call."""
-        with suppress(OSError):  # the peer may have been faster
-            self.sock.shutdown(SHUT_RDWR)
-        self.sock.close()
+        self.wire.close()
         self.done = True
         self._wake.set()
 
@@ -197,34 +181,30 @@ class Conversation:
         chunk = self._audio.popleft()
         lateness = pace.sent(chunk.seconds, now)
         self.session.sent(len(chunk.data), now)
-        self._write(audio_frame(chunk.data), now)
+        self.wire.send_audio(chunk.data)
         self._on_sent(len(chunk.data), chunk.seconds, lateness)
         if len(self._audio) == self._low or pace.position >= self._report_at:
             self._report_at = pace.position + self._report_every
             self._wake.set()
-        return not self._unsent
-
-    def _received(self, data: bytes, now: float) -> None:
-        for item in self._framing.receive(data):
-            match item:
-                case TextMessage(text):
-                    self.session.received(text, now)
-                case Alive():
-                    self.session.alive(now)
-                case Closed(code):
-                    self.session.closed(code, now)
-                    self._linger_ends = now
+        return not self.wire.unsent
 
     def _settle(self, now: float) -> None:
         """Carry out what the session wants, hand on its news, and write."""
         for command in self.session.commands():
             match command:
                 case SendText(text):
-                    self._framing.text(text)
+                    self.wire.framing.text(text)
                 case Ping():
-                    self._framing.ping()
+                    self.wire.framing.ping()
                 case Close():
-                    self._framing.close()
+                    self.wire.framing.close()
+        self.wire.flush()
+        if self.wire.broken:
+            self.session.closed(None, now)
+            self._linger_ends = now
+        elif self.wire.unsent > MAX_UNSENT:
+            self.session.lost(TransientError(Reason.STREAM_INTERRUPTED, "the service stopped taking audio"))
+            self._linger_ends = now
         news = self.session.messages()
         if news:
             self._news.extend(news)
@@ -233,25 +213,3 @@ class Conversation:
             self.done = True
         if self.done or (news and self._live):
             self._wake.set()
-        control = self._framing.to_send()
-        if control or self._unsent:
-            self._write(control, now)
-
-    def _write(self, data: bytes, now: float) -> None:
-        if self._unsent:
-            self._unsent += data
-            data = bytes(self._unsent)
-        if not data:
-            return
-        try:
-            sent = self.sock.send(data)
-        except _WOULD_BLOCK:
-            sent = 0
-        except OSError:
-            self.session.closed(None, now)
-            self._linger_ends = now
-            sent = len(data)
-        self._unsent = bytearray(data[sent:]) if sent < len(data) else bytearray()
-        if len(self._unsent) > _MAX_UNSENT:
-            self.session.lost(TransientError(Reason.STREAM_INTERRUPTED, "the service stopped taking audio"))
-            self._linger_ends = now

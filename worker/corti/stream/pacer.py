@@ -116,8 +116,8 @@ class Pacer(AbstractContextManager["Pacer"]):
             conversation = self._inbox.popleft()
             if conversation in self._scheduled:
                 self._serve(conversation, now)
-            elif conversation.sock.fileno() >= 0:
-                self._selector.register(conversation.sock, _READ, conversation)
+            elif conversation.wire.sock.fileno() >= 0:
+                self._selector.register(conversation.wire.sock, _READ, conversation)
                 self._scheduled[conversation] = float("inf")
                 conversation.opened(now)
                 self._serve(conversation, now)
@@ -152,9 +152,9 @@ class Pacer(AbstractContextManager["Pacer"]):
         if conversation.finished(now):
             self._drop(conversation)
             return
-        wanted = _READ_WRITE if conversation.wants_write else _READ
-        if self._selector.get_key(conversation.sock).events != wanted:
-            self._selector.modify(conversation.sock, wanted, conversation)
+        wanted = _READ_WRITE if conversation.wire.unsent else _READ
+        if self._selector.get_key(conversation.wire.sock).events != wanted:
+            self._selector.modify(conversation.wire.sock, wanted, conversation)
         at = conversation.next_due()
         if at is not None and at < self._scheduled[conversation]:
             self._scheduled[conversation] = at
@@ -162,7 +162,7 @@ class Pacer(AbstractContextManager["Pacer"]):
             heapq.heappush(self._heap, (at, self._order, conversation))
 
     def _drop(self, conversation: Conversation) -> None:
-        self._selector.unregister(conversation.sock)
+        self._selector.unregister(conversation.wire.sock)
         del self._scheduled[conversation]
         conversation.close()
 

@@ -1,45 +1,11 @@
-"""Settings from the environment. The only module that reads it.
+"""The settings as a model: each with its range, default and meaning."""
 
-The vendor's credentials have the vendor's names (`CORTI_CLIENT_ID` ...); everything of ours starts
-with `CORTI_WORKER_`. Each variable may be given as NAME_FILE instead, naming a file that holds the
-value (a mounted secret); `load` tells all faults at once.
-"""
-
-import os
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-
-VENDOR = "CORTI_"
-PREFIX = "CORTI_WORKER_"
-_VENDOR_FIELDS = frozenset(
-    {
-        "client_id",
-        "client_secret",
-        "tenant",
-        "environment",
-        "auth_url",
-        "api_url",
-        "stream_url",
-        "ca_file",
-    }
-)
-
-#: What Kubernetes puts into each container for a Service named corti-worker; not settings of ours.
-_SERVICE_LINK = re.compile(r"^CORTI_WORKER_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)$")
-
-
-class SettingsError(Exception):
-    """The environment does not make valid settings. The text lists every fault, one a line."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("the settings are not valid:\n" + "\n".join(f"  {fault}" for fault in faults))
-        self.faults = faults
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
 def _url(*schemes: str) -> AfterValidator:
@@ -201,75 +167,3 @@ class Settings(BaseModel):
     def api(self) -> str:
         """Base of the REST API (protocol 1), without a trailing slash."""
         return self.api_url or f"https://api.{self.environment}.corti.app/v2"
-
-
-def variable(field: str) -> str:
-    """The environment variable of a field."""
-    return (VENDOR if field in _VENDOR_FIELDS else PREFIX) + field.upper()
-
-
-def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings.
-
-    Args:
-        environment: Instead of the process's own environment.
-
-    Raises:
-        SettingsError: With every fault found; none of them shows a value.
-    """
-    environment = os.environ if environment is None else environment
-    known = {variable(field): field for field in Settings.model_fields}
-    values: dict[str, Any] = {}
-    faults: list[str] = []
-    for name, field in known.items():
-        if name in environment and f"{name}_FILE" in environment:
-            faults.append(f"{name}: given twice, as {name} and as {name}_FILE; keep one")
-        elif name in environment:
-            values[field] = environment[name]
-        elif f"{name}_FILE" in environment:
-            try:
-                values[field] = Path(environment[f"{name}_FILE"]).read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                faults.append(f"{name}_FILE: cannot read the file it names ({type(error).__name__})")
-                values[field] = None
-    faults += [
-        f"{name}: no such setting; see the settings table in README.md"
-        for name in sorted(environment)
-        if name.startswith(PREFIX)
-        and name.removesuffix("_FILE") not in known
-        and not _SERVICE_LINK.match(name)
-    ]
-    try:
-        settings = Settings.model_validate(values)
-    except ValidationError as error:
-        unreadable = {field for field, value in values.items() if value is None}
-        faults += [text for fault in error.errors() if (text := _fault(fault, unreadable))]
-    if faults:
-        raise SettingsError(faults)
-    return settings
-
-
-def _fault(fault: Any, unreadable: set[str]) -> str | None:
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    if not fault["loc"]:
-        return message
-    field = str(fault["loc"][0])
-    if field in unreadable:
-        return None
-    return f"{variable(field)}: {'is required' if fault['type'] == 'missing' else message}"
-
-
-def markdown_table() -> str:
-    """The settings as a Markdown table; README.md holds a copy that a test compares."""
-    rows = ["| variable | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        if field.is_required():
-            default = "required"
-        elif isinstance(field.default, SecretStr):
-            default = f"`{field.default.get_secret_value()}`"
-        elif isinstance(field.default, bool):
-            default = f"`{str(field.default).lower()}`"
-        else:
-            default = "unset" if field.default is None else f"`{field.default}`"
-        rows.append(f"| `{variable(name)}` | {default} | {field.description} |")
-    return "\n".join(rows)

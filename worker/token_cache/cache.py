@@ -1,33 +1,18 @@
-"""The shared token cache: one token request per token lifetime, for the whole fleet (design, decision 9).
+"""The cache itself: who fetches, who waits, what serves when Redis is away."""
 
-Redis keys, where `<id>` is a digest of token endpoint and client id:
-
-=============================  ======  ==============================================================
-key                            type    content and life
-=============================  ======  ==============================================================
-``corti:v1:token:<id>``        hash    ``value`` (token, encrypted when a key is configured),
-                                       ``generation`` (random name), ``expires_at`` and ``lifetime``
-                                       (ms, by the clock of Redis); expires with the token
-``corti:v1:token:<id>:lock``   string  name of the process that is fetching; expires after `LOCK_MS`
-=============================  ======  ==============================================================
-
-Losing Redis costs extra requests, never a job: each process then fetches for itself.
-"""
-
-import hashlib
 import threading
 from typing import Protocol
 from uuid import uuid4
 
 import redis
 import structlog
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from worker import measures
 from worker.clock import Clock, Deadline
 from worker.corti.token import Freshness, Token, TokenPolicy
 from worker.errors import JobError, TransientError
 from worker.ports import Recorder, Waiter
+from worker.token_cache.store import SharedToken
 
 log = structlog.get_logger(__name__)
 
@@ -38,31 +23,6 @@ _LOCAL_LIFE = 5.0
 _POLL = 0.05
 #: After a failed fetch nobody in this process asks again for this long: hammering cures nothing.
 _COOL_DOWN = 1.0
-
-_LOAD = """
-local record = redis.call('HMGET', KEYS[1], 'value', 'generation', 'expires_at', 'lifetime')
-if not record[1] then return false end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-return {record[1], record[2], record[3] - now, tonumber(record[4])}
-"""
-_STORE = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('HSET', KEYS[1], 'value', ARGV[1], 'generation', ARGV[2],
-           'expires_at', now + ARGV[3], 'lifetime', ARGV[4])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return 1
-"""
-#: Deletes only the very token that was refused: a slow worker must not remove a newer one.
-_REFUSE = """
-if redis.call('HGET', KEYS[1], 'generation') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-"""
-_RELEASE = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-"""
 
 
 class Granted(Protocol):
@@ -117,9 +77,7 @@ class TokenCache:
         waiter: Waiter,
         chance: float,
     ) -> None:
-        self._store = (
-            _SharedToken(client, name, keys, fetch_timeout + _LOCK_MARGIN, clock) if client else None
-        )
+        self._store = SharedToken(client, name, keys, fetch_timeout + _LOCK_MARGIN, clock) if client else None
         self._endpoint = endpoint
         self._fetch_timeout = fetch_timeout
         self._policy = policy
@@ -179,7 +137,7 @@ class TokenCache:
                 return fallback
             return self._fetch()
 
-    def _renew_shared(self, store: "_SharedToken") -> Token:
+    def _renew_shared(self, store: SharedToken) -> Token:
         deadline = Deadline.after(self._fetch_timeout + _LOCK_MARGIN, self._clock.monotonic())
         while True:
             token = store.load()
@@ -198,7 +156,7 @@ class TokenCache:
                 return self._fetch()
             self._waiter.wait(_POLL)
 
-    def _fetch_shared(self, store: "_SharedToken", seen: Token | None) -> Token:
+    def _fetch_shared(self, store: SharedToken, seen: Token | None) -> Token:
         latest = store.load()  # between our look and our lock somebody may have been faster
         faster = latest is not None and (seen is None or latest.generation != seen.generation)
         if latest and faster and self._freshness(latest) is Freshness.FRESH:
@@ -248,50 +206,3 @@ class TokenCache:
     def _cache_error(self, error: Exception) -> None:
         self._recorder.count(measures.TOKEN_CACHE_ERRORS)
         log.warning("token_cache_unavailable", error=type(error).__name__)
-
-
-class _SharedToken:
-    """The record and the lock in Redis."""
-
-    def __init__(
-        self, client: redis.Redis, name: str, keys: tuple[str, ...], lock_life: float, clock: Clock
-    ) -> None:
-        self._client = client
-        self._key = f"corti:v1:token:{hashlib.sha256(name.encode()).hexdigest()[:32]}"
-        self._lock = f"{self._key}:lock"
-        self._lock_ms = int(lock_life * 1000)
-        self._cipher = MultiFernet([Fernet(key) for key in keys]) if keys else None
-        self._clock = clock
-        self._owner = uuid4().hex
-        self._load = client.register_script(_LOAD)
-        self._store = client.register_script(_STORE)
-        self._refuse = client.register_script(_REFUSE)
-        self._release = client.register_script(_RELEASE)
-
-    def load(self) -> Token | None:
-        asked_at = self._clock.monotonic()
-        record = self._load(keys=[self._key])
-        if not record:
-            return None
-        value, generation, left_ms, lifetime_ms = record
-        try:
-            plain = self._cipher.decrypt(value) if self._cipher else value
-        except InvalidToken:
-            return None  # written with a key we do not have (any more): as good as no token
-        return Token(plain.decode(), generation.decode(), asked_at + left_ms / 1000, lifetime_ms / 1000)
-
-    def save(self, token: Token) -> None:
-        plain = token.value.encode()
-        left_ms = int((token.expires_at - self._clock.monotonic()) * 1000)
-        if left_ms > 0:
-            value = self._cipher.encrypt(plain) if self._cipher else plain
-            self._store(keys=[self._key], args=[value, token.generation, left_ms, int(token.lifetime * 1000)])
-
-    def acquire(self) -> bool:
-        return bool(self._client.set(self._lock, self._owner, nx=True, px=self._lock_ms))
-
-    def release(self) -> None:
-        self._release(keys=[self._lock], args=[self._owner])
-
-    def refuse(self, generation: str) -> None:
-        self._refuse(keys=[self._key], args=[generation])

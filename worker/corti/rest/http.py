@@ -1,0 +1,115 @@
+"""What both REST adapters share: sessions of `requests`, its exceptions by table, statuses by table."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+
+#: requests' exceptions, most specific first. What is not here is a fault of ours and surfaces as such.
+FAILURES: tuple[tuple[type[Exception], type[JobError], Reason, str], ...] = (
+    (
+        requests.exceptions.SSLError,
+        TransientError,
+        Reason.UPSTREAM_UNAVAILABLE,
+        "TLS failed; see CORTI_CA_FILE",
+    ),
+    (requests.exceptions.Timeout, TransientError, Reason.UPSTREAM_UNAVAILABLE, "no answer in time"),
+    (requests.exceptions.ConnectionError, TransientError, Reason.UPSTREAM_UNAVAILABLE, "no connection"),
+    (
+        requests.exceptions.JSONDecodeError,
+        TransientError,
+        Reason.UPSTREAM_UNAVAILABLE,
+        "an answer that is not JSON",
+    ),
+    (
+        requests.exceptions.RequestException,
+        TransientError,
+        Reason.UPSTREAM_UNAVAILABLE,
+        "the HTTP exchange failed",
+    ),
+)
+
+
+@contextmanager
+def mapped(party: str) -> Iterator[None]:
+    """Turn the exceptions of requests into ours, by table.
+
+    Args:
+        party: Who was asked, for the text.
+    """
+    try:
+        yield
+    except requests.exceptions.RequestException as error:
+        for kind, ours, reason, text in FAILURES:
+            if isinstance(error, kind):
+                # `from None`: the text of the cause holds the URL.
+                raise ours(reason, f"{party}: {text} ({type(error).__name__})") from None
+        raise
+
+
+class _Session(requests.Session):
+    """A session whose `verify` stands: requests lets REQUESTS_CA_BUNDLE override it, but not an argument."""
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """See `requests.Session.request`."""
+        kwargs.setdefault("verify", self.verify)
+        return super().request(*args, **kwargs)
+
+
+def http_session(ca_file: str | None, connections: int) -> requests.Session:
+    """A session for all threads: pooled connections, and no more of them at once than `connections`."""
+    session = _Session()
+    if ca_file:
+        session.verify = ca_file
+    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections, pool_block=True)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def refusal(response: requests.Response, party: str, now: datetime) -> JobError:
+    """What an HTTP status means for the job (protocol 3.4, 8)."""
+    status, text = response.status_code, f"{party}: HTTP {response.status_code}"
+    if status == 401 or (status == 403 and _says(response, "A0004", "A0005")):  # noqa: PLR2004
+        # The older documentation answers an invalid token with 403 and a code (protocol 10, row 7).
+        return TokenRefused(text)
+    if status == 403:  # noqa: PLR2004
+        return PermanentError(Reason.FORBIDDEN, f"{text}: this client may not do that for this tenant")
+    if status == 409 or (status == 400 and _says(response, "A0017")):  # noqa: PLR2004
+        return PermanentError(
+            Reason.DUPLICATE_ENCOUNTER,
+            f"{text}: the tenant has an interaction with this encounter.identifier",
+        )
+    wait = retry_after(response.headers.get("Retry-After"), now)
+    if status == 429:  # noqa: PLR2004
+        if _says(response, "A0021", "balance"):
+            return PermanentError(Reason.QUOTA_EXHAUSTED, f"{text}: the account's credits are used up")
+        return TransientError(Reason.RATE_LIMITED, text, wait)
+    if status in {408, 425} or status >= 500:  # noqa: PLR2004
+        return TransientError(Reason.UPSTREAM_UNAVAILABLE, text, wait)
+    return PermanentError(
+        Reason.INTERACTION_REFUSED, f"{text}: the service refused the encounter or patient data"
+    )
+
+
+def _says(response: requests.Response, *words: str) -> bool:
+    body = response.text.lower()
+    return any(word.lower() in body for word in words)
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds of a `Retry-After` header: a number, or an HTTP date (RFC 9110, section 10.2.3)."""
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+    except (ValueError, TypeError):
+        return None

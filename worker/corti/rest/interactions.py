@@ -1,0 +1,125 @@
+"""Interactions (protocol, section 3)."""
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from worker import measures
+from worker.clock import Clock
+from worker.corti.rest.http import mapped, refusal
+from worker.corti.token import Token
+from worker.errors import Reason, TransientError
+from worker.job import Job
+from worker.ports import Interaction, Recorder
+
+
+class RestInteractions:
+    """Creates interactions (protocol 3.1, 3.2). Implements the `Interactions` port."""
+
+    def __init__(
+        self,
+        session: requests.Session,
+        api: str,
+        tenant: str,
+        stream_base: str | None,
+        timeout: float,
+        recorder: Recorder,
+        clock: Clock,
+    ) -> None:
+        self._session = session
+        self._api = api
+        self._tenant = tenant
+        self._stream_base = stream_base
+        self._timeout = timeout
+        self._recorder = recorder
+        self._clock = clock
+
+    def create(self, job: Job, token: Token) -> Interaction:
+        """See `worker.ports.Interactions`."""
+        response = self._call("POST", "/interactions/", "create_interaction", token, interaction_body(job))
+        with mapped("Corti API"):
+            value = response.json()
+        try:
+            return self._interaction(str(value["interactionId"]), str(value["websocketUrl"]))
+        except (KeyError, TypeError):
+            raise TransientError(
+                Reason.UPSTREAM_UNAVAILABLE,
+                "Corti API: the answer to create has no interactionId or websocketUrl",
+            ) from None
+
+    def _call(
+        self, method: str, path: str, operation: str, token: Token, body: dict[str, Any]
+    ) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token.value}", "Tenant-Name": self._tenant}
+        started, status = self._clock.monotonic(), "error"
+        try:
+            with mapped("Corti API"):
+                response = self._session.request(
+                    method,
+                    self._api + path,
+                    json=body,
+                    headers=headers,
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                )
+            status = f"{response.status_code // 100}xx"
+        finally:
+            self._recorder.observe(
+                measures.REST_SECONDS, self._clock.monotonic() - started, operation=operation, status=status
+            )
+        if not response.ok:
+            raise refusal(response, "Corti API", self._clock.wall())
+        return response
+
+    def _interaction(self, interaction_id: str, url: str) -> Interaction:
+        if self._stream_base:
+            url = f"{self._stream_base}/interactions/{interaction_id}/streams?tenant-name={self._tenant}"
+        allowed = {"wss"} if self._api.startswith("https:") else {"ws", "wss"}
+        if urlsplit(url).scheme not in allowed:
+            # The URL gets the access token appended: it must not leave in clear (protocol 1).
+            raise TransientError(
+                Reason.UPSTREAM_UNAVAILABLE,
+                "Corti API: the answer to create names a stream URL that is not wss",
+            )
+        return Interaction(interaction_id, url)
+
+
+def interaction_body(job: Job) -> dict[str, Any]:
+    """The request to create a job's interaction (protocol 3.1); absent keys are left out."""
+    encounter: dict[str, Any] = {
+        "identifier": job.encounter_identifier,
+        "status": job.encounter.status,
+        "type": job.encounter.type,
+        "title": job.encounter.title,
+    }
+    if job.encounter.period:
+        period = job.encounter.period
+        encounter["period"] = _present(
+            {
+                "startedAt": _utc(period.started_at),
+                "endedAt": _utc(period.ended_at) if period.ended_at else None,
+            }
+        )
+    body: dict[str, Any] = {"encounter": _present(encounter), "assignedUserId": job.assigned_user_id}
+    if job.patient:
+        patient = job.patient
+        body["patient"] = _present(
+            {
+                "identifier": patient.identifier,
+                "name": patient.name,
+                "gender": patient.gender,
+                "birthDate": patient.birth_date,
+                "pronouns": patient.pronouns,
+            }
+        )
+    return _present(body)
+
+
+def _present(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in value.items() if item is not None}
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,76 @@
+"""The token endpoint (protocol, section 2)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from worker.clock import Clock
+from worker.corti.rest.http import mapped, refusal
+from worker.errors import Reason, TransientError
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A fresh access token and the seconds it is good for."""
+
+    value: str
+    expires_in: float
+
+    def __repr__(self) -> str:
+        return f"Grant(expires_in={self.expires_in})"
+
+
+class TokenEndpoint:
+    """Requests tokens with the client_credentials grant (protocol 2.1)."""
+
+    def __init__(
+        self,
+        session: requests.Session,
+        url: str,
+        client_id: str,
+        client_secret: str,
+        timeout: float,
+        clock: Clock,
+    ) -> None:
+        self._session = session
+        self._url = url
+        self._form = {
+            "grant_type": "client_credentials",
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "scope": "openid",
+        }
+        self._timeout = timeout
+        self._clock = clock
+
+    def fetch(self) -> Grant:
+        """Request a token.
+
+        Raises:
+            JobError: `auth_rejected` when the credentials are wrong, else why there was no answer.
+        """
+        with mapped("auth server"):
+            response = self._session.post(
+                self._url, data=self._form, timeout=self._timeout, allow_redirects=False
+            )
+            if response.ok:
+                return _grant(response.json())
+        if response.status_code in {400, 401, 403, 404}:
+            # Transient on purpose: a secret that is being rotated is wrong for a minute, and the
+            # attempts of a job are what bounds the wait (protocol 2.4 for the statuses).
+            raise TransientError(
+                Reason.AUTH_REJECTED,
+                f"the auth server refused the credentials (HTTP {response.status_code}): check "
+                "CORTI_CLIENT_ID, CORTI_CLIENT_SECRET and CORTI_TENANT",
+            )
+        raise refusal(response, "auth server", self._clock.wall())
+
+
+def _grant(value: Any) -> Grant:
+    try:
+        return Grant(str(value["access_token"]), float(value["expires_in"]))
+    except (KeyError, TypeError, ValueError):
+        raise TransientError(
+            Reason.UPSTREAM_UNAVAILABLE, "auth server: the answer has no access_token or expires_in"
+        ) from None

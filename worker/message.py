@@ -1,0 +1,82 @@
+"""The body of a producer's message: from bytes to a JSON object, and what is wrong with it in plain words."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+_MAX_FIELD_NAME = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of a message: which field, and what was expected there. Never the value found."""
+
+    field: str
+    expected: str
+
+
+class InvalidJob(ValueError):
+    """The message is no job. The producer has to change it; trying again cannot help."""
+
+    def __init__(self, problems: tuple[Problem, ...], job_id: str | None = None) -> None:
+        super().__init__(f"the message is no valid job ({len(problems)} problems)")
+        self.problems = problems
+        self.job_id = job_id
+
+
+def decode(body: bytes) -> tuple[bytes, dict[str, Any]]:
+    """Read a message: a plain JSON object, or a CloudEvent with the object as `data`.
+
+    Returns:
+        The JSON text of the object, and the object.
+
+    Raises:
+        InvalidJob: It is neither.
+    """
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise _not_a_job(f"expected at most {MAX_MESSAGE_BYTES} bytes; put the audio behind a URI")
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError:
+        raise _not_a_job("expected JSON in UTF-8 (RFC 8259)") from None
+    if not isinstance(value, dict):
+        raise _not_a_job("expected a JSON object")
+    return _unwrap(value) if "specversion" in value else (body, value)
+
+
+def _unwrap(envelope: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    data = envelope.get("data")
+    if envelope["specversion"] != "1.0" or not isinstance(data, dict):
+        raise InvalidJob(
+            (Problem("data", "expected a CloudEvent 1.0 with the job as a JSON object in data"),)
+        )
+    return to_json(data), data
+
+
+def _not_a_job(expected: str) -> InvalidJob:
+    return InvalidJob((Problem("$", expected),))
+
+
+def problems_of(error: ValidationError) -> tuple[Problem, ...]:
+    """The faults pydantic found, as field paths and expectations, without the values it saw."""
+    return tuple(
+        Problem(_path(fault["loc"]), _expected(fault["type"], fault["msg"]))
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    parts = (str(part) for part in loc)
+    # A producer chooses the names of unknown keys, so a name can be anything: keep it short and printable.
+    return ".".join("".join(c for c in part if c.isprintable())[:_MAX_FIELD_NAME] for part in parts) or "$"
+
+
+def _expected(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "no such key: the contract does not know it"
+    if kind == "missing":
+        return "a required key is missing"
+    return message.removeprefix("Value error, ")

@@ -1,0 +1,11 @@
+"""Settings from the environment. The only module that reads it.
+
+The vendor's credentials have the vendor's names (`CORTI_CLIENT_ID` ...); everything of ours starts
+with `CORTI_WORKER_`. Each variable may be given as NAME_FILE instead, naming a file that holds the
+value (a mounted secret); `load` tells all faults at once.
+"""
+
+from worker.settings.environment import SettingsError, load, markdown_table, variable
+from worker.settings.model import Settings
+
+__all__ = ["Settings", "SettingsError", "load", "markdown_table", "variable"]
