@@ -6,6 +6,7 @@
 import base64
 import binascii
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,7 +19,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from worker.message import InvalidJob, decode, problems_of
 
@@ -41,7 +42,12 @@ class _Model(BaseModel):
 
 
 def _known_scheme(uri: str) -> str:
-    if uri.partition(":")[0].lower() not in {"file", "http", "https", "s3"}:
+    scheme, colon, _ = uri.partition(":")
+    try:
+        urlsplit(uri)
+    except ValueError:  # brackets that do not close, for example
+        colon = ""
+    if not colon or scheme.lower() not in {"file", "http", "https", "s3"}:
         raise ValueError("expected a URI that starts with file:, https:, http: or s3:")
     return uri
 
@@ -152,8 +158,14 @@ class Output(_Model):
 
 
 def _small_metadata(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    if len(to_json(metadata)) > MAX_METADATA_BYTES:
+    text = to_json(metadata)
+    if len(text) > MAX_METADATA_BYTES:
         raise ValueError(f"expected at most {MAX_METADATA_BYTES} bytes of JSON")
+    try:
+        from_json(text, allow_inf_nan=False)
+    except ValueError:
+        # 1e999 is JSON, but it reads as infinity, and no event could echo that.
+        raise ValueError("expected no number that is out of a double's range") from None
     return metadata
 
 

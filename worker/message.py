@@ -62,9 +62,13 @@ def _not_a_job(expected: str) -> InvalidJob:
 
 def problems_of(error: ValidationError) -> tuple[Problem, ...]:
     """The faults pydantic found, as field paths and expectations, without the values it saw."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    # pydantic leaves faulty items out and then finds their list too short: the items' faults say enough.
+    lists_with_faults = {fault["loc"][:depth] for fault in faults for depth in range(len(fault["loc"]))}
     return tuple(
         Problem(_path(fault["loc"]), _expected(fault["type"], fault["msg"]))
-        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+        for fault in faults
+        if fault["type"] != "too_short" or fault["loc"] not in lists_with_faults
     )
 
 

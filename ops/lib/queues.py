@@ -98,7 +98,9 @@ class RabbitQueues(_Closing):
         kombu.Queue(JOBS, durable=True, queue_arguments=_JOBS_ARGUMENTS)(self._channel).declare()
         producer = kombu.Producer(self._channel)
         for body in bodies:
-            producer.publish(body, routing_key=JOBS, content_type="application/json", content_encoding="utf-8")
+            producer.publish(
+                body, routing_key=JOBS, content_type="application/json", content_encoding="utf-8"
+            )
 
     def take(self, queue: str, timeout: float) -> bytes | None:
         """See `Queues`."""

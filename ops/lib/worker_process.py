@@ -118,11 +118,7 @@ class WorkerProcess:
 
     def records(self) -> list[dict[str, Any]]:
         """The lines of its log that are JSON objects."""
-        found = []
-        for line in self.text().splitlines():
-            if line.startswith("{"):
-                found.append(json.loads(line))
-        return found
+        return [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
 
     def text(self) -> str:
         """Everything it wrote."""

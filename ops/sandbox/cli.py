@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.sandbox.server import serve
+from ops.sandbox.faults import parse_faults
 from ops.sandbox.settings import Settings
 from ops.sandbox.stream.script import Script, ScriptError
-from ops.sandbox.web.admin import parse_faults
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,5 +97,8 @@ def main(arguments: Sequence[str]) -> int:
         faults=tuple(fault for group in options.faults for fault in group),
         access_log=options.access_log,
     )
+    # A wrong option or --help is answered before the server and its libraries are loaded.
+    from ops.sandbox.server import serve  # noqa: PLC0415
+
     asyncio.run(serve(settings))
     return 0

@@ -81,6 +81,15 @@ class Fault:
         return {"name": self.name, **self.parameters, **limits}
 
 
+def parse_faults(raw: Any) -> list[Fault]:
+    """Read one fault or a list of them from JSON.
+
+    Raises:
+        FaultError: one of them is not acceptable; then none is used.
+    """
+    return [Fault.parse(one) for one in (raw if isinstance(raw, list) else [raw])]
+
+
 @dataclass
 class _Entry:
     fault: Fault

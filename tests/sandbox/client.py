@@ -7,6 +7,7 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -52,7 +53,7 @@ class Conversation:
 
     socket: ClientConnection
 
-    def __init__(self, connecting: connect) -> None:
+    def __init__(self, connecting: AbstractContextManager[ClientConnection]) -> None:
         self._connecting = connecting
         self.messages: list[dict[str, Any]] = []
         self.socket = connecting.__enter__()

@@ -23,6 +23,20 @@ def sandbox(shared_sandbox: Sandbox) -> Iterator[Sandbox]:
     shared_sandbox.clear_faults()
 
 
+@pytest.fixture(scope="session")
+def hasty_sandbox() -> Iterator[Sandbox]:
+    """A server that waits 0.2 s for a configuration; whoever switches a fault on switches it off."""
+    with start(config_deadline=0.2, tls_port=None) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def scaled_sandbox() -> Iterator[Sandbox]:
+    """A server with facts every 4 s and all other cadences at a tenth."""
+    with start(facts_every=4, time_scale=0.1, tls_port=None) as sandbox:
+        yield sandbox
+
+
 @pytest.fixture
 def client(sandbox: Sandbox) -> Client:
     return Client(sandbox)

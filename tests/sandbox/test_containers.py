@@ -31,9 +31,9 @@ def test_speech_is_found_where_it_is(
     with client.open(wanted) as conversation:
         conversation.send(chunks(data, 2000))
         assert conversation.finish() == 1000
-    assert conversation.types[1:] == ["transcript", "transcript", "usage", "ENDED"]
-    bounds = [(one["time"]["start"], one["time"]["end"]) for one in conversation.segments]
-    assert bounds == pytest.approx([(1.0, 2.5), (4.0, 5.0)], abs=0.3)
+    assert [kind for kind in conversation.types if kind != "transcript"][1:] == ["usage", "ENDED"]
+    bounds = [one["time"][edge] for one in conversation.segments for edge in ("start", "end")]
+    assert bounds == pytest.approx([1.0, 2.5, 4.0, 5.0], abs=0.3)
     assert sandbox.stats()["audio_seconds"] == pytest.approx(5.5, abs=0.2)
 
 
@@ -41,12 +41,12 @@ def test_speech_is_found_where_it_is(
 def test_a_segment_does_not_wait_for_the_end(
     client: Client, container: str, codec: str, declared: str | None
 ) -> None:
-    data = encode(tone(1) + silence(6), container, codec)
+    data = encode(noise(1) + silence(1) + noise(6), container, codec)
     wanted = configuration(audioFormat=declared)
     if declared is None:
         del wanted["audioFormat"]
     with client.open(wanted) as conversation:
-        conversation.send(chunks(data[: len(data) * 4 // 5], 2000))
+        conversation.send(chunks(data[: len(data) * 3 // 4], 2000))
         assert conversation.next()["type"] == "transcript"
 
 

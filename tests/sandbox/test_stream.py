@@ -68,8 +68,8 @@ def test_unbroken_speech_is_cut(client: Client) -> None:
     with client.open() as conversation:
         conversation.send(chunks(tone(20).tobytes(), 64_000))
         conversation.finish()
-    bounds = [(one["time"]["start"], one["time"]["end"]) for one in conversation.segments]
-    assert bounds == pytest.approx([(0, 13), (13, 20)], abs=0.1)
+    bounds = [one["time"][edge] for one in conversation.segments for edge in ("start", "end")]
+    assert bounds == pytest.approx([0, 13, 13, 20], abs=0.1)
 
 
 def test_silence_gives_no_transcript(client: Client) -> None:
@@ -145,15 +145,11 @@ def test_frames_before_the_configuration_are_answered_and_the_socket_stays(clien
         assert conversation.finish() == 1000
 
 
-def test_the_configuration_has_a_deadline() -> None:
-    with start(config_deadline=0.2, tls_port=None) as sandbox:
-        client = Client(sandbox)
-        with client.connect(client.create()) as conversation:
-            assert conversation.drain() == 1000
-        assert conversation.types == ["CONFIG_NOT_PROVIDED"]
-        with client.open() as configured:
-            time.sleep(0.4)
-            assert configured.finish() == 1000
+def test_the_configuration_has_a_deadline(hasty_sandbox: Sandbox) -> None:
+    client = Client(hasty_sandbox)
+    with client.connect(client.create()) as conversation:
+        assert conversation.drain() == 1000
+    assert conversation.types == ["CONFIG_NOT_PROVIDED"]
 
 
 def test_an_oversized_chunk_ends_the_stream_in_order(client: Client) -> None:
@@ -256,32 +252,29 @@ def test_nothing_is_stored_without_retention(client: Client) -> None:
     assert client.rest("GET", f"/interactions/{created['interactionId']}/facts/").json == {"facts": []}
 
 
-def test_long_silence_is_announced_when_asked_for() -> None:
-    audio = (silence(3) + tone(1) + silence(1)).tobytes()
-    with start(time_scale=0.2, tls_port=None) as sandbox:
-        client = Client(sandbox)
-        with client.open(configuration(audioEvents={"enabled": True})) as conversation:
-            conversation.send(chunks(audio))
-            conversation.finish()
-        events = [one["data"] for one in conversation.messages if one["type"] == "audioEvent"]
-        assert [one["event"] for one in events] == ["longSilenceDetected", "longSilenceRecovered"]
-        assert [one["startTimeMs"] for one in events] == pytest.approx([0, 3000], abs=100)
-        with client.open() as quiet:
-            quiet.send(chunks(audio))
-            quiet.finish()
-        assert "audioEvent" not in quiet.types
+def test_long_silence_is_announced_when_asked_for(scaled_sandbox: Sandbox) -> None:
+    audio = (silence(3) + tone(1) + silence(0.8)).tobytes()
+    client = Client(scaled_sandbox)
+    with client.open(configuration(audioEvents={"enabled": True})) as conversation:
+        conversation.send(chunks(audio))
+        conversation.finish()
+    events = [one["data"] for one in conversation.messages if one["type"] == "audioEvent"]
+    assert [one["event"] for one in events] == ["longSilenceDetected", "longSilenceRecovered"]
+    assert [one["startTimeMs"] for one in events] == pytest.approx([0, 3000], abs=100)
+    with client.open() as quiet:
+        quiet.send(chunks(audio))
+        quiet.finish()
+    assert "audioEvent" not in quiet.types
 
 
-def test_facts_and_usage_come_by_stream_time() -> None:
+def test_facts_and_usage_come_by_stream_time(scaled_sandbox: Sandbox) -> None:
     speech = (tone(1) + silence(1)).tobytes()
-    with start(facts_every=4, time_scale=0.1, tls_port=None) as sandbox:
-        client = Client(sandbox)
-        with client.open(configuration(mode=facts_mode())) as conversation:
-            conversation.send(chunks(speech * 5))
-            conversation.finish()
-        sizes = [len(one["fact"]) for one in conversation.messages if one["type"] == "facts"]
-        assert sizes == [2, 2, 1]
-        assert conversation.types.count("delta_usage") == 1
+    with Client(scaled_sandbox).open(configuration(mode=facts_mode())) as conversation:
+        conversation.send(chunks(speech * 5))
+        conversation.finish()
+    sizes = [len(one["fact"]) for one in conversation.messages if one["type"] == "facts"]
+    assert sizes == [2, 2, 1]
+    assert conversation.types.count("delta_usage") == 1
 
 
 def test_latency_delays_transcripts() -> None:

@@ -1,6 +1,6 @@
 """The shared token cache: one token request per token lifetime, for the whole fleet (design, decision 9).
 
-Redis keys, where `<id>` is a digest of token endpoint and client id:
+Redis keys, where `<id>` is a digest of token endpoint, client id and whether the token is encrypted:
 
 =============================  ======  ==============================================================
 key                            type    content and life

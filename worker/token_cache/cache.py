@@ -23,6 +23,8 @@ _LOCAL_LIFE = 5.0
 _POLL = 0.05
 #: After a failed fetch nobody in this process asks again for this long: hammering cures nothing.
 _COOL_DOWN = 1.0
+#: The longest `Retry-After` that is granted: jobs do not wait longer either (RetryPolicy.cap).
+_LONGEST_COOL_DOWN = 60.0
 
 
 class Granted(Protocol):
@@ -124,18 +126,16 @@ class TokenCache:
         token = self._local()
         if token is not None and self._freshness(token) is Freshness.FRESH:
             return token  # somebody was faster while we waited for the lock
-        self._respect_cool_down()
-        if self._store is None:
-            return self._fetch()
-        try:
-            return self._renew_shared(self._store)
-        except redis.RedisError as error:
-            self._cache_error(error)
-            fallback = self._token
-            if fallback is not None and self._freshness(fallback) is not Freshness.EXPIRED:
-                self._looked_at = self._clock.monotonic()
-                return fallback
-            return self._fetch()
+        if self._store is not None:
+            try:
+                return self._renew_shared(self._store)
+            except redis.RedisError as error:
+                self._cache_error(error)
+                fallback = self._token
+                if fallback is not None and self._freshness(fallback) is not Freshness.EXPIRED:
+                    self._looked_at = self._clock.monotonic()
+                    return fallback
+        return self._fetch_instead_of(token)
 
     def _renew_shared(self, store: SharedToken) -> Token:
         deadline = Deadline.after(self._fetch_timeout + _LOCK_MARGIN, self._clock.monotonic())
@@ -161,26 +161,33 @@ class TokenCache:
         faster = latest is not None and (seen is None or latest.generation != seen.generation)
         if latest and faster and self._freshness(latest) is Freshness.FRESH:
             return self._keep(latest, "redis")
-        try:
-            token = self._fetch()
-        except JobError:
-            if latest and self._freshness(latest) is Freshness.DUE:
-                return self._keep(latest, "redis")
-            raise
-        store.save(token)
+        token = self._fetch_instead_of(latest)
+        if token is not latest:
+            store.save(token)
         return token
 
+    def _fetch_instead_of(self, old: Token | None) -> Token:
+        """A new token, or the old one where that still serves and no new one can be had."""
+        try:
+            return self._fetch()
+        except JobError:
+            if old is None or self._freshness(old) is Freshness.EXPIRED:
+                raise
+            self._token, self._looked_at = old, self._clock.monotonic()
+            return old
+
     def _fetch(self) -> Token:
+        if self._cool_down and not self._cool_down[0].passed(self._clock.monotonic()):
+            raise self._cool_down[1].with_traceback(None)
         # Counted from before the request, so that its own duration cannot make a token look younger.
         asked_at = self._clock.monotonic()
         try:
             grant = self._endpoint.fetch()
         except JobError as error:
             self._recorder.count(measures.TOKEN_FETCHES, outcome=error.reason)
-            wait = (
-                error.retry_after if isinstance(error, TransientError) and error.retry_after else _COOL_DOWN
-            )
-            self._cool_down = Deadline.after(wait, self._clock.monotonic()), error
+            wait = error.retry_after if isinstance(error, TransientError) else None
+            cool_down = min(wait or _COOL_DOWN, _LONGEST_COOL_DOWN)
+            self._cool_down = Deadline.after(cool_down, self._clock.monotonic()), error
             raise
         self._recorder.count(measures.TOKEN_FETCHES, outcome="ok")
         self._cool_down = None
@@ -198,10 +205,6 @@ class TokenCache:
 
     def _freshness(self, token: Token) -> Freshness:
         return self._policy.judge(token, self._clock.monotonic(), self._chance)
-
-    def _respect_cool_down(self) -> None:
-        if self._cool_down and not self._cool_down[0].passed(self._clock.monotonic()):
-            raise self._cool_down[1].with_traceback(None)
 
     def _cache_error(self, error: Exception) -> None:
         self._recorder.count(measures.TOKEN_CACHE_ERRORS)

@@ -50,7 +50,9 @@ class SharedToken:
         self, client: redis.Redis, name: str, keys: tuple[str, ...], lock_life: float, clock: Clock
     ) -> None:
         self._client = client
-        self._key = f"corti:v1:token:{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+        # Processes with and without keys could not read each other's records: each kind has its own.
+        kind = "encrypted" if keys else "clear"
+        self._key = f"corti:v1:token:{hashlib.sha256(f'{name} {kind}'.encode()).hexdigest()[:32]}"
         self._lock = f"{self._key}:lock"
         self._lock_ms = int(lock_life * 1000)
         self._cipher = MultiFernet([Fernet(key) for key in keys]) if keys else None
@@ -67,12 +69,12 @@ class SharedToken:
         record = self._load(keys=[self._key])
         if not record:
             return None
-        value, generation, left_ms, lifetime_ms = record
         try:
+            value, generation, left_ms, lifetime_ms = record
             plain = self._cipher.decrypt(value) if self._cipher else value
-        except InvalidToken:
-            return None  # written with a key we do not have (any more): as good as no token
-        return Token(plain.decode(), generation.decode(), asked_at + left_ms / 1000, lifetime_ms / 1000)
+            return Token(plain.decode(), generation.decode(), asked_at + left_ms / 1000, lifetime_ms / 1000)
+        except (InvalidToken, ValueError):
+            return None  # written with a key we do not have (any more), or broken: as good as no token
 
     def save(self, token: Token) -> None:
         """Share a token for as long as it lives."""

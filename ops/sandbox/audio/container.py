@@ -1,4 +1,4 @@
-"""Decode containers while they arrive: WAV, Ogg, WebM, MP3, FLAC, MP4 (protocol 5).
+"""Decode containers while they arrive: Ogg, WebM, MP3, FLAC, MP4 (protocol 5).
 
 libavformat pulls bytes and blocks until it has them, so every such stream gets a thread that reads from a
 pipe-like object. What was decoded is handed over through a queue; ``notify`` tells the event loop to look.
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from ops.sandbox.audio.decoder import AudioError
-from ops.sandbox.audio.format import sniff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 #: Plenty for speech, and what the service recommends (protocol 5).
 RATE = 16_000
 # Without these libavformat would wait for megabytes or seconds before the first sample.
-_OPTIONS = {"probesize": "4096", "analyzeduration": "0", "fflags": "nobuffer"}
+_OPTIONS = {"probesize": "4096", "analyzeduration": "0"}
 _AVIO_BUFFER = 4096
 
 
@@ -62,48 +61,37 @@ class _Pipe:
 class ContainerDecoder:
     """Decodes one container stream to 16 kHz samples in a thread of its own."""
 
-    def __init__(self, *, allowed: tuple[str, ...], separate: bool, notify: Callable[[], None]) -> None:
-        """Make a decoder that starts with the first bytes fed.
+    def __init__(self, *, name: str, separate: bool, notify: Callable[[], None]) -> None:
+        """Start the thread.
 
         Args:
-            allowed: Containers that the declared format permits; empty permits every known one.
+            name: The container, as libavformat calls it.
             separate: Keep the channels apart instead of mixing them.
             notify: Called from the thread whenever there is something to take.
         """
         self.rate = RATE
         self.channels = 1
-        self._allowed = allowed
         self._separate = separate
         self._notify = notify
         self._pipe = _Pipe(lambda: self._notify())  # noqa: PLW0108 -- close() replaces the callback
-        self._thread: threading.Thread | None = None
         self._ready: deque[array[int]] = deque()
         self._error: AudioError | None = None
         self._over = False
         self._done = False
+        threading.Thread(target=self._run, args=(name,), name="decoder", daemon=True).start()
 
     @property
     def idle(self) -> bool:
         """Whether the thread waits for more bytes and everything decoded was taken."""
-        return (self._thread is None or self._done or self._pipe.hungry) and not self._ready
+        return (self._done or self._pipe.hungry) and not self._ready
 
     @property
     def finished(self) -> bool:
         """Whether the last sample was taken."""
-        return self._over and (self._thread is None or self._done) and not self._ready
+        return self._over and self._done and not self._ready
 
     def feed(self, data: bytes) -> None:
-        """Accept the next bytes; the first ones decide which container it is."""
-        if self._thread is None and self._error is None:
-            name = sniff(data)
-            if name is None or (self._allowed and name not in self._allowed):
-                expected = " or ".join(self._allowed) or "a known container"
-                self._error = AudioError(
-                    f"the first chunk is {name or 'not recognised'}, expected {expected}"
-                )
-                return
-            self._thread = threading.Thread(target=self._run, args=(name,), name="decoder", daemon=True)
-            self._thread.start()
+        """Accept the next bytes."""
         self._pipe.write(data)
 
     def finish(self) -> None:

@@ -23,9 +23,13 @@ class Decoder(Protocol):
     What has been decoded waits until it is taken, so that the protocol stays the one who acts.
     """
 
-    #: Known once the first samples can be taken.
-    rate: int
-    channels: int
+    @property
+    def rate(self) -> int:
+        """Samples per second; known once the first samples can be taken."""
+
+    @property
+    def channels(self) -> int:
+        """How many samples belong to one moment; known at the same time."""
 
     @property
     def idle(self) -> bool:

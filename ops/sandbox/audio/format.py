@@ -46,6 +46,22 @@ class PcmFormat:
     big_endian: bool = False
     unsigned: bool = False
 
+    @classmethod
+    def checked(cls, *, rate: int, channels: int, bits: int, unsigned: bool) -> PcmFormat:
+        """Make a format from numbers that came with the data.
+
+        Raises:
+            FormatError: a number is out of range.
+        """
+        for name, value, allowed in (
+            ("rate", rate, _RATES),
+            ("channels", channels, _CHANNELS),
+            ("bits", bits, _BITS),
+        ):
+            if value not in allowed:
+                raise FormatError(f"{name} {value} is out of range")
+        return cls(rate, channels, bits, unsigned=unsigned)
+
     @property
     def frame_bytes(self) -> int:
         """Return the bytes of one sample of every channel."""

@@ -187,7 +187,9 @@ class StreamProtocol:
             self._finish(self._farewell(session), now)
 
     def _suffer(self, session: Session, now: float) -> None:
-        """Misbehave, if a fault says that it is time."""
+        """Misbehave, if a fault says that it is time; never before there was any audio."""
+        if not session.received_bytes:
+            return
         for reply in self._misbehaviour.on_audio(session.hearing.seconds, session.received_bytes):
             if isinstance(reply, (Abort, FallSilent)):
                 self._outbox.clear()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-
 from aiohttp import web
 
-from ops.sandbox.faults import Fault
+from ops.sandbox.faults import parse_faults
 from ops.sandbox.web.state import STATE
 
 routes = web.RouteTableDef()
@@ -63,12 +61,3 @@ async def _switch_on(request: web.Request, *, replacing: bool) -> web.Response:
     for fault in faults:
         state.put_in_force(fault)
     return web.json_response({"faults": state.faults.as_json()})
-
-
-def parse_faults(raw: Any) -> list[Fault]:
-    """Read one fault or a list of them.
-
-    Raises:
-        FaultError: one of them is not acceptable; then none is used.
-    """
-    return [Fault.parse(one) for one in (raw if isinstance(raw, list) else [raw])]

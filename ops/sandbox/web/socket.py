@@ -117,6 +117,9 @@ class StreamSocket:
     def _do(self, replies: list[Reply], now: float) -> None:
         for reply in replies:
             self._replies.put_nowait(reply)
+            if isinstance(reply, FallSilent):
+                # Not when the writer comes to it: what is in the buffers already must not be read either.
+                self._silent.set()
         self._note(self._stats.since_start(now))
         if self._timer is not None:
             self._timer.cancel()
@@ -155,7 +158,6 @@ class StreamSocket:
                 self._reset()
                 return
             elif isinstance(reply, FallSilent):
-                self._silent.set()
                 await self._stay_silent()
                 return
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ops.sandbox.audio.container import ContainerDecoder
 from ops.sandbox.audio.decoder import PcmDecoder
+from ops.sandbox.audio.detect import DetectingDecoder
 from ops.sandbox.audio.format import PcmFormat
 from ops.sandbox.rest.errors import ApiError
 from ops.sandbox.stats import StreamRecord
@@ -127,7 +127,7 @@ def make_hearing(
         decoder = PcmDecoder(form)
     else:
         separate = configuration.multichannel
-        decoder = ContainerDecoder(allowed=form.containers, separate=separate, notify=notify)
+        decoder = DetectingDecoder(allowed=form.containers, separate=separate, notify=notify)
     history, script = interaction.history, state.settings.script
     source: LineSource
     if script is not None:

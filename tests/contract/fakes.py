@@ -1,0 +1,186 @@
+"""Small real implementations of what stands on the other side of a port.
+
+Nothing here follows a script: each one works, can be broken and mended, and passes the suite of what
+it stands for wherever there is one.
+"""
+
+import threading
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from worker import measures
+from worker.broker.topology import DEAD, RESULTS
+from worker.corti.token import Token
+from worker.errors import JobError, PermanentError, Reason, TokenRefused
+from worker.job import Job
+from worker.ports import Interaction, OutletUnavailable
+
+_EPOCH = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+_PATIENCE = 20.0
+
+
+class FakeClock:
+    """Time that passes when somebody waits for it, or says so. A clock and a waiter."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+        self._lock = threading.Lock()
+
+    def monotonic(self) -> float:
+        with self._lock:
+            return self._now
+
+    def wall(self) -> datetime:
+        return _EPOCH + timedelta(seconds=self.monotonic())
+
+    def wait(self, seconds: float) -> None:
+        with self._lock:
+            self._now += seconds
+
+
+class FakeRecorder:
+    """Keeps what it is told, and is as strict about labels as Prometheus."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sums: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
+        self._values: defaultdict[str, list[float]] = defaultdict(list)
+
+    def count(self, counter: measures.Counter, by: float = 1.0, **labels: str) -> None:
+        self._check(counter.labels, labels)
+        with self._lock:
+            self._sums[counter.name, tuple(sorted(labels.items()))] += by  # type: ignore[assignment]
+
+    def observe(self, histogram: measures.Histogram, value: float, **labels: str) -> None:
+        self._check(histogram.labels, labels)
+        with self._lock:
+            self._values[histogram.name].append(value)
+
+    def total(self, counter: measures.Counter, **labels: str) -> float:
+        """The sum of a counter over all series that have these labels."""
+        with self._lock:
+            series = list(self._sums.items())
+        wanted = set(labels.items())
+        return sum(by for (name, given), by in series if name == counter.name and wanted <= set(given))
+
+    def values(self, histogram: measures.Histogram) -> list[float]:
+        """Everything observed."""
+        with self._lock:
+            return list(self._values[histogram.name])
+
+    @staticmethod
+    def _check(known: tuple[str, ...], given: dict[str, str]) -> None:
+        if sorted(known) != sorted(given):
+            raise ValueError(f"the labels are {known}, not {tuple(given)}")
+
+
+@dataclass(frozen=True)
+class FakeGrant:
+    """A token and its life."""
+
+    value: str
+    expires_in: float
+
+
+class FakeEndpoint:
+    """Issues tokens; can be slow (`gate`) and out of order (`failure`)."""
+
+    def __init__(self) -> None:
+        self.expires_in = 300.0
+        self.failure: JobError | None = None
+        self.requests = 0
+        self.asked = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+        self._lock = threading.Lock()
+
+    def fetch(self) -> FakeGrant:
+        with self._lock:
+            self.requests += 1
+        self.asked.set()
+        assert self.gate.wait(_PATIENCE), "nobody opened the gate again"
+        if self.failure is not None:
+            raise self.failure
+        return FakeGrant(f"token-{uuid4().hex}", self.expires_in)
+
+
+class FakeInteractions:
+    """Keeps interactions in memory; refuses tokens it was told to refuse, and duplicates."""
+
+    def __init__(self) -> None:
+        self.refused: set[str] = set()
+        self._known: set[str] = set()
+
+    def create(self, job: Job, token: Token) -> Interaction:
+        if token.value in self.refused:
+            raise TokenRefused("the token was revoked")
+        if job.encounter_identifier in self._known:
+            raise PermanentError(Reason.DUPLICATE_ENCOUNTER, "there is one with this identifier")
+        self._known.add(job.encounter_identifier)
+        name = str(uuid4())
+        return Interaction(name, f"wss://127.0.0.1:1/interactions/{name}/streams?tenant-name=base")
+
+
+class FakeSender:
+    """Queues in memory; can be away."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.tries = 0
+        self.queues: defaultdict[str, list[bytes]] = defaultdict(list)
+
+    def send_event(self, body: bytes, event_type: str, reply_to: str | None) -> None:
+        assert event_type
+        self._put(reply_to or RESULTS, body)
+
+    def send_dead_letter(self, body: bytes) -> None:
+        self._put(DEAD, body)
+
+    def _put(self, queue: str, body: bytes) -> None:
+        self.tries += 1
+        if not self.up:
+            raise OutletUnavailable("Away")
+        self.queues[queue].append(body)
+
+
+class FakeIntake:
+    """Takes messages; can be unable to pass them on (`up`), can fail otherwise, can dawdle."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.failure: Exception | None = None
+        self.seconds = 0.0
+        self.taken: list[bytes] = []
+        self.refused = 0
+        self.most_at_once = 0
+        self._inside = 0
+        self._changed = threading.Condition()
+
+    def take(self, body: bytes) -> None:
+        with self._changed:
+            self._inside += 1
+            self.most_at_once = max(self.most_at_once, self._inside)
+        try:
+            threading.Event().wait(self.seconds)
+            if self.failure is not None:
+                raise self.failure
+            if not self.up:
+                raise OutletUnavailable("Away")
+            self.taken.append(body)
+        except Exception:
+            self.refused += 1
+            raise
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    def wait_for(self, taken: int = 0, *, refused: int = 0) -> None:
+        """Return once so many messages were taken or refused."""
+        with self._changed:
+            came = self._changed.wait_for(
+                lambda: len(self.taken) >= taken and self.refused >= refused, _PATIENCE
+            )
+        assert came, f"taken {len(self.taken)} of {taken}, refused {self.refused} of {refused}"

@@ -1,0 +1,199 @@
+"""The `Tokens` port: what holds for every token cache, with Redis and without, in clear and encrypted."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+
+from tests.contract.token_world import LOCAL_LIFE, TokenWorld, new_key
+from worker import measures
+from worker.clock import SystemClock
+from worker.corti.token import Token
+from worker.errors import JobError, Reason, TransientError
+
+_THREADS = 12
+
+
+@pytest.fixture(params=["alone", "shared", "encrypted"])
+def world(request: pytest.FixtureRequest) -> TokenWorld:
+    if request.param == "alone":
+        return TokenWorld(None)
+    client = redis.Redis.from_url(request.getfixturevalue("redis_url"))
+    request.addfinalizer(client.close)
+    return TokenWorld(client, (new_key(),) if request.param == "encrypted" else ())
+
+
+def test_one_request_serves_many_calls(world: TokenWorld) -> None:
+    cache = world.process()
+    values = {cache.get().value for _ in range(10)}
+    assert (len(values), world.endpoint.requests) == (1, 1)
+
+
+def test_many_threads_with_an_empty_cache_make_one_request(world: TokenWorld) -> None:
+    cache = world.process(clock=SystemClock())
+    world.endpoint.gate.clear()
+    with ThreadPoolExecutor(_THREADS) as pool:
+        calls = [pool.submit(cache.get) for _ in range(_THREADS)]
+        assert world.endpoint.asked.wait(5)
+        assert not any(call.done() for call in calls)
+        world.endpoint.gate.set()
+        values = {call.result().value for call in calls}
+    assert (len(values), world.endpoint.requests) == (1, 1)
+
+
+def test_a_token_is_renewed_before_it_expires(world: TokenWorld) -> None:
+    cache = world.process()
+    first = cache.get()
+    world.pass_time(239)
+    assert cache.get().value == first.value
+    world.pass_time(2)
+    assert cache.get().value != first.value
+    assert world.endpoint.requests == 2
+
+
+def test_the_old_token_serves_while_one_thread_renews_it(world: TokenWorld) -> None:
+    cache = world.process()
+    old = cache.get()
+    world.pass_time(241 - LOCAL_LIFE + 1)
+    assert cache.get().value == old.value, "from now on this process has a copy of its own"
+    world.pass_time(LOCAL_LIFE - 1)
+    world.endpoint.gate.clear()
+    world.endpoint.asked.clear()
+    with ThreadPoolExecutor(1) as pool:
+        renewal = pool.submit(cache.get)
+        assert world.endpoint.asked.wait(5)
+        assert [cache.get().value for _ in range(3)] == [old.value] * 3
+        assert not renewal.done()
+        world.endpoint.gate.set()
+        new = renewal.result()
+    assert new.value != old.value
+    assert cache.get().value == new.value
+    assert world.endpoint.requests == 2
+
+
+def test_a_token_is_not_used_in_its_last_seconds(world: TokenWorld) -> None:
+    cache = world.process()
+    first = cache.get()
+    world.pass_time(291)
+    assert cache.get().value != first.value
+
+
+def test_a_refused_token_is_not_handed_out_again(world: TokenWorld) -> None:
+    cache = world.process()
+    first = cache.get()
+    cache.refused(first)
+    assert cache.get().value != first.value
+    assert world.recorder.total(measures.TOKEN_REFUSALS) == 1
+
+
+def test_a_late_refusal_of_an_old_token_leaves_the_newer_one(world: TokenWorld) -> None:
+    cache = world.process()
+    old = cache.get()
+    cache.refused(old)
+    new = cache.get()
+    cache.refused(old)
+    world.pass_time(LOCAL_LIFE + 1)
+    assert cache.get().value == new.value
+    assert world.endpoint.requests == 2
+
+
+def test_refusals_from_many_threads_cost_one_request(world: TokenWorld) -> None:
+    cache = world.process(clock=SystemClock())
+    old = cache.get()
+    together = threading.Barrier(_THREADS)
+
+    def refuse_and_get() -> Token:
+        together.wait(5)
+        cache.refused(old)
+        return cache.get()
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        values = {call.result().value for call in [pool.submit(refuse_and_get) for _ in range(_THREADS)]}
+    assert (len(values), world.endpoint.requests) == (1, 2)
+
+
+def test_a_failed_request_is_reported_and_not_repeated_at_once(world: TokenWorld) -> None:
+    cache = world.process()
+    world.endpoint.failure = TransientError(Reason.AUTH_REJECTED, "no")
+    for _ in range(3):
+        with pytest.raises(JobError) as failure:
+            cache.get()
+        assert failure.value.reason is Reason.AUTH_REJECTED
+    assert world.endpoint.requests == 1
+    assert world.recorder.total(measures.TOKEN_FETCHES, outcome="auth_rejected") == 1
+    world.endpoint.failure = None
+    world.pass_time(1.1)
+    assert cache.get().value
+    assert world.recorder.total(measures.TOKEN_FETCHES, outcome="ok") == 1
+
+
+def test_a_retry_after_of_the_endpoint_is_respected(world: TokenWorld) -> None:
+    cache = world.process()
+    world.endpoint.failure = TransientError(Reason.UPSTREAM_UNAVAILABLE, "busy", retry_after=30)
+    for seconds in (0, 28):
+        world.pass_time(seconds)
+        with pytest.raises(TransientError):
+            cache.get()
+    assert world.endpoint.requests == 1
+    world.endpoint.failure = None
+    world.pass_time(3)
+    assert cache.get().value
+
+
+def test_no_retry_after_silences_a_process_for_hours(world: TokenWorld) -> None:
+    cache = world.process()
+    world.endpoint.failure = TransientError(Reason.UPSTREAM_UNAVAILABLE, "busy", retry_after=float("inf"))
+    with pytest.raises(TransientError):
+        cache.get()
+    world.endpoint.failure = None
+    world.pass_time(61)
+    assert cache.get().value
+
+
+def test_a_token_that_is_still_good_serves_while_the_endpoint_is_out_of_order(world: TokenWorld) -> None:
+    cache = world.process()
+    old = cache.get()
+    world.endpoint.failure = TransientError(Reason.UPSTREAM_UNAVAILABLE, "away")
+    for seconds in (241, 0.1, 2, LOCAL_LIFE + 1, 30):
+        world.pass_time(seconds)
+        assert cache.get().value == old.value
+    world.pass_time(20)
+    with pytest.raises(TransientError):
+        cache.get()
+    world.endpoint.failure = None
+    world.pass_time(2)
+    assert cache.get().value != old.value
+
+
+@pytest.mark.parametrize("expires_in", [-5.0, 0.0, 0.001])
+def test_a_token_that_is_born_dead_is_fetched_for_each_call(world: TokenWorld, expires_in: float) -> None:
+    world.endpoint.expires_in = expires_in
+    cache = world.process()
+    assert cache.get().value
+    world.pass_time(0.001)
+    assert cache.get().value
+    assert world.endpoint.requests == 2
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "fresh_for"), [(1, 0.5), (12, 6), (60, 30), (120, 60), (300, 240), (3600, 2880)]
+)
+def test_a_short_lived_token_is_not_due_at_birth(
+    world: TokenWorld, expires_in: float, fresh_for: float
+) -> None:
+    world.endpoint.expires_in = expires_in
+    cache = world.process()
+    first = cache.get()
+    world.pass_time(fresh_for * 0.9)
+    assert cache.get().value == first.value
+    world.pass_time(fresh_for * 0.2)
+    assert cache.get().value != first.value
+
+
+def test_a_token_for_a_century_is_kept(world: TokenWorld) -> None:
+    world.endpoint.expires_in = 3.2e9
+    cache = world.process()
+    first = cache.get()
+    world.pass_time(1e8)
+    assert cache.get().value == first.value

@@ -1,0 +1,90 @@
+"""Token caches of several "processes" that share an endpoint, a time and, perhaps, a Redis server."""
+
+from typing import Any
+
+import redis
+from cryptography.fernet import Fernet
+
+from tests.contract.fakes import FakeClock, FakeEndpoint, FakeRecorder
+from worker.clock import Clock
+from worker.corti.token import TokenPolicy
+from worker.ports import Waiter
+from worker.token_cache import TokenCache
+
+FETCH_TIMEOUT = 10.0
+#: The lock outlives a request by this margin (worker/token_cache).
+LOCK_LIFE = FETCH_TIMEOUT + 10.0
+#: How long a process may go on with its own copy before it looks at Redis again.
+LOCAL_LIFE = 5.0
+_KEYS = "corti:v1:token:*"
+
+
+def new_key() -> str:
+    """A fresh encryption key."""
+    return Fernet.generate_key().decode()
+
+
+class TokenWorld:
+    """Time passes here for every process and for Redis alike. A waiter, too.
+
+    Args:
+        client: Redis, or None where there is none.
+        keys: Encryption keys of every process that names none of its own.
+    """
+
+    def __init__(self, client: redis.Redis | None, keys: tuple[str, ...] = ()) -> None:
+        self.client = client
+        self.keys = keys
+        self.clock = FakeClock()
+        self.endpoint = FakeEndpoint()
+        self.recorder = FakeRecorder()
+        self.waited = 0.0
+
+    def process(
+        self, *, keys: tuple[str, ...] | None = None, clock: Clock | None = None, waiter: Waiter | None = None
+    ) -> TokenCache:
+        """A token cache as another process has it."""
+        return TokenCache(
+            self.client,
+            self.endpoint,
+            name="https://auth.test/token client",
+            keys=self.keys if keys is None else keys,
+            fetch_timeout=FETCH_TIMEOUT,
+            policy=TokenPolicy(),
+            recorder=self.recorder,
+            clock=clock or self.clock,
+            waiter=waiter or self,
+            chance=0.0,
+        )
+
+    def pass_time(self, seconds: float) -> None:
+        """Let everything grow older: the processes by their clock, Redis by what it stores."""
+        self.clock.wait(seconds)
+        if self.client is None:
+            return
+        for key in self.client.scan_iter(_KEYS):
+            if self.client.type(key) == b"hash":
+                self.client.hincrby(key, "expires_at", -round(seconds * 1000))
+            left: Any = self.client.pttl(key)
+            if left > seconds * 1000:
+                self.client.pexpire(key, round(left - seconds * 1000))
+            else:
+                self.client.delete(key)
+
+    def wait(self, seconds: float) -> None:
+        """See `worker.ports.Waiter`."""
+        self.waited += seconds
+        self.pass_time(seconds)
+
+    def stored(self) -> bytes:
+        """Everything that Redis holds, keys and values."""
+        assert self.client is not None
+        parts = []
+        for key in self.client.scan_iter():
+            fields: Any = (
+                self.client.hgetall(key)
+                if self.client.type(key) == b"hash"
+                else {b"value": self.client.get(key)}
+            )
+            parts += [key, *fields, *fields.values()]
+        return b"\n".join(parts)

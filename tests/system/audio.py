@@ -1,0 +1,28 @@
+"""Audio that tests make for themselves: speech-like bursts of noise with pauses, each clip different."""
+
+import array
+import hashlib
+import random
+import wave
+from pathlib import Path
+
+RATE = 16_000
+
+
+def clip(path: Path, seconds: float, seed: int) -> str:
+    """Write a WAV file of bursts (0.7 s) and pauses (0.3 s).
+
+    Returns:
+        SHA-256 of its samples, which is what arrives when it is sent as PCM.
+    """
+    noise = random.Random(seed)  # noqa: S311
+    burst = array.array("h", (noise.randint(-9000, 9000) for _ in range(int(RATE * 0.7))))
+    pause = array.array("h", bytes(2 * int(RATE * 0.3)))
+    samples = (burst + pause) * int(seconds + 1)
+    data = samples[: int(RATE * seconds)].tobytes()
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(data)
+    return hashlib.sha256(data).hexdigest()

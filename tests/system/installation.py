@@ -1,0 +1,115 @@
+"""What an EHR and an operator can do with an installation, as the tests do it."""
+
+import json
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from ops.lib import queues
+from ops.lib.worker_process import WorkerProcess, sandbox_settings
+from ops.sandbox import launch
+
+FINAL = {"corti.job.completed.v1", "corti.job.failed.v1"}
+
+
+class Installation:
+    """One broker, one Redis, one sandbox, any number of workers."""
+
+    def __init__(
+        self,
+        broker_url: str,
+        redis_url: str,
+        sandbox: launch.Sandbox,
+        box: queues.Queues,
+        folder: Path,
+        stack: ExitStack,
+    ) -> None:
+        self.sandbox = sandbox
+        self.box = box
+        self.folder = folder
+        self.workers: list[WorkerProcess] = []
+        self._stack = stack
+        self._settings = {
+            **sandbox_settings(sandbox.info),
+            "CORTI_WORKER_BROKER_URL": broker_url,
+            "CORTI_WORKER_REDIS_URL": redis_url,
+            "CORTI_WORKER_RETRY_BASE": "0.2",
+        }
+
+    def start_worker(self, **settings: object) -> WorkerProcess:
+        """Start a worker; `settings` are names without prefix, in lower case."""
+        own = {f"CORTI_WORKER_{name.upper()}": str(value) for name, value in settings.items()}
+        log = self.folder / f"worker-{len(self.workers)}.log"
+        worker = self._stack.enter_context(WorkerProcess({**self._settings, **own}, log))
+        self.workers.append(worker)
+        return worker
+
+    def job(self, audio: Path, **changes: Any) -> dict[str, Any]:
+        """A job for an audio file."""
+        return {
+            "job_id": f"job-{uuid4()}",
+            "audio": {"uri": audio.as_uri()},
+            "transcription": {"language": "en"},
+            **changes,
+        }
+
+    def put(self, *jobs: dict[str, Any] | bytes) -> None:
+        """Put jobs, or raw bytes, on the queue."""
+        self.box.put(*(job if isinstance(job, bytes) else json.dumps(job).encode() for job in jobs))
+
+    def finals(self, count: int, timeout: float) -> dict[str, dict[str, Any]]:
+        """Wait for `count` final events; by job id. A second one for a job is an error at once."""
+        found: dict[str, dict[str, Any]] = {}
+        deadline = time.monotonic() + timeout
+        while len(found) < count:
+            left = deadline - time.monotonic()
+            body = self.box.take(queues.RESULTS, min(max(left, 0.01), 1.0)) if left > 0 else None
+            if left <= 0:
+                tails = "\n".join(worker.tail() for worker in self.workers)
+                raise AssertionError(f"{len(found)} of {count} results after {timeout} s\n{tails}")
+            event = json.loads(body) if body else None
+            if event and event["type"] in FINAL:
+                assert event["subject"] not in found, "a job has two results"
+                found[event["subject"]] = event
+        return found
+
+    def events_until_final(self, timeout: float) -> list[dict[str, Any]]:
+        """Every event up to the first final one, in order of arrival."""
+        events: list[dict[str, Any]] = []
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            body = self.box.take(queues.RESULTS, 0.5)
+            if body:
+                events.append(json.loads(body))
+                if events[-1]["type"] in FINAL:
+                    return events
+        raise AssertionError(f"no final event after {timeout} s")
+
+    def no_more_finals(self, seconds: float) -> None:
+        """Assert that no further final event comes for a while."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            body = self.box.take(queues.RESULTS, 0.5)
+            assert body is None or json.loads(body)["type"] not in FINAL, "a job has two results"
+
+    def dead(self, count: int, timeout: float) -> list[dict[str, Any]]:
+        """Wait for `count` dead letters."""
+        found: list[dict[str, Any]] = []
+        deadline = time.monotonic() + timeout
+        while len(found) < count and time.monotonic() < deadline:
+            body = self.box.take(queues.DEAD, 1.0)
+            if body:
+                found.append(json.loads(body))
+        return found
+
+    def streams(self) -> list[dict[str, Any]]:
+        """The sandbox's records of streams."""
+        records: list[dict[str, Any]] = self.sandbox.stats()["streams"]
+        return records
+
+    def outcomes(self, finals: dict[str, dict[str, Any]]) -> Counter[str]:
+        """How often each outcome occurred: `completed`, or the reason of a failure."""
+        return Counter(event["data"].get("reason", "completed") for event in finals.values())

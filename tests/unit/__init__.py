@@ -1,0 +1,1 @@
+"""Unit tests: words, rules, story, and the pure parts of the adapters."""

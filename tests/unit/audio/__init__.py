@@ -1,0 +1,1 @@
+"""Audio: its clock, its headers, its containers."""
