@@ -6,19 +6,8 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import ValidationError
 
+from tests.unit.environment import NEEDED, SECRET, faults
 from worker.settings import Settings, SettingsError, load, markdown_table, variable
-
-SECRET = "s3cret-Zebedee"
-NEEDED = {"CORTI_CLIENT_ID": "client", "CORTI_CLIENT_SECRET": SECRET}
-
-
-def faults(**changes: str) -> list[str]:
-    """What is wrong with an environment. No fault shows a value."""
-    with pytest.raises(SettingsError) as caught:
-        load({**NEEDED, **changes})
-    assert str(caught.value).splitlines()[1:] == [f"  {fault}" for fault in caught.value.faults]
-    assert SECRET not in str(caught.value)
-    return caught.value.faults
 
 
 def test_an_environment_without_credentials_says_what_is_required() -> None:

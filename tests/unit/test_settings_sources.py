@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_settings import NEEDED, SECRET, faults
+from tests.unit.environment import NEEDED, SECRET, faults
 from worker.settings import load
 
 

@@ -1,68 +1,9 @@
-"""What a job's audio turns out to be, and how it is declared, cut and checked."""
-
-import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Literal, cast
+"""What a job's audio turns out to be, and how it is declared and cut."""
 
 import pytest
 
-from tests.unit.audio.sounds import CONTAINERS, blocks, encoded, fmt, riff, riff_chunk, tone, wav_file
-from worker.audio.library import Library
-from worker.audio.pace import Chunk
-from worker.audio.source import Source, Sources
-from worker.errors import PermanentError, Reason, TransientError
-from worker.job import Audio
-
-RAW = "audio/pcm; rate=16000; channels=1; bits=16"
-
-
-class OneSource:
-    """Sources that hold one file, and know whether it was read whole and closed."""
-
-    def __init__(self, data: Iterator[bytes], served_as: str | None) -> None:
-        self._data = data
-        self._served_as = served_as
-        self.open_now = False
-
-    @contextmanager
-    def open(self, _: Audio) -> Iterator[Source]:
-        self.open_now = True
-        try:
-            yield Source(self._data, self._served_as)
-        finally:
-            self.open_now = False
-
-
-def read(
-    data: bytes | Iterator[bytes],
-    *,
-    size: int = 1000,
-    served_as: str | None = None,
-    wav_as: Literal["pcm", "wav"] = "pcm",
-    max_seconds: float = 60,
-    **told: Any,
-) -> tuple[str | None, list[Chunk]]:
-    """How this data is declared, and its chunks."""
-    source = OneSource(blocks(data, size) if isinstance(data, bytes) else data, served_as)
-    library = Library(cast("Sources", source), chunk_seconds=0.25, max_seconds=max_seconds, wav_as=wav_as)
-    with library.open(Audio(uri="file:///a", **told)) as audio:
-        declared, chunks = audio.format, list(audio.chunks())
-        held = source.open_now
-    assert (held, source.open_now) == (True, False)
-    return declared, chunks
-
-
-def sent(chunks: list[Chunk]) -> bytes:
-    """What the service gets."""
-    return b"".join(chunk.data for chunk in chunks)
-
-
-def refused(data: bytes, **how: Any) -> PermanentError:
-    """Why this data is refused."""
-    with pytest.raises(PermanentError) as caught:
-        read(data, **how)
-    return caught.value
+from tests.unit.audio.reading import RAW, read, refused, sent
+from tests.unit.audio.sounds import CONTAINERS, encoded, fmt, riff, riff_chunk, tone, wav_file
 
 
 @pytest.mark.parametrize("size", [1, 44, 1000, 100_000])
@@ -80,13 +21,19 @@ def test_what_follows_the_samples_of_a_wav_file_is_not_audio() -> None:
     assert sent(read(file, size=7)[1]) == b"\1\2\3\4"
 
 
+@pytest.mark.parametrize("size", [7, 64, 1000])
+def test_a_long_header_of_a_wav_file_is_read_block_by_block(size: int) -> None:
+    file = riff(riff_chunk(b"LIST", b"x" * 300), fmt(), riff_chunk(b"data", b"\1\2\3\4"))
+    assert sent(read(file, size=size)[1]) == b"\1\2\3\4"
+
+
 def test_a_wav_file_of_unknown_length_is_read_to_its_end() -> None:
     file = riff(fmt(), riff_chunk(b"data", b"\1\2\3\4" * 500, 0xFFFFFFFF))
     assert sent(read(file)[1]) == b"\1\2\3\4" * 500
 
 
 def test_a_wav_file_can_go_out_as_the_file_it_is_undeclared() -> None:
-    file = wav_file(tone(0.6))
+    file = wav_file(tone(0.6)) + b"x"
     declared, chunks = read(file, wav_as="wav")
     assert declared is None
     assert sent(chunks) == file
@@ -115,6 +62,15 @@ def test_raw_samples_go_out_as_the_job_declares_them() -> None:
     assert declared == RAW.upper().replace("AUDIO/PCM", "audio/PCM")
     assert sent(chunks) == samples
     assert [len(chunk.data) for chunk in chunks] == [8000, 8000, 3200]
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "bits"), [(8000, 1, 8), (48_000, 8, 16), (16_000, 2, 24), (16_000, 1, 32)]
+)
+def test_raw_samples_within_the_services_ranges_are_taken(rate: int, channels: int, bits: int) -> None:
+    second = bytes(rate * channels * bits // 8)
+    _, chunks = read(second, media_type=f"audio/pcm; rate={rate}; channels={channels}; bits={bits}")
+    assert sum(chunk.seconds for chunk in chunks) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -171,66 +127,3 @@ def test_what_nobody_knows_is_refused(served_as: str | None) -> None:
 
 def test_empty_audio_is_refused() -> None:
     assert refused(b"").detail == "the audio is empty"
-
-
-@pytest.mark.parametrize("data", [wav_file(tone(0.6)), b"ID3"], ids=["wav", "short"])
-def test_a_digest_that_does_not_match_fails_the_job(data: bytes) -> None:
-    error = refused(data, sha256="ab" * 32, media_type=RAW)
-    assert error.reason == "audio_mismatch"
-
-
-@pytest.mark.parametrize("wav_as", ["pcm", "wav"])
-@pytest.mark.parametrize("data", [wav_file(tone(0.6)), encoded("audio/ogg"), encoded("audio/flac")])
-def test_a_digest_is_that_of_the_whole_file_in_either_case_of_letters(
-    data: bytes, wav_as: Literal["pcm", "wav"]
-) -> None:
-    digest = hashlib.sha256(data).hexdigest()
-    for written in digest, digest.upper():
-        assert read(data, sha256=written, wav_as=wav_as)[1]
-    assert refused(data + b"x", sha256=digest, wav_as=wav_as).reason == "audio_mismatch"
-
-
-def test_the_digest_covers_what_follows_the_samples() -> None:
-    file = riff(fmt(), riff_chunk(b"data", b"\1\2\3\4"), riff_chunk(b"LIST", b"x" * 5000))
-    assert sent(read(file, sha256=hashlib.sha256(file).hexdigest())[1]) == b"\1\2\3\4"
-
-
-@pytest.mark.parametrize("wav_as", ["pcm", "wav"])
-def test_audio_that_lasts_too_long_is_refused(wav_as: Literal["pcm", "wav"]) -> None:
-    for data in wav_file(tone(1.3)), encoded("audio/webm"):
-        error = refused(data, max_seconds=1, wav_as=wav_as)
-        assert error.reason == "audio_too_long"
-        assert "longer than 1 s" in error.detail
-
-
-def test_a_wav_file_that_announces_too_much_is_refused_before_anything_is_sent() -> None:
-    def only_the_header() -> Iterator[bytes]:
-        yield wav_file(tone(1.3))[:64]
-        pytest.fail("read on")
-
-    with pytest.raises(PermanentError, match="audio_too_long"):
-        read(only_the_header(), max_seconds=1)
-
-
-def test_raw_samples_are_sent_up_to_the_limit_for_their_length_is_known_only_then() -> None:
-    source = OneSource(blocks(tone(1.3)), None)
-    library = Library(cast("Sources", source), chunk_seconds=0.25, max_seconds=1, wav_as="pcm")
-    with library.open(Audio(uri="file:///a", media_type=RAW)) as audio:
-        chunks = audio.chunks()
-        assert [next(chunks).seconds for _ in range(4)] == [0.25] * 4
-        with pytest.raises(PermanentError, match="audio_too_long"):
-            next(chunks)
-
-
-@pytest.mark.parametrize("after", [0, 40, 5000])
-@pytest.mark.parametrize("data", [wav_file(tone(0.6)), encoded("audio/ogg")], ids=["wav", "ogg"])
-def test_a_source_that_breaks_off_is_told_as_it_is(data: bytes, after: int) -> None:
-    failure = TransientError(Reason.AUDIO_UNREACHABLE, "the download broke off")
-
-    def breaking() -> Iterator[bytes]:
-        yield from blocks(data[:after], 10)
-        raise failure
-
-    with pytest.raises(TransientError) as caught:
-        read(breaking())
-    assert caught.value is failure

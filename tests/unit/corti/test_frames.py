@@ -156,6 +156,16 @@ def test_a_message_up_to_the_limit_is_taken_and_a_longer_one_ends_the_stream() -
         assert bytes(close.data)[:2] == (1009).to_bytes(2, "big")
 
 
+def test_no_frame_is_logged_at_any_level(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(0)
+    framing, message = Framing(), Peer().message(b"it hurts")
+    caplog.clear()
+    framing.text("it hurts")
+    framing.receive(message)
+    framing.receive(b"\xff")
+    assert caplog.records == []
+
+
 @given(st.binary(max_size=40))
 def test_no_bytes_make_the_framing_raise(data: bytes) -> None:
     framing = Framing()

@@ -1,0 +1,64 @@
+"""A library of audio that holds one file, and the way to read it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, cast
+
+import pytest
+
+from tests.unit.audio.sounds import blocks
+from worker.audio.library import Library
+from worker.audio.pace import Chunk
+from worker.audio.source import Source, Sources
+from worker.errors import PermanentError
+from worker.job import Audio
+
+RAW = "audio/pcm; rate=16000; channels=1; bits=16"
+
+
+class OneSource:
+    """Sources that hold one file, and know whether it was read whole and closed."""
+
+    def __init__(self, data: Iterator[bytes], served_as: str | None) -> None:
+        self._data = data
+        self._served_as = served_as
+        self.open_now = False
+
+    @contextmanager
+    def open(self, _: Audio) -> Iterator[Source]:
+        self.open_now = True
+        try:
+            yield Source(self._data, self._served_as)
+        finally:
+            self.open_now = False
+
+
+def read(
+    data: bytes | Iterator[bytes],
+    *,
+    size: int = 1000,
+    served_as: str | None = None,
+    wav_as: Literal["pcm", "wav"] = "pcm",
+    max_seconds: float = 60,
+    **told: Any,
+) -> tuple[str | None, list[Chunk]]:
+    """How this data is declared, and its chunks."""
+    source = OneSource(blocks(data, size) if isinstance(data, bytes) else data, served_as)
+    library = Library(cast("Sources", source), chunk_seconds=0.25, max_seconds=max_seconds, wav_as=wav_as)
+    with library.open(Audio(uri="file:///a", **told)) as audio:
+        declared, chunks = audio.format, list(audio.chunks())
+        held = source.open_now
+    assert (held, source.open_now) == (True, False)
+    return declared, chunks
+
+
+def sent(chunks: list[Chunk]) -> bytes:
+    """What the service gets."""
+    return b"".join(chunk.data for chunk in chunks)
+
+
+def refused(data: bytes, **how: Any) -> PermanentError:
+    """Why this data is refused."""
+    with pytest.raises(PermanentError) as caught:
+        read(data, **how)
+    return caught.value

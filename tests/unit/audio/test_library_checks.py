@@ -1,0 +1,77 @@
+"""Audio is checked while it is sent: its digest, its length, and whether its source holds."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Literal, cast
+
+import pytest
+
+from tests.unit.audio.reading import RAW, OneSource, read, refused, sent
+from tests.unit.audio.sounds import blocks, encoded, fmt, riff, riff_chunk, tone, wav_file
+from worker.audio.library import Library
+from worker.audio.source import Sources
+from worker.errors import PermanentError, Reason, TransientError
+from worker.job import Audio
+
+
+@pytest.mark.parametrize("data", [wav_file(tone(0.6)), b"ID3"], ids=["wav", "short"])
+def test_a_digest_that_does_not_match_fails_the_job(data: bytes) -> None:
+    error = refused(data, sha256="ab" * 32, media_type=RAW)
+    assert error.reason == "audio_mismatch"
+
+
+@pytest.mark.parametrize("wav_as", ["pcm", "wav"])
+@pytest.mark.parametrize("data", [wav_file(tone(0.6)), encoded("audio/ogg"), encoded("audio/flac")])
+def test_a_digest_is_that_of_the_whole_file_in_either_case_of_letters(
+    data: bytes, wav_as: Literal["pcm", "wav"]
+) -> None:
+    digest = hashlib.sha256(data).hexdigest()
+    for written in digest, digest.upper():
+        assert read(data, sha256=written, wav_as=wav_as)[1]
+    assert refused(data + b"x", sha256=digest, wav_as=wav_as).reason == "audio_mismatch"
+
+
+def test_the_digest_covers_what_follows_the_samples() -> None:
+    file = riff(fmt(), riff_chunk(b"data", b"\1\2\3\4"), riff_chunk(b"LIST", b"x" * 5000))
+    assert sent(read(file, sha256=hashlib.sha256(file).hexdigest())[1]) == b"\1\2\3\4"
+
+
+@pytest.mark.parametrize("wav_as", ["pcm", "wav"])
+def test_audio_that_lasts_too_long_is_refused(wav_as: Literal["pcm", "wav"]) -> None:
+    for data in wav_file(tone(1.3)), encoded("audio/webm"):
+        error = refused(data, max_seconds=1, wav_as=wav_as)
+        assert error.reason == "audio_too_long"
+        assert "longer than 1 s" in error.detail
+
+
+def test_a_wav_file_that_announces_too_much_is_refused_before_anything_is_sent() -> None:
+    def only_the_header() -> Iterator[bytes]:
+        yield wav_file(tone(1.3))[:64]
+        pytest.fail("read on")
+
+    with pytest.raises(PermanentError, match="audio_too_long"):
+        read(only_the_header(), max_seconds=1)
+
+
+def test_raw_samples_are_sent_up_to_the_limit_for_their_length_is_known_only_then() -> None:
+    source = OneSource(blocks(tone(1.3)), None)
+    library = Library(cast("Sources", source), chunk_seconds=0.25, max_seconds=1, wav_as="pcm")
+    with library.open(Audio(uri="file:///a", media_type=RAW)) as audio:
+        chunks = audio.chunks()
+        assert [next(chunks).seconds for _ in range(4)] == [0.25] * 4
+        with pytest.raises(PermanentError, match="audio_too_long"):
+            next(chunks)
+
+
+@pytest.mark.parametrize("after", [0, 40, 5000])
+@pytest.mark.parametrize("data", [wav_file(tone(0.6)), encoded("audio/ogg")], ids=["wav", "ogg"])
+def test_a_source_that_breaks_off_is_told_as_it_is(data: bytes, after: int) -> None:
+    failure = TransientError(Reason.AUDIO_UNREACHABLE, "the download broke off")
+
+    def breaking() -> Iterator[bytes]:
+        yield from blocks(data[:after], 10)
+        raise failure
+
+    with pytest.raises(TransientError) as caught:
+        read(breaking())
+    assert caught.value is failure
