@@ -16,6 +16,7 @@ from worker.broker.door import Door, RabbitDoor, RedisDoor
 from worker.broker.outlet import PatientOutlet, RabbitSender, RedisSender
 from worker.broker.topology import JOBS, WORK
 from worker.broker.work_queue import CeleryWorkQueue, make_celery
+from worker.cipher import make_cipher
 from worker.clock import SystemClock
 from worker.corti.rest import RestInteractions, TokenEndpoint, http_session
 from worker.corti.session import Timings
@@ -23,6 +24,7 @@ from worker.corti.stream import Pacer, WebSocketStreams
 from worker.corti.token import TokenPolicy
 from worker.health import Check, HealthServer, Pulse
 from worker.intake import Intake
+from worker.ledger import RedisLedger
 from worker.metrics import Metrics
 from worker.retry import RetryPolicy
 from worker.runner import Runner
@@ -68,6 +70,17 @@ class Application:
             consumer_timeout=settings.consumer_timeout,
         )
         self.outlet = self._outlet()
+        self.cipher = make_cipher(
+            settings.encryption_keys.get_secret_value() if settings.encryption_keys else None
+        )
+        self.soft_redis = self.redis_client(settings.redis)
+        self.ledger = RedisLedger(
+            self.soft_redis,
+            self.cipher,
+            lease=settings.lease,
+            keep=settings.keep,
+            keep_results=settings.on_repeat == "republish",
+        )
         self.stop_door = threading.Event()
         self.door_pulse = Pulse(self.clock, STUCK_SECONDS)
         self.live: dict[str, Check] = {"door": self.door_pulse.check}
@@ -162,7 +175,7 @@ class Application:
         )
         keys = settings.encryption_keys.get_secret_value().split(",") if settings.encryption_keys else []
         tokens = TokenCache(
-            self.redis_client(settings.redis),
+            self.soft_redis,
             endpoint,
             name=f"{settings.token_endpoint} {settings.client_id}",
             keys=tuple(key.strip() for key in keys),
@@ -198,12 +211,15 @@ class Application:
         )
         return Runner(
             transcriber=Transcriber(tokens, interactions, library, streams),
+            live=self.outlet,
             outlet=self.outlet,
+            outbox=self.ledger,
+            attempts=self.ledger,
             retry=RetryPolicy(settings.attempts, settings.retry_base, settings.retry_cap),
             recorder=metrics,
             clock=clock,
-            waiter=self.waiter,
             chance=random.random,
             tenant=settings.tenant,
             queue=WORK,
+            patience=settings.publish_patience,
         )

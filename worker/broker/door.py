@@ -9,6 +9,7 @@ key                           type    content and life
 ``corti.jobs:taken:<door>``   list    the message that door is handling; gone when it is handled
 ``corti.jobs:door:<door>``    string  sign of life of that door; expires after `ALIVE_SECONDS`
 ``corti.jobs:doors``          set     names of all doors that may hold a message
+``corti.jobs.aside``          zset    jobs set aside, with the time (s) to come back; see outlet.py
 ============================  ======  ===============================================================
 """
 
@@ -23,7 +24,7 @@ import redis
 import structlog
 from kombu.exceptions import OperationalError
 
-from worker.broker.topology import JOBS, jobs_arguments, keepalive
+from worker.broker.topology import ASIDE, JOBS, jobs_arguments, keepalive
 from worker.clock import Clock, Deadline
 from worker.ports import OutletUnavailable
 
@@ -42,6 +43,17 @@ local moved = 0
 while redis.call('LMOVE', KEYS[1], KEYS[2], 'RIGHT', 'RIGHT') do moved = moved + 1 end
 redis.call('SREM', KEYS[4], ARGV[1])
 return moved
+"""
+
+#: Brings back what was set aside and whose time is up: next in line.
+_COME_BACK = """
+local now = tonumber(redis.call('TIME')[1])
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100)
+for _, body in ipairs(due) do
+    redis.call('RPUSH', KEYS[2], body)
+    redis.call('ZREM', KEYS[1], body)
+end
+return #due
 """
 
 
@@ -78,6 +90,7 @@ class RedisDoor:
         self._name = uuid4().hex
         self._taken = f"{JOBS}:taken:{self._name}"
         self._reclaim = client.register_script(_RECLAIM)
+        self._come_back = client.register_script(_COME_BACK)
 
     def run(self, stop: threading.Event, beat: Callable[[], None], rest: Callable[[], None]) -> None:
         """See `Door`."""
@@ -121,6 +134,7 @@ class RedisDoor:
             pipe.sadd(f"{JOBS}:doors", self._name)
             pipe.smembers(f"{JOBS}:doors")
             doors = pipe.execute()[-1]
+        self._come_back(keys=[ASIDE, JOBS])
         # What this door itself still holds was taken before a failure: it comes first again.
         self._put_back()
         for door in (name.decode() for name in doors if name.decode() != self._name):

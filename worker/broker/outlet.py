@@ -1,4 +1,4 @@
-"""Results and dead letters out, on either broker. Implements the `Outlet` port.
+"""Results and dead letters out, on either broker. Implements the ports `LiveEvents`, `Outlet` and `Aside`.
 
 Final events and dead letters are offered until the broker has them, within the outlet's patience;
 live events once.
@@ -13,10 +13,11 @@ import structlog
 
 from worker import measures
 from worker.broker.confirms import ConfirmingConnection, confirmed
-from worker.broker.topology import DEAD, RESULTS, quorum_arguments
+from worker.broker.topology import ASIDE, ASIDE_SECONDS, DEAD, RESULTS, aside_arguments, quorum_arguments
+from worker.claims import Parcel
 from worker.clock import Clock, Deadline
 from worker.dead_letter import DeadLetter
-from worker.events import CONTENT_TYPE, FINAL, Event
+from worker.events import CONTENT_TYPE, Event
 from worker.ports import OutletUnavailable, Recorder, Waiter
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,10 @@ class Sender(Protocol):
 
     def send_dead_letter(self, body: bytes) -> None:
         """Send a dead letter."""
+        ...
+
+    def send_aside(self, body: bytes) -> None:
+        """Have a job come back to corti.jobs after `ASIDE_SECONDS`."""
         ...
 
 
@@ -57,13 +62,21 @@ class PatientOutlet:
         self._waiter = waiter
 
     def publish(self, event: Event, reply_to: str | None) -> None:
-        """See `worker.ports.Outlet`."""
-        body = event.to_json()
-        if event.type in FINAL:
-            self._insist(lambda: self._sender.send_event(body, event.type, reply_to))
-        else:
-            self._sender.send_event(body, event.type, reply_to)
+        """See `worker.ports.LiveEvents`."""
+        self._sender.send_event(event.to_json(), event.type, reply_to)
         self._recorder.count(measures.EVENTS_PUBLISHED, type=event.type)
+
+    def deliver(self, parcel: Parcel) -> None:
+        """See `worker.ports.Outlet`."""
+        letter = parcel.letter
+        if letter is not None:
+            self._insist(lambda: self._sender.send_dead_letter(letter))
+        self._insist(lambda: self._sender.send_event(parcel.event, parcel.event_type, parcel.reply_to))
+        self._recorder.count(measures.EVENTS_PUBLISHED, type=parcel.event_type)
+
+    def set_aside(self, body: bytes) -> None:
+        """See `worker.ports.Aside`."""
+        self._sender.send_aside(body)
 
     def bury(self, letter: DeadLetter) -> None:
         """See `worker.ports.Outlet`."""
@@ -124,6 +137,14 @@ class RabbitSender:
             )
         )
 
+    def send_aside(self, body: bytes) -> None:
+        """See `Sender`."""
+        self._connection.publish(
+            lambda producer: confirmed(
+                producer, body, content_type="application/json", exchange="", routing_key=ASIDE
+            )
+        )
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -137,6 +158,7 @@ class RabbitSender:
         )
         queue(channel).declare()
         _declare_queue(channel, DEAD)
+        kombu.Queue(ASIDE, durable=True, queue_arguments=aside_arguments())(channel).declare()
 
 
 def _declare_queue(channel: object, name: str) -> None:
@@ -156,6 +178,14 @@ class RedisSender:
     def send_dead_letter(self, body: bytes) -> None:
         """See `Sender`."""
         self._push(DEAD, body)
+
+    def send_aside(self, body: bytes) -> None:
+        """See `Sender`. The same job set aside twice is one entry: it need not come back twice."""
+        try:
+            seconds, microseconds = self._client.time()
+            self._client.zadd(ASIDE, {body: seconds + microseconds / 1e6 + ASIDE_SECONDS})
+        except redis.RedisError as error:
+            raise OutletUnavailable(type(error).__name__) from None
 
     def _push(self, name: str, body: bytes) -> None:
         try:

@@ -28,6 +28,7 @@ import redis
 import structlog
 from celery.worker import state
 from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
 
 from worker import measures
 from worker.broker.topology import WORK
@@ -104,6 +105,15 @@ class Leases:
         with self._lock:
             self._tags.discard(tag)
 
+    def forfeit(self, tag: str) -> None:
+        """A delivery that may be somebody else's by now: never acknowledge or reject it.
+
+        kombu keeps a restored message's tag, so our acknowledgement would remove theirs. If it is still
+        ours, the sweep restores it when its lease has run out.
+        """
+        self.drop(tag)
+        _forfeited.add(tag)
+
     def renew(self) -> None:
         """Renew every lease once."""
         with self._lock:
@@ -147,10 +157,15 @@ def install(fresh_client: Callable[[], redis.Redis]) -> None:
             "install the pinned versions, or repeat tests/system/test_reconnect.py with the new ones"
         )
     kombu_redis.QoS.restore_unacked_once = _restore_when_stopping
-    kombu_redis.QoS.ack = _ack_with(kombu_redis.QoS.ack, fresh_client)
+    kombu_redis.QoS.ack = _ack_with(_original_ack, fresh_client)
+    kombu_redis.QoS.reject = _reject_with(_original_reject, fresh_client)
 
 
 _original_restore = kombu_redis.QoS.restore_unacked_once
+_original_ack = kombu_redis.QoS.ack
+_original_reject = kombu_redis.QoS.reject
+#: Tags that are neither to be acknowledged nor rejected; as few as claims are lost.
+_forfeited: set[str] = set()
 
 
 def _restore_when_stopping(self: Any, stderr: Any = None) -> Any:
@@ -165,6 +180,8 @@ def _restore_when_stopping(self: Any, stderr: Any = None) -> Any:
 
 def _ack_with(original: Callable[..., Any], fresh_client: Callable[[], redis.Redis]) -> Callable[..., Any]:
     def ack(self: Any, delivery_tag: str) -> Any:
+        if delivery_tag in _forfeited:
+            return virtual.QoS.ack(self, delivery_tag)
         try:
             return original(self, delivery_tag)
         except AttributeError:
@@ -176,3 +193,17 @@ def _ack_with(original: Callable[..., Any], fresh_client: Callable[[], redis.Red
             return None
 
     return ack
+
+
+def _reject_with(original: Callable[..., Any], fresh_client: Callable[[], redis.Redis]) -> Callable[..., Any]:
+    def reject(self: Any, delivery_tag: str, requeue: bool = False) -> Any:
+        if delivery_tag in _forfeited:
+            return virtual.QoS.ack(self, delivery_tag)
+        try:
+            return original(self, delivery_tag, requeue=requeue)
+        except AttributeError:
+            # As above. Overdue at once: the next sweep of any worker restores it.
+            fresh_client().zadd(UNACKED_INDEX, {delivery_tag: 0}, xx=True)
+            return None
+
+    return reject

@@ -7,6 +7,8 @@ name                RabbitMQ                               Redis
 ``corti.work``      durable quorum queue, Celery's own     list and kombu's unacked hash, Celery's own
 ``corti.results``   topic exchange and durable queue       list; we LPUSH, consumers BRPOP
 ``corti.dead``      durable quorum queue                   list; we LPUSH
+``corti.jobs.aside`` quorum queue whose messages move to   zset: body -> time (s) to come back
+                    ``corti.jobs`` when their time is up
 ==================  =====================================  ==========================================
 """
 
@@ -18,6 +20,11 @@ JOBS: Final = "corti.jobs"
 WORK: Final = "corti.work"
 RESULTS: Final = "corti.results"
 DEAD: Final = "corti.dead"
+ASIDE: Final = "corti.jobs.aside"
+
+#: How long a delivery waits aside whose job somebody else is running. Long enough that a duplicate of
+#: an hour's job costs next to nothing, short enough that it is at hand soon if that somebody dies.
+ASIDE_SECONDS = 15
 
 #: Redeliveries after which RabbitMQ itself gives a message up. Our own attempts end long before; this
 #: catches what kills a worker before it can count. Every requeue counts, so it must not be small.
@@ -43,6 +50,18 @@ def quorum_arguments() -> dict[str, object]:
 def jobs_arguments() -> dict[str, object]:
     """Arguments of `corti.jobs`."""
     return {**_QUORUM, **_TO_THE_DEAD}
+
+
+def aside_arguments() -> dict[str, object]:
+    """Arguments of `corti.jobs.aside`."""
+    return {
+        **_QUORUM,
+        "x-message-ttl": ASIDE_SECONDS * 1000,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": JOBS,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
 
 
 def work_arguments(consumer_timeout: int) -> dict[str, object]:

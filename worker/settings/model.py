@@ -123,6 +123,29 @@ class Settings(BaseModel):
         300,
         description="How long a result is offered to a broker that is away before its job is handed back.",
     )
+    lease: _Seconds = Field(
+        30,
+        description="How long a job stays claimed by a worker that gives no sign of life.",
+    )
+    keep: float = Field(
+        604800,
+        gt=0,
+        le=31536000,
+        description="Seconds a job's outcome is remembered, to answer its repetition.",
+    )
+    on_repeat: Literal["drop", "republish"] = Field(
+        "drop",
+        description="What to do with a job that has ended: drop it, or publish its result again (results are "
+        "then stored as long as outcomes).",
+    )
+    job_seconds: _Seconds = Field(21600, description="Longest time one delivery of a job may take in all.")
+    tenant_streams: int = Field(
+        0,
+        ge=0,
+        le=1000000,
+        description="Most streams of the tenant at once across all workers; 0 for any number.",
+    )
+    grace: _Seconds = Field(60, description="Seconds between SIGTERM and the end of the process.")
     visibility_timeout: int = Field(
         90, ge=4, le=43200, description="Redis broker: how soon the jobs of a dead worker are taken over."
     )

@@ -1,0 +1,165 @@
+"""The ledger's record of a job, in Redis. Implements `Claims`, `Attempts` and `Outbox`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import redis
+
+from worker.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, Parcel
+from worker.ledger import scripts
+from worker.ports import Cipher
+
+OUTBOX = "corti:v1:outbox"
+_MOST = 20
+
+
+def job_key(job_id: str) -> str:
+    """The key of a job's record."""
+    return f"corti:v1:job:{job_id}"
+
+
+@contextmanager
+def mapped() -> Iterator[None]:
+    """Every failure of Redis means the same to a job: wait, or go on without."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise LedgerUnavailable(type(error).__name__) from None
+
+
+class RedisLedger:
+    """The ledger.
+
+    Args:
+        client: Redis, with time-outs.
+        cipher: Encrypts what is stored of results.
+        lease: Seconds a claim lives without renewal.
+        keep: Seconds the record of a job is kept.
+        keep_results: Keep delivered results as long as the record, so that a repeat can be answered.
+    """
+
+    def __init__(
+        self, client: redis.Redis, cipher: Cipher, *, lease: float, keep: float, keep_results: bool
+    ) -> None:
+        self.client = client
+        self._cipher = cipher
+        self.lease_ms = int(lease * 1000)
+        self.keep_ms = int(keep * 1000)
+        self._keep_results = int(keep_results)
+        self._claim = client.register_script(scripts.CLAIM)
+        self._renew = client.register_script(scripts.RENEW)
+        self._attempt = client.register_script(scripts.ATTEMPT)
+        self._release = client.register_script(scripts.RELEASE)
+        self._remember = client.register_script(scripts.REMEMBER)
+        self._store = client.register_script(scripts.STORE)
+        self._delivered = client.register_script(scripts.DELIVERED)
+        self._take = client.register_script(scripts.TAKE)
+
+    def claim(self, job_id: str) -> Claim | Busy | Finished:
+        """See `worker.claims.Claims`."""
+        owner = uuid4().hex
+        with mapped():
+            found = self._claim(keys=[job_key(job_id)], args=[owner, self.lease_ms, self.keep_ms])
+        match found:
+            case [b"finished", undelivered]:
+                return Finished(bool(undelivered))
+            case [b"busy", left_ms]:
+                return Busy(left_ms / 1000)
+        _, fence, attempts, takeover, interaction, url = found
+        return Claim(job_id, owner, fence, attempts, bool(takeover), interaction.decode(), url.decode())
+
+    def release(self, claim: Claim) -> None:
+        """See `worker.claims.Claims`."""
+        with mapped():
+            self._release(keys=[job_key(claim.job_id)], args=[claim.owner])
+
+    def again(self, claim: Claim) -> int:
+        """See `worker.claims.Attempts`."""
+        with mapped():
+            number = int(self._attempt(keys=[job_key(claim.job_id)], args=[claim.owner]))
+        if number == 0:
+            raise ClaimLost
+        return number
+
+    def remember(self, claim: Claim, interaction_id: str, stream_url: str) -> None:
+        """See `worker.claims.Attempts`."""
+        with mapped():
+            self._remember(keys=[job_key(claim.job_id)], args=[claim.owner, interaction_id, stream_url])
+
+    def store(self, claim: Claim, parcel: Parcel) -> None:
+        """See `worker.claims.Outbox`."""
+        letter = self._cipher.encrypt(parcel.letter) if parcel.letter is not None else b""
+        with mapped():
+            stored = self._store(
+                keys=[job_key(claim.job_id), OUTBOX],
+                args=[
+                    claim.owner,
+                    claim.fence,
+                    self.lease_ms,
+                    self.keep_ms,
+                    f"{parcel.outcome} {parcel.event_type}",
+                    self._cipher.encrypt(parcel.event),
+                    parcel.reply_to or "",
+                    letter,
+                    claim.job_id,
+                ],
+            )
+        if not stored:
+            raise ClaimLost
+
+    def delivered(self, job_id: str) -> None:
+        """See `worker.claims.Outbox`."""
+        with mapped():
+            self._delivered(keys=[job_key(job_id), OUTBOX], args=[job_id, self._keep_results])
+
+    def parcel(self, job_id: str) -> Parcel | None:
+        """The stored result of a job, if there is one that we can read."""
+        with mapped():
+            fields: Any = self.client.hmget(job_key(job_id), ["outcome", "event", "reply_to", "letter"])
+        outcome, event, reply_to, letter = fields
+        plain = self._cipher.decrypt(event) if event else None
+        if plain is None or outcome is None:
+            return None
+        name, _, event_type = outcome.decode().partition(" ")
+        return Parcel(
+            job_id,
+            name,
+            event_type,
+            plain,
+            reply_to.decode() if reply_to else None,
+            self._cipher.decrypt(letter) if letter else None,
+        )
+
+    def take_undelivered(self) -> list[str]:
+        """Take over results that nobody delivers: their workers died, or gave up on the broker."""
+        with mapped():
+            ids = self._take(keys=[OUTBOX], args=[self.lease_ms, _MOST])
+        return [job_id.decode() for job_id in ids]
+
+    def waiting(self) -> int:
+        """How many results wait to be delivered."""
+        with mapped():
+            count: Any = self.client.zcard(OUTBOX)
+        return int(count)
+
+    def renew(self, claims: list[Claim]) -> list[bool]:
+        """Renew claims in one round trip; False for each that is lost."""
+        with mapped(), self.client.pipeline(transaction=False) as pipe:
+            for claim in claims:
+                self._renew(
+                    keys=[job_key(claim.job_id), OUTBOX],
+                    args=[
+                        claim.owner,
+                        claim.fence,
+                        self.lease_ms,
+                        self.keep_ms,
+                        claim.attempts,
+                        claim.interaction_id,
+                        claim.stream_url,
+                        claim.job_id,
+                    ],
+                    client=pipe,
+                )
+            return [bool(renewed) for renewed in pipe.execute()]
