@@ -113,10 +113,6 @@ class Switchboard:
         """Put one more fault in force; of two with the same name the older goes first."""
         self._entries.append(_Entry(fault))
 
-    def replace(self, faults: Iterable[Fault]) -> None:
-        """Put these faults in force and no others."""
-        self._entries = [_Entry(fault) for fault in faults]
-
     def clear(self, name: str | None = None) -> None:
         """Remove every fault, or those with this name."""
         self._entries = [entry for entry in self._entries if name is not None and entry.fault.name != name]

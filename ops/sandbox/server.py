@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Open sockets are dropped at a stop, as a crashed server would drop them; nobody waits for them.
 _SHUTDOWN_SECONDS = 0.1
 _BACKLOG = 4096
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def endpoints(scheme: str, host: str, port: int) -> dict[str, str]:
@@ -41,7 +42,7 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; print one line of JSON on stdout when ready."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         directory = settings.state_dir
@@ -54,6 +55,10 @@ async def serve(settings: Settings) -> None:
         info = await _listen(settings, runner, directory)
         print(json.dumps(info), flush=True)
         await stop.wait()
+        for number in _STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+            # Stopping takes a tenth of a second; a second signal in that time must not spoil the exit status.
+            signal.signal(number, signal.SIG_IGN)
 
 
 async def _listen(settings: Settings, runner: web.AppRunner, directory: Path) -> dict[str, Any]:

@@ -18,13 +18,12 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stops_with_status_0_even_with_open_sockets(number: signal.Signals) -> None:
-    sandbox = start()
-    client = Client(sandbox)
-    with client.open() as conversation:
-        conversation.send([tone(0.25).tobytes()])
-        os.kill(sandbox.info.pid, number)
-        assert conversation.drain() in (1001, 1006)
-    assert sandbox.close() == 0
+    with start() as sandbox:
+        with Client(sandbox).open() as conversation:
+            conversation.send([tone(0.25).tobytes()])
+            os.kill(sandbox.info.pid, number)
+            assert conversation.drain() in (1001, 1006)
+        assert sandbox.close() == 0
 
 
 def test_the_ca_bundle_of_a_temporary_directory_is_removed_at_exit() -> None:

@@ -73,11 +73,6 @@ class VoiceDetector:
         self._quiet_since = 0
         self._announced = False
 
-    @property
-    def speech_since(self) -> float | None:
-        """When the segment that is still open began, if there is one."""
-        return None if self._start is None else self._start * self._frame
-
     def hear(self, level: float) -> list[VoiceEvent]:
         """Take the mean absolute value of the next frame and return what it brought to an end or a start."""
         loud = level > max(self._floor, _FLOOR_LOW) * _RATIO
@@ -183,7 +178,3 @@ class Ear:
     def flush(self) -> list[VoiceEvent]:
         """End every open segment."""
         return [event for detector in self._detectors for event in detector.flush()]
-
-    def open_since(self) -> float | None:
-        """Return when the earliest segment began that is still open, or ``None``."""
-        return min((at for one in self._detectors if (at := one.speech_since) is not None), default=None)

@@ -29,9 +29,6 @@ class Fingerprint:
     def __init__(self) -> None:
         self._levels: array[float] = array("d")
 
-    def __len__(self) -> int:
-        return len(self._levels)
-
     def write(self, frame: int, levels: array[float]) -> None:
         """Note the frames from this position on, over what was noted there before."""
         if frame > len(self._levels):

@@ -30,7 +30,7 @@ class ScriptLine:
     speaker: str
     channel: int
     text: str
-    #: ``None`` when the line has no ``facts`` key; then nothing is derived from it either.
+    #: Nothing else is derived from the line: a script says all there is.
     facts: tuple[ScriptFact, ...]
 
     def heard(self, *, base: float, multichannel: bool, diarize: bool) -> Line:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+
 from aiohttp import web
 
 from ops.sandbox.faults import parse_faults

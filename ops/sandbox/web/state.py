@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 if TYPE_CHECKING:
-    import asyncio
-
     from ops.sandbox.audio.recognise import Recogniser
     from ops.sandbox.clock import Clock
     from ops.sandbox.faults import Fault, Switchboard
@@ -30,8 +28,6 @@ class State:
     faults: Switchboard
     stats: Stats
     recogniser: Recogniser | None = None
-    #: Handlers of open sockets, so that a stop does not wait for them.
-    sockets: set[asyncio.Task[None]] = field(default_factory=set)
 
     def put_in_force(self, fault: Fault) -> None:
         """Switch a fault on; those that are an act are done at once."""
