@@ -28,7 +28,7 @@ from worker.ledger import RedisLedger
 from worker.metrics import Metrics
 from worker.retry import RetryPolicy
 from worker.runner import Runner
-from worker.settings import Settings
+from worker.settings import Settings, reread
 from worker.token_cache import TokenCache
 from worker.transcribe import Transcriber
 
@@ -169,7 +169,7 @@ class Application:
             session,
             settings.token_endpoint,
             settings.client_id,
-            settings.client_secret.get_secret_value(),
+            lambda: reread("client_secret") or settings.client_secret.get_secret_value(),
             settings.http_timeout,
             clock,
         )
@@ -215,7 +215,9 @@ class Application:
             outlet=self.outlet,
             outbox=self.ledger,
             attempts=self.ledger,
-            retry=RetryPolicy(settings.attempts, settings.retry_base, settings.retry_cap),
+            retry=RetryPolicy(
+                settings.attempts, settings.retry_base, settings.retry_cap, settings.outage_patience
+            ),
             recorder=metrics,
             clock=clock,
             chance=random.random,

@@ -16,12 +16,20 @@ from worker.interrupt import Interrupt, Interrupted, Why
 from worker.job import Job
 from worker.live import LivePublisher
 from worker.ports import Interaction, LiveEvents, Outlet, OutletUnavailable, Recorder
-from worker.retry import GiveUp, RetryPolicy
+from worker.retry import OUTAGES, GiveUp, RetryPolicy, Trouble
 from worker.transcribe import Attempt, Transcriber
 
 log = structlog.get_logger(__name__)
 
 _PAUSE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Outage:
+    """Tries in a row that met an outage, and when the first of them failed."""
+
+    tries: int
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +82,15 @@ class Runner:
             # Only workers that died can have used them up: a job that kills its worker ends here.
             died = "the workers that ran this job died; see their logs and the audio"
             return _failed(job, attempt, GiveUp(Reason.ATTEMPTS_EXHAUSTED, died))
+        outage = _Outage(0, 0.0)
         while True:
             failure = self._attempt(job, attempt, interrupt, publisher.publish)
             if isinstance(failure, Completed):
                 return failure
             interrupt.check()
-            decision = self.retry.decide(
-                failure, attempt.number, self.chance(), self.clock.wall(), job.not_after
-            )
+            outage = self._outage(failure, outage)
+            trouble = Trouble(attempt.number, outage.tries, self.clock.monotonic() - outage.since)
+            decision = self.retry.decide(failure, trouble, self.chance(), self.clock.wall(), job.not_after)
             if isinstance(decision, GiveUp):
                 return _failed(job, attempt, decision)
             self.recorder.count(measures.JOBS_RETRIED, reason=failure.reason)
@@ -93,7 +102,13 @@ class Runner:
                 next_in=round(decision.delay, 1),
             )
             interrupt.wait(decision.delay)
-            attempt.number = self._next_number(claim, attempt.number)
+            if decision.counts:
+                attempt.number = self._next_number(claim, attempt.number)
+
+    def _outage(self, failure: JobError, before: "_Outage") -> "_Outage":
+        if failure.reason not in OUTAGES:
+            return _Outage(0, self.clock.monotonic())
+        return _Outage(before.tries + 1, before.since if before.tries else self.clock.monotonic())
 
     def _attempt(
         self, job: Job, attempt: Attempt, interrupt: Interrupt, report: Callable[[Data], None]

@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class Installation:
         folder: Path,
         stack: ExitStack,
     ) -> None:
+        self.broker_url = broker_url
+        self.broker = "redis" if broker_url.startswith("redis") else "rabbitmq"
         self.sandbox = sandbox
         self.box = box
         self.folder = folder
@@ -104,6 +107,23 @@ class Installation:
             if body:
                 found.append(json.loads(body))
         return found
+
+    def wait_for_streams(self, count: int, timeout: float = 40) -> None:
+        """Wait until `count` streams are open at once and have sent some audio."""
+        self.until(lambda: sum(record["audio_bytes"] > 0 for record in self.open_streams()) >= count, timeout)
+
+    def open_streams(self) -> list[dict[str, Any]]:
+        """The sandbox's records of streams that are open."""
+        return [record for record in self.streams() if record["closed_at"] is None]
+
+    def until(self, condition: Callable[[], bool], timeout: float) -> None:
+        """Wait for a condition."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                tails = "\n".join(worker.tail() for worker in self.workers)
+                raise AssertionError(f"not within {timeout} s\n{tails}")
+            time.sleep(0.1)
 
     def streams(self) -> list[dict[str, Any]]:
         """The sandbox's records of streams."""

@@ -119,6 +119,9 @@ class Settings(BaseModel):
     retry_cap: _Seconds = Field(
         60, description="Widest backoff range, and longest Retry-After that is granted."
     )
+    outage_patience: _Seconds = Field(
+        3600, description="How long a service that is away is waited for, without counting attempts."
+    )
     publish_patience: _Seconds = Field(
         300,
         description="How long a result is offered to a broker that is away before its job is handed back.",
@@ -147,7 +150,7 @@ class Settings(BaseModel):
     )
     grace: _Seconds = Field(60, description="Seconds between SIGTERM and the end of the process.")
     visibility_timeout: int = Field(
-        90, ge=4, le=43200, description="Redis broker: how soon the jobs of a dead worker are taken over."
+        45, ge=4, le=43200, description="Redis broker: how soon the jobs of a dead worker are taken over."
     )
     consumer_timeout: int = Field(
         21600,
