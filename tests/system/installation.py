@@ -35,7 +35,7 @@ class Installation:
         self.folder = folder
         self.workers: list[WorkerProcess] = []
         self._stack = stack
-        self._settings = {
+        self.settings = {
             **sandbox_settings(sandbox.info),
             "CORTI_WORKER_BROKER_URL": broker_url,
             "CORTI_WORKER_REDIS_URL": redis_url,
@@ -46,7 +46,7 @@ class Installation:
         """Start a worker; `settings` are names without prefix, in lower case."""
         own = {f"CORTI_WORKER_{name.upper()}": str(value) for name, value in settings.items()}
         log = self.folder / f"worker-{len(self.workers)}.log"
-        worker = self._stack.enter_context(WorkerProcess({**self._settings, **own}, log))
+        worker = self._stack.enter_context(WorkerProcess({**self.settings, **own}, log))
         self.workers.append(worker)
         return worker
 

@@ -22,6 +22,7 @@ from worker.ports import OutletUnavailable, Recorder, Waiter
 
 log = structlog.get_logger(__name__)
 
+_ENFORCES_CONSUMER_TIMEOUT = (3, 12)
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
 
 
@@ -113,6 +114,7 @@ class RabbitSender:
     def __init__(self, url: str) -> None:
         self._connection = ConfirmingConnection(url, self._declare)
         self._reply_queues: set[str] = set()
+        self._warned = False
 
     def send_event(self, body: bytes, event_type: str, reply_to: str | None) -> None:
         """See `Sender`."""
@@ -151,6 +153,7 @@ class RabbitSender:
 
     def _declare(self, connection: kombu.Connection) -> None:
         self._reply_queues.clear()
+        self._look_at_version(connection)
         channel = connection.default_channel
         exchange = kombu.Exchange(RESULTS, type="topic", durable=True)
         queue = kombu.Queue(
@@ -159,6 +162,22 @@ class RabbitSender:
         queue(channel).declare()
         _declare_queue(channel, DEAD)
         kombu.Queue(ASIDE, durable=True, queue_arguments=aside_arguments())(channel).declare()
+
+    def _look_at_version(self, connection: kombu.Connection) -> None:
+        version = str(connection.connection.server_properties.get("version", ""))
+        if _version(version) < _ENFORCES_CONSUMER_TIMEOUT and not self._warned:
+            self._warned = True
+            # The node's own limit cannot be asked for over AMQP.
+            log.warning(
+                "consumer_timeout_not_enforced",
+                rabbitmq=version,
+                advice="this RabbitMQ ignores x-consumer-timeout and cuts jobs that outlast the node's "
+                "consumer_timeout (30 min unless set): set it in advanced.config to the longest job",
+            )
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
 
 
 def _declare_queue(channel: object, name: str) -> None:
