@@ -14,7 +14,7 @@ from worker.audio.source import Sources
 from worker.broker import redis_leases
 from worker.broker.door import Door, RabbitDoor, RedisDoor
 from worker.broker.outlet import PatientOutlet, RabbitSender, RedisSender
-from worker.broker.topology import JOBS, WORK
+from worker.broker.topology import Lane
 from worker.broker.work_queue import CeleryWorkQueue, make_celery
 from worker.cipher import make_cipher
 from worker.clock import SystemClock
@@ -62,12 +62,16 @@ class Application:
         self.metrics = Metrics()
         self.url = settings.broker_url.get_secret_value()
         self.redis_broker = settings.broker_is_redis
+        self.lane = Lane(settings.lane)
         self.celery = make_celery(
             self.url,
             redis_options=(
-                redis_leases.transport_options(settings.visibility_timeout) if self.redis_broker else None
+                redis_leases.transport_options(settings.visibility_timeout, self.lane)
+                if self.redis_broker
+                else None
             ),
             consumer_timeout=settings.consumer_timeout,
+            lane=self.lane,
         )
         self.outlet = self._outlet()
         self.cipher = make_cipher(
@@ -89,9 +93,9 @@ class Application:
     def _outlet(self) -> PatientOutlet:
         sender: RabbitSender | RedisSender
         if self.redis_broker:
-            sender = RedisSender(self.redis_client(self.url))
+            sender = RedisSender(self.redis_client(self.url), self.lane)
         else:
-            sender = RabbitSender(self.url)
+            sender = RabbitSender(self.url, self.lane)
             self.stack.callback(sender.close)
         return PatientOutlet(
             sender,
@@ -118,12 +122,12 @@ class Application:
             recorder=self.metrics,
             clock=self.clock,
             reply_prefix=self.settings.reply_prefix,
-            queue=JOBS,
+            queue=self.lane.jobs,
         )
         door: Door = (
-            RedisDoor(self.redis_client(self.url), intake, self.clock)
+            RedisDoor(self.redis_client(self.url), intake, self.clock, self.lane)
             if self.redis_broker
-            else RabbitDoor(self.url, intake)
+            else RabbitDoor(self.url, intake, self.lane)
         )
         try:
             door.run(self.stop_door, self.door_pulse.beat, self.door_pulse.rest)
@@ -222,6 +226,6 @@ class Application:
             clock=clock,
             chance=random.random,
             tenant=settings.tenant,
-            queue=WORK,
+            queue=self.lane.work,
             patience=settings.publish_patience,
         )

@@ -126,7 +126,11 @@ def _leases(application: Application) -> redis_leases.Leases | None:
     client = application.redis_client(application.url)
     redis_leases.install(lambda: client)
     leases = redis_leases.Leases(
-        client, application.settings.visibility_timeout, application.metrics, application.clock
+        client,
+        application.settings.visibility_timeout,
+        application.metrics,
+        application.clock,
+        application.lane,
     )
     leases.start()
     application.stack.callback(leases.stop)

@@ -28,8 +28,8 @@ _JOBS_ARGUMENTS = {
 class Queues(Protocol):
     """One broker, seen by an EHR."""
 
-    def put(self, *bodies: bytes) -> None:
-        """Put messages on `corti.jobs`, in order."""
+    def put(self, *bodies: bytes, queue: str = JOBS) -> None:
+        """Put messages on a queue, in order."""
         ...
 
     def take(self, queue: str, timeout: float) -> bytes | None:
@@ -66,11 +66,11 @@ class RedisQueues(_Closing):
     def __init__(self, url: str) -> None:
         self._client = redis.Redis.from_url(url)
 
-    def put(self, *bodies: bytes) -> None:
+    def put(self, *bodies: bytes, queue: str = JOBS) -> None:
         """See `Queues`."""
         with self._client.pipeline(transaction=False) as pipe:
             for body in bodies:
-                pipe.lpush(JOBS, body)
+                pipe.lpush(queue, body)
             pipe.execute()
 
     def take(self, queue: str, timeout: float) -> bytes | None:
@@ -93,13 +93,13 @@ class RabbitQueues(_Closing):
         self._received: dict[str, list[bytes]] = {}
         self._consumers: dict[str, Any] = {}
 
-    def put(self, *bodies: bytes) -> None:
+    def put(self, *bodies: bytes, queue: str = JOBS) -> None:
         """See `Queues`."""
-        kombu.Queue(JOBS, durable=True, queue_arguments=_JOBS_ARGUMENTS)(self._channel).declare()
+        kombu.Queue(queue, durable=True, queue_arguments=_JOBS_ARGUMENTS)(self._channel).declare()
         producer = kombu.Producer(self._channel)
         for body in bodies:
             producer.publish(
-                body, routing_key=JOBS, content_type="application/json", content_encoding="utf-8"
+                body, routing_key=queue, content_type="application/json", content_encoding="utf-8"
             )
 
     def take(self, queue: str, timeout: float) -> bytes | None:

@@ -59,9 +59,10 @@ class Installation:
             **changes,
         }
 
-    def put(self, *jobs: dict[str, Any] | bytes) -> None:
-        """Put jobs, or raw bytes, on the queue."""
-        self.box.put(*(job if isinstance(job, bytes) else json.dumps(job).encode() for job in jobs))
+    def put(self, *jobs: dict[str, Any] | bytes, queue: str = queues.JOBS) -> None:
+        """Put jobs, or raw bytes, on a queue."""
+        bodies = [job if isinstance(job, bytes) else json.dumps(job).encode() for job in jobs]
+        self.box.put(*bodies, queue=queue)
 
     def finals(self, count: int, timeout: float) -> dict[str, dict[str, Any]]:
         """Wait for `count` final events; by job id. A second one for a job is an error at once."""

@@ -24,7 +24,7 @@ import redis
 import structlog
 from kombu.exceptions import OperationalError
 
-from worker.broker.topology import ASIDE, JOBS, jobs_arguments, keepalive
+from worker.broker.topology import MAIN_LANE, Lane, jobs_arguments, keepalive
 from worker.clock import Clock, Deadline
 from worker.ports import OutletUnavailable
 
@@ -82,13 +82,15 @@ class Door(Protocol):
 class RedisDoor:
     """Takes from a plain list with BLMOVE, so that a message is always in one list or another."""
 
-    def __init__(self, client: redis.Redis, intake: Takes, clock: Clock) -> None:
+    def __init__(self, client: redis.Redis, intake: Takes, clock: Clock, lane: Lane = MAIN_LANE) -> None:
         self._client = client
+        self._lane = lane
+        self._jobs = lane.jobs
         self._intake = intake
         self._clock = clock
         self._next_sign = Deadline(0.0)
         self._name = uuid4().hex
-        self._taken = f"{JOBS}:taken:{self._name}"
+        self._taken = f"{self._jobs}:taken:{self._name}"
         self._reclaim = client.register_script(_RECLAIM)
         self._come_back = client.register_script(_COME_BACK)
 
@@ -98,7 +100,7 @@ class RedisDoor:
             try:
                 self._sign_of_life()
                 beat()
-                body: Any = self._client.blmove(JOBS, self._taken, _POLL_SECONDS, "RIGHT", "LEFT")
+                body: Any = self._client.blmove(self._jobs, self._taken, _POLL_SECONDS, "RIGHT", "LEFT")
                 if body is not None:
                     self._handle(body)
             except OutletUnavailable as error:
@@ -113,15 +115,15 @@ class RedisDoor:
         rest()
         with suppress(redis.RedisError):
             self._put_back()
-            self._client.delete(f"{JOBS}:door:{self._name}")
-            self._client.srem(f"{JOBS}:doors", self._name)
+            self._client.delete(f"{self._jobs}:door:{self._name}")
+            self._client.srem(f"{self._jobs}:doors", self._name)
 
     def _handle(self, body: Any) -> None:
         self._intake.take(body)
         self._client.lrem(self._taken, 1, body)
 
     def _put_back(self) -> None:
-        while self._client.lmove(self._taken, JOBS, "RIGHT", "RIGHT") is not None:
+        while self._client.lmove(self._taken, self._jobs, "RIGHT", "RIGHT") is not None:
             pass
 
     def _sign_of_life(self) -> None:
@@ -130,15 +132,20 @@ class RedisDoor:
             return
         self._next_sign = Deadline.after(_SIGN_SECONDS, now)
         with self._client.pipeline(transaction=False) as pipe:
-            pipe.set(f"{JOBS}:door:{self._name}", 1, ex=ALIVE_SECONDS)
-            pipe.sadd(f"{JOBS}:doors", self._name)
-            pipe.smembers(f"{JOBS}:doors")
+            pipe.set(f"{self._jobs}:door:{self._name}", 1, ex=ALIVE_SECONDS)
+            pipe.sadd(f"{self._jobs}:doors", self._name)
+            pipe.smembers(f"{self._jobs}:doors")
             doors = pipe.execute()[-1]
-        self._come_back(keys=[ASIDE, JOBS])
+        self._come_back(keys=[self._lane.aside, self._jobs])
         # What this door itself still holds was taken before a failure: it comes first again.
         self._put_back()
         for door in (name.decode() for name in doors if name.decode() != self._name):
-            keys = [f"{JOBS}:taken:{door}", JOBS, f"{JOBS}:door:{door}", f"{JOBS}:doors"]
+            keys = [
+                f"{self._jobs}:taken:{door}",
+                self._jobs,
+                f"{self._jobs}:door:{door}",
+                f"{self._jobs}:doors",
+            ]
             moved = self._reclaim(keys=keys, args=[door])
             if moved:
                 log.info("door_reclaimed", messages=moved)
@@ -147,8 +154,9 @@ class RedisDoor:
 class RabbitDoor:
     """Takes from a durable quorum queue with a kombu consumer; acknowledges one by one."""
 
-    def __init__(self, url: str, intake: Takes) -> None:
+    def __init__(self, url: str, intake: Takes, lane: Lane = MAIN_LANE) -> None:
         self._url = url
+        self._lane = lane
         self._intake = intake
 
     def run(self, stop: threading.Event, beat: Callable[[], None], rest: Callable[[], None]) -> None:
@@ -180,7 +188,7 @@ class RabbitDoor:
         channel = connection.default_channel
         # Else py-amqp decodes the body by the content encoding that a producer happened to name.
         channel.auto_decode = False
-        queue = kombu.Queue(JOBS, durable=True, queue_arguments=jobs_arguments())
+        queue = kombu.Queue(self._lane.jobs, durable=True, queue_arguments=jobs_arguments())
         with kombu.Consumer(channel, [queue], on_message=self._on_message, prefetch_count=_PREFETCH):
             while not stop.is_set():
                 beat()

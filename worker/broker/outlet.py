@@ -13,7 +13,15 @@ import structlog
 
 from worker import measures
 from worker.broker.confirms import ConfirmingConnection, confirmed
-from worker.broker.topology import ASIDE, ASIDE_SECONDS, DEAD, RESULTS, aside_arguments, quorum_arguments
+from worker.broker.topology import (
+    ASIDE_SECONDS,
+    DEAD,
+    MAIN_LANE,
+    RESULTS,
+    Lane,
+    aside_arguments,
+    quorum_arguments,
+)
 from worker.claims import Parcel
 from worker.clock import Clock, Deadline
 from worker.dead_letter import DeadLetter
@@ -111,7 +119,8 @@ class Send(Protocol):
 class RabbitSender:
     """RabbitMQ: a topic exchange with the event type as routing key; confirms."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, lane: Lane = MAIN_LANE) -> None:
+        self._lane = lane
         self._connection = ConfirmingConnection(url, self._declare)
         self._reply_queues: set[str] = set()
         self._warned = False
@@ -143,7 +152,7 @@ class RabbitSender:
         """See `Sender`."""
         self._connection.publish(
             lambda producer: confirmed(
-                producer, body, content_type="application/json", exchange="", routing_key=ASIDE
+                producer, body, content_type="application/json", exchange="", routing_key=self._lane.aside
             )
         )
 
@@ -161,7 +170,9 @@ class RabbitSender:
         )
         queue(channel).declare()
         _declare_queue(channel, DEAD)
-        kombu.Queue(ASIDE, durable=True, queue_arguments=aside_arguments())(channel).declare()
+        kombu.Queue(self._lane.aside, durable=True, queue_arguments=aside_arguments(self._lane))(
+            channel
+        ).declare()
 
     def _look_at_version(self, connection: kombu.Connection) -> None:
         version = str(connection.connection.server_properties.get("version", ""))
@@ -187,7 +198,8 @@ def _declare_queue(channel: object, name: str) -> None:
 class RedisSender:
     """Redis: plain JSON list elements. The reply to LPUSH is the confirmation."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, lane: Lane = MAIN_LANE) -> None:
+        self._lane = lane
         self._client = client
 
     def send_event(self, body: bytes, event_type: str, reply_to: str | None) -> None:  # noqa: ARG002
@@ -202,7 +214,7 @@ class RedisSender:
         """See `Sender`. The same job set aside twice is one entry: it need not come back twice."""
         try:
             seconds, microseconds = self._client.time()
-            self._client.zadd(ASIDE, {body: seconds + microseconds / 1e6 + ASIDE_SECONDS})
+            self._client.zadd(self._lane.aside, {body: seconds + microseconds / 1e6 + ASIDE_SECONDS})
         except redis.RedisError as error:
             raise OutletUnavailable(type(error).__name__) from None
 

@@ -31,29 +31,38 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
 from worker import measures
-from worker.broker.topology import WORK
+from worker.broker.topology import MAIN_LANE, Lane
 from worker.clock import Clock
 from worker.ports import Recorder
 
 log = structlog.get_logger(__name__)
 
-UNACKED = f"{WORK}:unacked"
-UNACKED_INDEX = f"{WORK}:unacked_index"
-UNACKED_MUTEX = f"{WORK}:unacked_mutex"
+
+def unacked(lane: Lane) -> str:
+    """Kombu's hash of deliveries."""
+    return f"{lane.work}:unacked"
+
+
+def unacked_index(lane: Lane) -> str:
+    """The sorted set of their times."""
+    return f"{lane.work}:unacked_index"
+
+
 _CORRECTED = {"celery": "5.7.0", "kombu": "5.7.0"}
 
 
-def transport_options(visibility_timeout: int) -> dict[str, Any]:
+def transport_options(visibility_timeout: int, lane: Lane = MAIN_LANE) -> dict[str, Any]:
     """Kombu's options for Redis.
 
     Args:
         visibility_timeout: Seconds after which a delivery that nobody renewed goes to somebody else.
+        lane: Whose work queue this is.
     """
     return {
         "visibility_timeout": visibility_timeout,
-        "unacked_key": UNACKED,
-        "unacked_index_key": UNACKED_INDEX,
-        "unacked_mutex_key": UNACKED_MUTEX,
+        "unacked_key": unacked(lane),
+        "unacked_index_key": unacked_index(lane),
+        "unacked_mutex_key": f"{lane.work}:unacked_mutex",
         # The sweep for overdue deliveries ran every 100 s whatever the timeout (pitfalls, 3.1).
         "unacked_restore_interval": max(1, min(5, visibility_timeout // 6)),
         "unacked_restore_throttle": 1,
@@ -75,9 +84,15 @@ class Leases:
     """
 
     def __init__(
-        self, client: redis.Redis, visibility_timeout: int, recorder: Recorder, clock: Clock
+        self,
+        client: redis.Redis,
+        visibility_timeout: int,
+        recorder: Recorder,
+        clock: Clock,
+        lane: Lane = MAIN_LANE,
     ) -> None:
         self._client = client
+        self._index = unacked_index(lane)
         self._interval = visibility_timeout / 4
         self._recorder = recorder
         self._clock = clock
@@ -125,7 +140,7 @@ class Leases:
         now = self._clock.wall().timestamp()
         with self._client.pipeline(transaction=False) as pipe:
             for tag in tags:
-                pipe.zadd(UNACKED_INDEX, {tag: now}, xx=True, ch=True)
+                pipe.zadd(self._index, {tag: now}, xx=True, ch=True)
             renewed = pipe.execute()
         lost = [tag for tag, changed in zip(tags, renewed, strict=True) if not changed]
         self._recorder.count(measures.LEASE_RENEWALS, len(tags) - len(lost), outcome="renewed")
@@ -187,8 +202,8 @@ def _ack_with(original: Callable[..., Any], fresh_client: Callable[[], redis.Red
         except AttributeError:
             # The channel of a lost connection has no client any more; the delivery is still ours.
             with fresh_client().pipeline() as pipe:
-                pipe.zrem(UNACKED_INDEX, delivery_tag)
-                pipe.hdel(UNACKED, delivery_tag)
+                pipe.zrem(self.unacked_index_key, delivery_tag)
+                pipe.hdel(self.unacked_key, delivery_tag)
                 pipe.execute()
             return None
 
@@ -203,7 +218,7 @@ def _reject_with(original: Callable[..., Any], fresh_client: Callable[[], redis.
             return original(self, delivery_tag, requeue=requeue)
         except AttributeError:
             # As above. Overdue at once: the next sweep of any worker restores it.
-            fresh_client().zadd(UNACKED_INDEX, {delivery_tag: 0}, xx=True)
+            fresh_client().zadd(self.unacked_index_key, {delivery_tag: 0}, xx=True)
             return None
 
     return reject

@@ -13,6 +13,9 @@ key                      type  content and life
                                seconds after the last change
 ``corti:v1:outbox``      zset  job id -> time (ms) from which anybody may deliver its result; gone when
                                it is delivered
+``corti:v1:epoch``       str   when Redis was last seen without this key: changes when it has lost its data
+``corti:v1:quarantine``  str   there while nothing may be claimed, because Redis has lost its data: for one
+                               lease, in which every worker says again what runs and what has ended
 ``corti:v1:cap:<name>``  zset  name of a claim -> end of its lease (ms): streams of a tenant now
 =======================  ====  =======================================================================
 

@@ -86,9 +86,9 @@ class Keeper:
         for item in held:
             if item.until is not None and now >= item.until:
                 item.interrupt.trigger(Why.EXPIRED)
-        if not held:
-            return
         try:
+            if self._ledger.say_again():
+                log.warning("ledger_was_emptied", claims=len(held))
             renewed = self._ledger.renew([item.claim for item in held])
         except LedgerUnavailable as error:
             # Nobody can claim anything either while Redis is away, so the jobs go on.

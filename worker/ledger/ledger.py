@@ -1,5 +1,6 @@
 """The ledger's record of a job, in Redis. Implements `Claims`, `Attempts` and `Outbox`."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,10 @@ from worker.ledger import scripts
 from worker.ports import Cipher
 
 OUTBOX = "corti:v1:outbox"
+EPOCH = "corti:v1:epoch"
+QUARANTINE = "corti:v1:quarantine"
+#: Ended jobs that a process remembers: an hour of a busy one, in a few MB.
+_MOST_ENDED = 20_000
 _MOST = 20
 
 
@@ -48,6 +53,10 @@ class RedisLedger:
         self.lease_ms = int(lease * 1000)
         self.keep_ms = int(keep * 1000)
         self._keep_results = int(keep_results)
+        self._known_epoch = ""
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._epoch = client.register_script(scripts.EPOCH)
+        self._say_ended = client.register_script(scripts.ENDED)
         self._claim = client.register_script(scripts.CLAIM)
         self._renew = client.register_script(scripts.RENEW)
         self._attempt = client.register_script(scripts.ATTEMPT)
@@ -61,7 +70,11 @@ class RedisLedger:
         """See `worker.claims.Claims`."""
         owner = uuid4().hex
         with mapped():
-            found = self._claim(keys=[job_key(job_id)], args=[owner, self.lease_ms, self.keep_ms])
+            epoch, *found = self._claim(
+                keys=[EPOCH, QUARANTINE, job_key(job_id)],
+                args=[self._known_epoch, self.lease_ms, owner, self.keep_ms],
+            )
+        self._known_epoch = self._known_epoch or epoch.decode()
         match found:
             case [b"finished", undelivered]:
                 return Finished(bool(undelivered))
@@ -112,7 +125,10 @@ class RedisLedger:
     def delivered(self, job_id: str) -> None:
         """See `worker.claims.Outbox`."""
         with mapped():
-            self._delivered(keys=[job_key(job_id), OUTBOX], args=[job_id, self._keep_results])
+            self._delivered(keys=[job_key(job_id), OUTBOX], args=[job_id, self._keep_results, self.keep_ms])
+        self._ended[job_id] = None
+        if len(self._ended) > _MOST_ENDED:
+            self._ended.popitem(last=False)
 
     def parcel(self, job_id: str) -> Parcel | None:
         """The stored result of a job, if there is one that we can read."""
@@ -143,6 +159,26 @@ class RedisLedger:
         with mapped():
             count: Any = self.client.zcard(OUTBOX)
         return int(count)
+
+    def say_again(self) -> bool:
+        """If Redis has lost its data, tell it which jobs have ended here.
+
+        A redelivered message of such a job would run again otherwise. Nothing is claimed meanwhile:
+        the first who notices starts a quarantine.
+
+        Returns:
+            Whether it had.
+        """
+        with mapped():
+            epoch = self._epoch(keys=[EPOCH, QUARANTINE], args=[self._known_epoch, self.lease_ms]).decode()
+            lost = self._known_epoch not in {"", epoch}
+            if lost:
+                with self.client.pipeline(transaction=False) as pipe:
+                    for job_id in tuple(self._ended):
+                        self._say_ended(keys=[job_key(job_id)], args=["", self.keep_ms], client=pipe)
+                    pipe.execute()
+        self._known_epoch = epoch
+        return lost
 
     def renew(self, claims: list[Claim]) -> list[bool]:
         """Renew claims in one round trip; False for each that is lost."""

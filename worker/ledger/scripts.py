@@ -5,21 +5,38 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
-#: KEYS job. ARGV owner, lease ms, keep ms.
-#: Returns {'finished', undelivered} or {'busy', ms left} or
-#: {'claimed', fence, attempts, taken over, interaction, url}.
+#: KEYS epoch, quarantine. ARGV known epoch (empty: none), ms. Leaves the epoch in `epoch` and, when Redis
+#: has forgotten things since the caller last looked, starts a quarantine.
+_EPOCH = """
+local epoch = redis.call('GET', KEYS[1])
+if not epoch then
+    epoch = string.format('%d', now)
+    redis.call('SET', KEYS[1], epoch)
+end
+if ARGV[1] ~= '' and ARGV[1] ~= epoch then redis.call('SET', KEYS[2], epoch, 'NX', 'PX', ARGV[2]) end
+"""
+
+#: See _EPOCH. Returns the epoch.
+EPOCH = _NOW + _EPOCH + "return epoch"
+
+#: KEYS epoch, quarantine, job. ARGV known epoch, lease ms, owner, keep ms.
+#: Returns {epoch, 'finished', undelivered} or {epoch, 'busy', ms left} or
+#: {epoch, 'claimed', fence, attempts, taken over, interaction, url}.
 CLAIM = (
     _NOW
+    + _EPOCH
     + """
-local r = redis.call('HMGET', KEYS[1], 'state', 'owner', 'lease', 'fence', 'attempts', 'interaction', 'url')
-if r[1] == 'finished' then return {'finished', redis.call('HEXISTS', KEYS[1], 'undelivered')} end
-if r[2] and tonumber(r[3]) > now then return {'busy', tonumber(r[3]) - now} end
+local left = redis.call('PTTL', KEYS[2])
+if left > 0 then return {epoch, 'busy', left} end
+local r = redis.call('HMGET', KEYS[3], 'state', 'owner', 'lease', 'fence', 'attempts', 'interaction', 'url')
+if r[1] == 'finished' then return {epoch, 'finished', redis.call('HEXISTS', KEYS[3], 'undelivered')} end
+if r[2] and tonumber(r[3]) > now then return {epoch, 'busy', tonumber(r[3]) - now} end
 local fence = math.max(now, (tonumber(r[4]) or 0) + 1)
 local attempts = (tonumber(r[5]) or 0) + 1
-redis.call('HSET', KEYS[1], 'state', 'running', 'owner', ARGV[1], 'lease', now + ARGV[2],
+redis.call('HSET', KEYS[3], 'state', 'running', 'owner', ARGV[3], 'lease', now + ARGV[2],
            'fence', fence, 'attempts', attempts)
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return {'claimed', fence, attempts, r[2] and 1 or 0, r[6] or '', r[7] or ''}
+redis.call('PEXPIRE', KEYS[3], ARGV[4])
+return {epoch, 'claimed', fence, attempts, r[2] and 1 or 0, r[6] or '', r[7] or ''}
 """
 )
 
@@ -80,8 +97,17 @@ return 1
 """
 )
 
-#: KEYS job, outbox. ARGV job id, keep the event (1 or 0). The result is with the broker.
+#: KEYS job. ARGV outcome, keep ms. A job that ended, said again to a Redis that has forgotten it.
+ENDED = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], 'state', 'finished', 'outcome', ARGV[1])
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
+#: KEYS job, outbox. ARGV job id, keep the event (1 or 0), keep ms. The result is with the broker.
 DELIVERED = """
+redis.call('HSET', KEYS[1], 'state', 'finished')
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('HDEL', KEYS[1], 'owner', 'lease', 'letter', 'undelivered')
 if ARGV[2] ~= '1' then redis.call('HDEL', KEYS[1], 'event', 'reply_to') end
 return redis.call('ZREM', KEYS[2], ARGV[1])

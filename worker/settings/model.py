@@ -90,6 +90,12 @@ class Settings(BaseModel):
         description="Fernet keys for what is stored in Redis, newest first, separated by commas; "
         "unset: stored in clear.",
     )
+    lane: str = Field(
+        "",
+        pattern=r"^[a-z0-9-]{0,32}$",
+        description="Serve a lane of its own: `urgent` takes jobs from `corti.jobs.urgent`, whatever waits "
+        "in `corti.jobs`.",
+    )
     slots: int = Field(100, ge=1, le=10000, description="Jobs run at once by this process.")
     door: bool = Field(True, description="Whether `corti-worker run` also takes in producers' messages.")
     reply_prefix: str = Field(
