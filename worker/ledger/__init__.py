@@ -19,7 +19,7 @@ key                      type  content and life
 ``corti:v1:cap:<name>``  zset  name of a claim -> end of its lease (ms): streams of a tenant now
 =======================  ====  =======================================================================
 
-A fence is a time in ms, or one more than the last if that is larger: so it grows even across a Redis
+A fence is a time in microseconds, or one more than the last if that is larger: so it grows even across a Redis
 that was restarted empty. Losing Redis may cost a repeat, never a job: the broker carries the job.
 """
 

@@ -31,10 +31,10 @@ if left > 0 then return {epoch, 'busy', left} end
 local r = redis.call('HMGET', KEYS[3], 'state', 'owner', 'lease', 'fence', 'attempts', 'interaction', 'url')
 if r[1] == 'finished' then return {epoch, 'finished', redis.call('HEXISTS', KEYS[3], 'undelivered')} end
 if r[2] and tonumber(r[3]) > now then return {epoch, 'busy', tonumber(r[3]) - now} end
-local fence = math.max(now, (tonumber(r[4]) or 0) + 1)
+local fence = math.max(time[1] * 1000000 + time[2], (tonumber(r[4]) or 0) + 1)
 local attempts = (tonumber(r[5]) or 0) + 1
 redis.call('HSET', KEYS[3], 'state', 'running', 'owner', ARGV[3], 'lease', now + ARGV[2],
-           'fence', fence, 'attempts', attempts)
+           'fence', string.format('%.0f', fence), 'attempts', attempts)
 redis.call('PEXPIRE', KEYS[3], ARGV[4])
 return {epoch, 'claimed', fence, attempts, r[2] and 1 or 0, r[6] or '', r[7] or ''}
 """
