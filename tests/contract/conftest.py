@@ -1,14 +1,20 @@
 """Fixtures of the contract tests: a sandbox with TLS, servers to break, fakes."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ops.lib.servers import RabbitMqServer, RedisServer
 from ops.sandbox.launch import Sandbox, start
 from tests.conftest import require
+from tests.contract.corti_side import CortiSide, corti_side
 from tests.contract.fakes import FakeClock, FakeRecorder
 from tests.contract.relay import Relay
+from tests.contract.studio import Studio, studio
+from tests.contract.web_host import WebHost
+from worker.audio.source import Sources
+from worker.corti.rest import http_session
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +58,47 @@ def rabbitmq_relay(rabbitmq_url: str, rabbitmq_server: RabbitMqServer) -> Iterat
     """The way to RabbitMQ, which can be cut and mended in no time."""
     with Relay(rabbitmq_server.ports.amqp, rabbitmq_url) as relay:
         yield relay
+
+
+@pytest.fixture(scope="session")
+def web_host() -> Iterator[WebHost]:
+    """An HTTP server to which tests add their pages."""
+    with WebHost() as running:
+        yield running
+
+
+@pytest.fixture
+def host(web_host: WebHost) -> WebHost:
+    """The HTTP server without pages."""
+    web_host.pages.clear()
+    web_host.seen.clear()
+    return web_host
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The directory that audio files must lie in."""
+    made = tmp_path / "audio"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def sources(root: Path) -> Iterator[Sources]:
+    """Sources that do not wait long."""
+    with http_session(None, 4) as session:
+        yield Sources(session, root, timeout=0.5)
+
+
+@pytest.fixture
+def side(sandbox: Sandbox) -> Iterator[CortiSide]:
+    """The worker's REST adapters against the sandbox."""
+    with corti_side(sandbox) as made:
+        yield made
+
+
+@pytest.fixture
+def room(side: CortiSide) -> Iterator[Studio]:
+    """Streams to the sandbox over TLS."""
+    with studio(side) as made:
+        yield made

@@ -162,20 +162,17 @@ class FakeIntake:
         with self._changed:
             self._inside += 1
             self.most_at_once = max(self.most_at_once, self._inside)
-        try:
-            threading.Event().wait(self.seconds)
-            if self.failure is not None:
-                raise self.failure
-            if not self.up:
-                raise OutletUnavailable("Away")
-            self.taken.append(body)
-        except Exception:
-            self.refused += 1
-            raise
-        finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
+        threading.Event().wait(self.seconds)
+        failure = self.failure or (None if self.up else OutletUnavailable("Away"))
+        with self._changed:
+            self._inside -= 1
+            if failure is None:
+                self.taken.append(body)
+            else:
+                self.refused += 1
+            self._changed.notify_all()
+        if failure is not None:
+            raise failure
 
     def wait_for(self, taken: int = 0, *, refused: int = 0) -> None:
         """Return once so many messages were taken or refused."""

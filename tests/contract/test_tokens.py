@@ -1,6 +1,7 @@
 """The `Tokens` port: what holds for every token cache, with Redis and without, in clear and encrypted."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,12 +17,12 @@ _THREADS = 12
 
 
 @pytest.fixture(params=["alone", "shared", "encrypted"])
-def world(request: pytest.FixtureRequest) -> TokenWorld:
+def world(request: pytest.FixtureRequest) -> Iterator[TokenWorld]:
     if request.param == "alone":
-        return TokenWorld(None)
-    client = redis.Redis.from_url(request.getfixturevalue("redis_url"))
-    request.addfinalizer(client.close)
-    return TokenWorld(client, (new_key(),) if request.param == "encrypted" else ())
+        yield TokenWorld(None)
+        return
+    with redis.Redis.from_url(request.getfixturevalue("redis_url")) as client:
+        yield TokenWorld(client, (new_key(),) if request.param == "encrypted" else ())
 
 
 def test_one_request_serves_many_calls(world: TokenWorld) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.unit.examples import FULL, SMALLEST, body, job
-from worker.job import MAX_INLINE_AUDIO_BYTES, Job
+from worker.job import MAX_INLINE_AUDIO_BYTES, MAX_METADATA_BYTES, Job
 from worker.message import InvalidJob
 
 NO_SUCH_KEY = "no such key: the contract does not know it"
@@ -33,10 +33,20 @@ def test_the_smallest_job_gets_every_default() -> None:
     assert (smallest.encounter.status, smallest.encounter.type) == ("planned", "consultation")
     assert (smallest.encounter.period, smallest.encounter.title, smallest.patient) == (None, None, None)
     wanted = smallest.transcription
-    assert (wanted.diarize, wanted.multichannel, wanted.keyterms, wanted.replacements) == (False, False, (), ())
+    assert (wanted.diarize, wanted.multichannel, wanted.keyterms, wanted.replacements) == (
+        False,
+        False,
+        (),
+        (),
+    )
     assert [(p.channel, p.role) for p in wanted.participants] == [(0, "multiple")]
     output = smallest.output
-    assert (output.mode, output.locale, output.fact_interval, output.retention) == ("facts", None, "fixed", None)
+    assert (output.mode, output.locale, output.fact_interval, output.retention) == (
+        "facts",
+        None,
+        "fixed",
+        None,
+    )
     assert (smallest.pace, smallest.tenant, smallest.events) == (1.0, None, ())
     assert (smallest.reply_to, smallest.not_after, smallest.traceparent) == (None, None, None)
     assert smallest.metadata == {}
@@ -67,6 +77,24 @@ def test_inline_audio_may_be_256_kibibytes_and_no_more() -> None:
     assert refused(audio={"data": ""}) == {"audio.data": expected}
 
 
+def test_metadata_may_be_16_kibibytes_of_json_and_no_more() -> None:
+    fitting = {"a": "b" * (MAX_METADATA_BYTES - len('{"a":""}'))}
+    assert job(metadata=fitting).metadata == fitting
+    assert refused(metadata={"a": fitting["a"] + "b"}) == {"metadata": "expected at most 16384 bytes of JSON"}
+
+
+@pytest.mark.parametrize("uri", ["https://h/a", "http://h/a", "file:///a", "s3://b/a", "HTTPS://h/a"])
+def test_audio_may_lie_behind_these_schemes(uri: str) -> None:
+    assert job(audio={"uri": uri}).audio.uri == uri
+
+
+def test_every_status_and_type_of_an_encounter_that_the_service_knows_is_taken() -> None:
+    for status in "planned", "in-progress", "on-hold", "completed", "cancelled", "deleted":
+        assert job(encounter={"status": status}).encounter.status == status
+    for kind in "first_consultation", "consultation", "emergency", "inpatient", "outpatient":
+        assert job(encounter={"type": kind}).encounter.type == kind
+
+
 def test_a_job_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         job().pace = 2.0  # type: ignore[misc]  # that is the point
@@ -90,12 +118,20 @@ def test_a_job_cannot_be_changed() -> None:
         ({"audio": {"data": "AA=\n="}}, "audio.data", "expected base64 text (RFC 4648, section 4)"),
         ({"audio": {"data": "_-=="}}, "audio.data", "expected base64 text"),
         ({"audio": {"data": "æ"}}, "audio.data", "expected base64 text"),
-        ({"audio": {"uri": "file:///a", "media_type": "video/mp4"}}, "audio.media_type", "String should match"),
+        (
+            {"audio": {"uri": "file:///a", "media_type": "video/mp4"}},
+            "audio.media_type",
+            "String should match",
+        ),
         ({"audio": {"uri": "file:///a", "sha256": "ab"}}, "audio.sha256", "String should match"),
         ({"transcription": {}}, "transcription.language", "a required key is missing"),
         ({"transcription": {"language": "english!"}}, "transcription.language", "String should match"),
         ({"transcription": {"language": "en", "diarize": 1}}, "transcription.diarize", "valid boolean"),
-        ({"transcription": {"language": "en", "participants": []}}, "transcription.participants", "at least 1"),
+        (
+            {"transcription": {"language": "en", "participants": []}},
+            "transcription.participants",
+            "at least 1",
+        ),
         ({"output": {"mode": "document"}}, "output.mode", "Input should be 'facts' or 'transcription'"),
         ({"output": {"fact_interval": "fast"}}, "output.fact_interval", "'fixed' or 'fast_init'"),
         ({"output": {"retention": "keep"}}, "output.retention", "'retain' or 'none'"),
@@ -151,6 +187,7 @@ def test_an_unknown_key_is_named_at_every_depth_shortened_and_without_what_does_
     }
     assert refused(**{"a\x00\n\x1b[31mb": 1}) == {"a[31mb": NO_SUCH_KEY}
     assert refused(**{"k" * 1000: 1}) == {"k" * 64: NO_SUCH_KEY}
+    assert refused(**{"\x00": 1}) == {"$": NO_SUCH_KEY}
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999"])

@@ -105,7 +105,9 @@ words = st.text(string.ascii_letters + string.digits, min_size=1, max_size=20)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 metadata = st.dictionaries(
     words,
-    st.recursive(st.none() | st.booleans() | finite | words, lambda inner: st.lists(inner, max_size=3), max_leaves=5),
+    st.recursive(
+        st.none() | st.booleans() | finite | words, lambda inner: st.lists(inner, max_size=3), max_leaves=5
+    ),
     max_size=4,
 )
 

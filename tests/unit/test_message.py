@@ -122,7 +122,11 @@ def test_of_a_key_given_twice_the_last_one_counts_everywhere() -> None:
 
 
 def test_a_refusal_knows_the_job_id_when_that_can_be_read() -> None:
-    for changed, expected in ({"pace": 0}, "visit-17"), ({"job_id": "Ada Example"}, None), ({"job_id": 7}, None):
+    for changed, expected in (
+        ({"pace": 0}, "visit-17"),
+        ({"job_id": "Ada Example"}, None),
+        ({"job_id": 7}, None),
+    ):
         with pytest.raises(InvalidJob) as refusal:
             Job.from_message(body(**changed))
         assert refusal.value.job_id == expected

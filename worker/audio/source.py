@@ -4,6 +4,7 @@ Implements the bottom half of the `AudioLibrary` port: bytes in blocks. `worker/
 makes chunks of them.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,21 @@ from worker import job as jobs
 from worker.errors import JobError, PermanentError, Reason, TransientError
 
 BLOCK_BYTES = 32 * 1024
+
+#: What another attempt will find just the same.
+_NO_SUCH_FILE = frozenset(
+    {
+        errno.ENOENT,
+        errno.EISDIR,
+        errno.ENOTDIR,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+    }
+)
+#: Statuses whose body is the whole audio. A redirect without a target is among those that are not.
+_WHOLE = frozenset({200, 203})
 
 #: requests' exceptions while a download is opened or read, most specific first.
 FAILURES: tuple[tuple[type[Exception], type[JobError], str], ...] = (
@@ -83,7 +99,7 @@ class Sources:
             )
         try:
             place = Path(path).resolve()
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError):  # RuntimeError: a link to itself, before Python 3.13
             place = Path()
         if not place.is_absolute() or not place.is_relative_to(self._root):
             raise PermanentError(
@@ -91,12 +107,12 @@ class Sources:
             )
         try:
             file = place.open("rb")
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        except OSError as error:
+            if error.errno not in _NO_SUCH_FILE:
+                raise _broken_read(error) from None
             raise PermanentError(
                 Reason.AUDIO_UNREACHABLE, f"the audio file cannot be opened ({type(error).__name__})"
             ) from None
-        except OSError as error:
-            raise _broken_read(error) from None
         with file:
             yield Source(_read(file), None)
 
@@ -106,8 +122,12 @@ class Sources:
             response = self._session.get(url, stream=True, timeout=self._timeout)
         except requests.exceptions.RequestException as error:
             raise _mapped(error) from None
+        except ValueError:  # requests parses the target of a redirect with the standard library
+            raise PermanentError(
+                Reason.AUDIO_UNREACHABLE, "audio.uri redirects to something that is no valid URL"
+            ) from None
         with response:
-            if not response.ok:
+            if response.status_code not in _WHOLE:
                 raise _refusal(response.status_code)
             yield Source(_blocks(response), response.headers.get("Content-Type"))
 

@@ -82,7 +82,8 @@ class ConfirmingConnection:
 
     def _attempt(self, publish: Publish) -> None:
         if self._producer is None:
-            self._connection.ensure_connection(max_retries=1, timeout=_TIMEOUT)
+            # Without kombu's pause of 2 s between two tries: the caller knows how long it can wait.
+            self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=_TIMEOUT)
             self._declare(self._connection)
             self._producer = self._connection.Producer(auto_declare=False)
         publish(self._producer)

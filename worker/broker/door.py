@@ -33,7 +33,6 @@ log = structlog.get_logger(__name__)
 ALIVE_SECONDS = 30
 _SIGN_SECONDS = 5.0
 _POLL_SECONDS = 1
-_PREFETCH = 50
 _PAUSE_SECONDS = 1.0
 
 #: Gives back what a dead door had taken, oldest where it came from: next in line.
@@ -152,7 +151,7 @@ class RedisDoor:
 
 
 class RabbitDoor:
-    """Takes from a durable quorum queue with a kombu consumer; acknowledges one by one."""
+    """Takes from a durable quorum queue with a consumer; acknowledges one by one."""
 
     def __init__(self, url: str, intake: Takes, lane: Lane = MAIN_LANE) -> None:
         self._url = url
@@ -172,29 +171,52 @@ class RabbitDoor:
                 OSError,
             )
             try:
-                self._consume(connection, stop, beat)
-            except OutletUnavailable as error:
-                log.warning("door_cannot_pass_on", error=str(error))
+                self._consume(connection, stop, beat, rest)
             except failures as error:
                 log.warning("door_lost_rabbitmq", error=type(error).__name__)
             finally:
-                # Closing returns every unacknowledged message to the queue, in its place.
+                # Closing returns an unacknowledged message to the queue, in its place.
                 with suppress(Exception):  # a broken connection may break once more while it is closed
                     connection.close()
             rest()
             stop.wait(_PAUSE_SECONDS)
 
-    def _consume(self, connection: kombu.Connection, stop: threading.Event, beat: Callable[[], None]) -> None:
+    def _consume(
+        self,
+        connection: kombu.Connection,
+        stop: threading.Event,
+        beat: Callable[[], None],
+        rest: Callable[[], None],
+    ) -> None:
+        def on_message(message: Any) -> None:
+            if self._passed_on(bytes(message.body or b""), stop, rest):
+                channel.basic_ack(message.delivery_tag)
+
         channel = connection.default_channel
         # Else py-amqp decodes the body by the content encoding that a producer happened to name.
         channel.auto_decode = False
-        queue = kombu.Queue(self._lane.jobs, durable=True, queue_arguments=jobs_arguments())
-        with kombu.Consumer(channel, [queue], on_message=self._on_message, prefetch_count=_PREFETCH):
-            while not stop.is_set():
-                beat()
-                with suppress(TimeoutError):
-                    connection.drain_events(timeout=_POLL_SECONDS)
+        kombu.Queue(self._lane.jobs, durable=True, queue_arguments=jobs_arguments())(channel).declare()
+        # One at a time: whatever waits here when the connection breaks counts one delivery more, and
+        # after DELIVERY_LIMIT of them RabbitMQ gives it up.
+        channel.basic_qos(0, 1, False)
+        # Not kombu's own consumer: it decompresses a body whose headers name a compression, and breaks
+        # on one that is not compressed.
+        channel.basic_consume(self._lane.jobs, callback=on_message)
+        while not stop.is_set():
+            beat()
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=_POLL_SECONDS)
 
-    def _on_message(self, message: Any) -> None:
-        self._intake.take(bytes(message.body or b""))
-        message.ack()
+    def _passed_on(self, body: bytes, stop: threading.Event, rest: Callable[[], None]) -> bool:
+        """Offer a message to the intake until it takes it; False when the door stops before that."""
+        while True:
+            try:
+                self._intake.take(body)
+            except OutletUnavailable as error:
+                # The message stays in hand: to give it back would count as a delivery.
+                log.warning("door_cannot_pass_on", error=str(error))
+                rest()
+                if stop.wait(_PAUSE_SECONDS):
+                    return False
+            else:
+                return True

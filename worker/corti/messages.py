@@ -5,6 +5,7 @@ unknown key must never cost a consultation: what cannot be understood becomes `U
 """
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from worker.events import Fact, Segment
 from worker.job import Job
 
-_CODE = re.compile(r"^[A-Za-z0-9_.-]{1,64}$")
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +88,34 @@ def parse(text: str | bytes) -> Message:
             # `fact` is what the live service sends, `data` what its older page shows (protocol 10, row 4).
             return FactsMessage(tuple(map(_fact, value["fact"] if "fact" in value else value["data"])))
         if upper in {"USAGE", "DELTA_USAGE"}:
-            return Usage(float(value["credits"]), final=upper == "USAGE")
+            return Usage(_number(value["credits"]), final=upper == "USAGE")
         if upper == "ENDED":
             return Ended()
         if upper == "ERROR":
             return _stream_error(value.get("error") or {})
         if upper.startswith("CONFIG"):
             return ConfigStatus(upper)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         pass
     return Unknown()
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _text(value: Any) -> str:
+    # Half a surrogate pair can be written in JSON but not in UTF-8: as "?" it cannot break our events.
+    return str(value).encode(errors="replace").decode()
 
 
 def _segment(value: dict[str, Any]) -> Segment:
     speaker = value.get("speakerId")
     return Segment(
-        text=str(value["transcript"]),
+        text=_text(value["transcript"]),
         start=float(value["time"]["start"]),
         end=float(value["time"]["end"]),
         channel=int((value.get("participant") or {}).get("channel") or 0),
@@ -114,20 +127,20 @@ def _segment(value: dict[str, Any]) -> Segment:
 
 def _fact(value: dict[str, Any]) -> Fact:
     return Fact(
-        id=str(value["id"]),
-        text=str(value["text"]),
-        group=str(value.get("group") or "other"),
-        source=str(value.get("source") or "core"),
+        id=_text(value["id"]),
+        text=_text(value["text"]),
+        group=_text(value.get("group") or "other"),
+        source=_text(value.get("source") or "core"),
         discarded=bool(value.get("isDiscarded", False)),
-        created_at=value.get("createdAt"),
-        updated_at=value.get("updatedAt"),
+        created_at=None if value.get("createdAt") is None else _text(value["createdAt"]),
+        updated_at=None if value.get("updatedAt") is None else _text(value["updatedAt"]),
     )
 
 
 def _stream_error(error: dict[str, Any]) -> StreamError:
     code, status = error.get("id"), error.get("status")
     return StreamError(
-        code=code if isinstance(code, str) and _CODE.match(code) else "unknown",
+        code=code if isinstance(code, str) and _CODE.fullmatch(code) else "unknown",
         status=status if isinstance(status, int) else None,
     )
 

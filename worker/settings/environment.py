@@ -26,7 +26,10 @@ _VENDOR_FIELDS = frozenset(
 )
 
 #: What Kubernetes puts into each container for a Service named corti-worker; not settings of ours.
-_SERVICE_LINK = re.compile(r"^CORTI_WORKER_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)$")
+#: The value belongs to it: a mistyped CORTI_WORKER_HEALTH_PORT must not pass for a link.
+_SERVICE_LINK = re.compile(
+    r"CORTI_WORKER_(.*_)?(SERVICE_HOST=.*|SERVICE_PORT(_.*)?=\d+|PORT=[a-z]+://.*|PORT_\d+_.*)"
+)
 
 
 class SettingsError(Exception):
@@ -71,7 +74,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         for name in sorted(environment)
         if name.startswith(PREFIX)
         and name.removesuffix("_FILE") not in known
-        and not _SERVICE_LINK.match(name)
+        and not _SERVICE_LINK.fullmatch(f"{name}={environment[name]}")
     ]
     try:
         settings = Settings.model_validate(values)

@@ -1,5 +1,6 @@
 """What both REST adapters share: sessions of `requests`, its exceptions by table, statuses by table."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -98,17 +99,18 @@ def refusal(response: requests.Response, party: str, now: datetime) -> JobError:
     )
 
 
-def _says(response: requests.Response, *words: str) -> bool:
-    body = response.text.lower()
-    return any(word.lower() in body for word in words)
+def _says(response: requests.Response, *phrases: str) -> bool:
+    # Whole words: a request id may contain a code, and a load balancer has nothing to do with a balance.
+    return any(re.search(rf"\b{phrase}\b", response.text, re.IGNORECASE) for phrase in phrases)
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
     """Seconds of a `Retry-After` header: a number, or an HTTP date (RFC 9110, section 10.2.3)."""
     if not value:
         return None
-    if value.strip().isdigit():
-        return float(value)
+    number = value.strip()
+    if number.isascii() and number.isdigit():
+        return float(number)
     try:
         return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
     except (ValueError, TypeError):

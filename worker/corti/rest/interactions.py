@@ -1,5 +1,6 @@
 """Interactions (protocol, section 3)."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -103,7 +104,11 @@ class RestInteractions:
         if self._stream_base:
             url = f"{self._stream_base}/interactions/{interaction_id}/streams?tenant-name={self._tenant}"
         allowed = {"wss"} if self._api.startswith("https:") else {"ws", "wss"}
-        if urlsplit(url).scheme not in allowed:
+        try:
+            scheme = urlsplit(url).scheme
+        except ValueError:  # brackets that do not close, for example
+            scheme = ""
+        if scheme not in allowed:
             # The URL gets the access token appended: it must not leave in clear (protocol 1).
             raise TransientError(
                 Reason.UPSTREAM_UNAVAILABLE,
@@ -148,4 +153,6 @@ def _present(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    with suppress(OverflowError):  # the first and the last day of the calendar keep their own offset
+        moment = moment.astimezone(UTC)
+    return moment.isoformat().replace("+00:00", "Z")

@@ -1,5 +1,6 @@
 """The token endpoint (protocol, section 2)."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -79,8 +80,11 @@ class TokenEndpoint:
 
 def _grant(value: Any) -> Grant:
     try:
-        return Grant(str(value["access_token"]), float(value["expires_in"]))
+        token, expires_in = value["access_token"], float(value["expires_in"])
     except (KeyError, TypeError, ValueError):
+        token, expires_in = None, math.nan
+    if not (isinstance(token, str) and token and math.isfinite(expires_in)):
         raise TransientError(
             Reason.UPSTREAM_UNAVAILABLE, "auth server: the answer has no access_token or expires_in"
-        ) from None
+        )
+    return Grant(token, expires_in)

@@ -166,7 +166,10 @@ class Conversation:
         return self._linger_ends is not None and now >= self._linger_ends
 
     def close(self) -> None:
-        """Close the socket; the last call."""
+        """Close the socket; the last call. A session that is not over by then was cut short."""
+        self.session.lost(
+            TransientError(Reason.STREAM_INTERRUPTED, "the worker closed the stream before its end")
+        )
         self.wire.close()
         self.done = True
         self._wake.set()

@@ -11,8 +11,8 @@ import websocket
 from worker.corti.token import Token
 from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
 
-#: websocket-client's and the socket's exceptions, most specific first. A refused upgrade
-#: (`WebSocketBadStatusException`) is read by its status instead.
+#: websocket-client's and the socket's exceptions, most specific first; ValueError is what the former
+#: thinks of a bad URL. A refused upgrade (`WebSocketBadStatusException`) is read by its status instead.
 FAILURES: tuple[tuple[type[BaseException], type[JobError], Reason, str], ...] = (
     (
         websocket.WebSocketTimeoutException,
@@ -31,6 +31,7 @@ FAILURES: tuple[tuple[type[BaseException], type[JobError], Reason, str], ...] = 
     (ssl.SSLError, TransientError, Reason.UPSTREAM_UNAVAILABLE, "TLS failed; see CORTI_CA_FILE"),
     (TimeoutError, TransientError, Reason.UPSTREAM_UNAVAILABLE, "no connection in time"),
     (OSError, TransientError, Reason.UPSTREAM_UNAVAILABLE, "no connection"),
+    (ValueError, TransientError, Reason.UPSTREAM_UNAVAILABLE, "its URL is not usable"),
 )
 
 
@@ -41,7 +42,7 @@ def mapped() -> Iterator[None]:
         yield
     except websocket.WebSocketBadStatusException as error:
         raise _refusal(error.status_code) from None
-    except (websocket.WebSocketException, OSError) as error:
+    except (websocket.WebSocketException, OSError, ValueError) as error:
         for kind, ours, reason, text in FAILURES:
             if isinstance(error, kind):
                 # `from None`: the text of the cause may hold the URL, and that holds the token.

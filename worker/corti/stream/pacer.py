@@ -110,6 +110,8 @@ class Pacer(AbstractContextManager["Pacer"]):
             self._poll(min(max(wait, 0.0), _IDLE))
         for conversation in tuple(self._scheduled):
             self._drop(conversation)
+        while self._inbox:  # those that came too late: their jobs wait for an end, too
+            self._inbox.popleft().close()
 
     def _take_in(self, now: float) -> None:
         while self._inbox:

@@ -14,6 +14,7 @@ from worker.corti.stream.conversation import REPORT_SECONDS, Conversation
 from worker.corti.stream.handshake import connect
 from worker.corti.stream.pacer import Pacer
 from worker.corti.token import Token
+from worker.errors import Reason
 from worker.events import AudioFigures
 from worker.ports import Interaction, Interrupt, Recorder, Sent
 
@@ -72,11 +73,13 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
 
     def __exit__(self, *_: object) -> None:
         """Leave the stream; the pacer closes its socket."""
+        failure = self._conversation.session.failure
+        reason = failure.reason if failure else "ended"
         if not self._conversation.done:
+            reason = Reason.STREAM_INTERRUPTED
             self._conversation.abort()
             self._pacer.attend(self._conversation)
-        failure = self._conversation.session.failure
-        self._recorder.count(measures.STREAMS_ENDED, reason=failure.reason if failure else "ended")
+        self._recorder.count(measures.STREAMS_ENDED, reason=reason)
 
     def converse(
         self, chunks: Iterator[Chunk], speed: float, *, live: bool, interrupt: Interrupt

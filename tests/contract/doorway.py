@@ -1,0 +1,118 @@
+"""A door that runs in a thread, with a fake intake behind it and a real broker in front."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import kombu
+import redis
+from amqp.exceptions import MessageNacked
+
+from ops.lib import queues
+from tests.contract.fakes import FakeIntake
+from worker.broker.door import Door, RabbitDoor, RedisDoor, Takes
+from worker.broker.topology import JOBS, jobs_arguments
+from worker.clock import SystemClock
+
+
+class Doorway:
+    """Producers on one side, doors on the other.
+
+    Args:
+        url: The broker.
+        door_url: By which the doors reach it, if not the same.
+    """
+
+    def __init__(self, url: str, door_url: str | None = None) -> None:
+        self.on_redis = url.startswith("redis")
+        self._url = url
+        self._door_url = door_url or url
+        self.intake = FakeIntake()
+        self._connection: kombu.Connection | None = None
+        self.beats = threading.Event()
+        self.rests = threading.Event()
+
+    def put(self, *bodies: bytes) -> None:
+        """Put messages on corti.jobs, as a producer does that must not lose any."""
+        if self.on_redis:
+            with queues.connect(self._url) as producer:
+                producer.put(*bodies)
+            return
+        for body in bodies:
+            self.put_with(body, content_type="application/json")
+
+    def put_with(self, body: bytes, **properties: Any) -> None:
+        """Publish one message with AMQP properties of all kinds, until RabbitMQ confirms it."""
+        if self._connection is None:
+            self._connection = kombu.Connection(self._url, transport_options={"confirm_publish": True})
+            queue = kombu.Queue(JOBS, durable=True, queue_arguments=jobs_arguments())
+            queue(self._connection.default_channel).declare()
+        channel = self._connection.default_channel
+        while True:
+            message = channel.prepare_message(body, **properties)
+            # A quorum queue that is just being made refuses some messages, and without confirms loses them.
+            with suppress(MessageNacked):
+                channel.basic_publish(message, exchange="", routing_key=JOBS, mandatory=True)
+                return
+
+    def close(self) -> None:
+        """Close the producer's connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def waiting(self) -> int:
+        """How many messages nobody has taken."""
+        if self.on_redis:
+            with redis.Redis.from_url(self._url) as client:
+                length: Any = client.llen(JOBS)
+                return int(length)
+        with kombu.Connection(self._url) as connection:
+            return int(connection.default_channel.queue_declare(JOBS, passive=True).message_count)
+
+    def delete_queue(self) -> None:
+        """As a careless operator does."""
+        with kombu.Connection(self._url) as connection:
+            connection.default_channel.queue_delete(JOBS)
+        self.close()
+
+    @contextmanager
+    def open(self, intake: Takes | None = None) -> Iterator["OpenDoor"]:
+        """Run a door; it is told to stop, and waited for, at the end."""
+        with ExitStack() as stack:
+            taker = intake or self.intake
+            door: Door
+            if self.on_redis:
+                client = stack.enter_context(redis.Redis.from_url(self._door_url, socket_timeout=5))
+                door = RedisDoor(client, taker, SystemClock())
+            else:
+                door = RabbitDoor(self._door_url, taker)
+            running = OpenDoor(self, door)
+            running.start()
+            stack.callback(running.leave)
+            yield running
+
+
+class OpenDoor(threading.Thread):
+    """A door at work."""
+
+    def __init__(self, way: Doorway, door: Door) -> None:
+        super().__init__(daemon=True)
+        self._way = way
+        self._door = door
+        self.stop = threading.Event()
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        """See `Door`."""
+        try:
+            self._door.run(self.stop, self._way.beats.set, self._way.rests.set)
+        except Exception as error:  # noqa: BLE001  # looked at by the test
+            self.failure = error
+
+    def leave(self) -> None:
+        """Tell it to stop, and wait for its end."""
+        self.stop.set()
+        self.join(20)
+        assert not self.is_alive(), "the door does not stop"

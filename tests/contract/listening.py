@@ -1,0 +1,26 @@
+"""Reading audio from a source, for the tests of files and of downloads."""
+
+import pytest
+
+from tests.contract.secrecy import assert_silent
+from worker.audio.source import Sources
+from worker.errors import JobError, Reason
+from worker.job import Audio
+
+SECRET = "Ada-Lovelace"
+BODY = bytes(range(256)) * 1024
+
+
+def read(sources: Sources, uri: str) -> bytes:
+    """Everything, in blocks."""
+    with sources.open(Audio(uri=uri)) as source:
+        return b"".join(source.blocks)
+
+
+def failure_of(sources: Sources, uri: str) -> JobError:
+    """Fail, and give out nothing of the URI on the way."""
+    with pytest.raises(JobError) as failure:
+        read(sources, uri)
+    assert failure.value.reason is Reason.AUDIO_UNREACHABLE
+    assert_silent(failure.value, SECRET, "secret.wav", "passwd", "loop")
+    return failure.value

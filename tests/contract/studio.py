@@ -1,0 +1,168 @@
+"""Streams to a sandbox, opened and conversed on as a job does."""
+
+import hashlib
+import math
+from array import array
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.contract.corti_side import CortiSide, make_job
+from tests.contract.secrecy import assert_silent
+from tests.contract.waiting import eventually
+from worker.audio.pace import Chunk, pcm_chunks
+from worker.clock import SystemClock
+from worker.corti import messages
+from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
+from worker.corti.session import Content, Timings
+from worker.corti.stream import Pacer, WebSocketStreams
+from worker.corti.stream.streams import WebSocketStream
+from worker.errors import JobError
+from worker.events import Fact, Segment
+from worker.ports import Interaction, Sent
+
+RATE = 16_000
+PCM = f"audio/pcm; rate={RATE}; channels=1; bits=16"
+CHUNK_SECONDS = 0.25
+#: As fast as it goes.
+FAST = 1000.0
+PROMPT = Timings(config=5.0, ping=5.0, pong=5.0, end=5.0)
+
+
+@cache
+def speech(sentences: int = 1) -> bytes:
+    """Sentences of one second of sound and one of silence; no two samples in a row are like others."""
+    sound = array("h", (round(8000 * math.sin(n * n / 9e4)) for n in range(RATE)))
+    return (sound.tobytes() + bytes(2 * RATE)) * sentences
+
+
+def chunks_of(audio: bytes) -> Iterator[Chunk]:
+    """The chunks of PCM audio."""
+    return pcm_chunks([audio], 2 * RATE, 2, CHUNK_SECONDS)
+
+
+@dataclass
+class Heard:
+    """What one conversation yielded, in order."""
+
+    items: list[Content | Sent] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+    bytes: int = 0
+
+    @property
+    def segments(self) -> list[Segment]:
+        return [one for item in self.items if isinstance(item, TranscriptMessage) for one in item.segments]
+
+    @property
+    def facts(self) -> list[Fact]:
+        return [one for item in self.items if isinstance(item, FactsMessage) for one in item.facts]
+
+    @property
+    def usage(self) -> list[Usage]:
+        return [item for item in self.items if isinstance(item, Usage)]
+
+    @property
+    def positions(self) -> list[float]:
+        return [item.seconds for item in self.items if isinstance(item, Sent)]
+
+
+class Studio:
+    """A pacer, and streams on it.
+
+    Args:
+        side: The adapters for the sandbox.
+        timings: How long a session waits.
+        simultaneous: How many may be connecting at once.
+        connect_timeout: Seconds for each step of a connection.
+    """
+
+    def __init__(
+        self,
+        side: CortiSide,
+        timings: Timings = PROMPT,
+        simultaneous: int = 4,
+        connect_timeout: float = 5.0,
+    ) -> None:
+        self.side = side
+        self.recorder = side.recorder
+        self.beats = 0
+        self.pacer = Pacer(SystemClock(), self.recorder, self._beat)
+        self.streams = WebSocketStreams(
+            self.pacer,
+            timings=timings,
+            context=side.context,
+            connect_timeout=connect_timeout,
+            simultaneous=simultaneous,
+            recorder=self.recorder,
+            clock=SystemClock(),
+        )
+        self.token = side.token()
+        self._interactions = side.interactions()
+
+    def _beat(self) -> None:
+        self.beats += 1
+
+    def interaction(self) -> Interaction:
+        """A new interaction."""
+        return self._interactions.create(make_job(), self.token)
+
+    def open(self, interaction: Interaction | None = None, **output: Any) -> WebSocketStream:
+        """Open a stream; `output` as in a job."""
+        job = make_job(output={"mode": "transcription", **output})
+        return self.streams.open(
+            interaction or self.interaction(), self.token, messages.configuration(job, PCM)
+        )
+
+    def talk(
+        self,
+        chunks: Iterable[Chunk] | None = None,
+        *,
+        speed: float = FAST,
+        live: bool = False,
+        interaction: Interaction | None = None,
+        **output: Any,
+    ) -> Heard:
+        """Have one conversation to its end."""
+        heard = Heard()
+        with self.open(interaction, **output) as stream:
+            audio = chunks_of(speech()) if chunks is None else iter(chunks)
+            for item in stream.converse(audio, speed, live=live):
+                heard.items.append(item)
+            figures, heard.warnings = stream.figures()
+        heard.seconds, heard.bytes = figures.seconds, figures.bytes
+        return heard
+
+    def record(self, interaction: Interaction) -> dict[str, Any]:
+        """What the sandbox saw of the only stream of an interaction."""
+        (record,) = [
+            one for one in self.side.sandbox.stats()["streams"] if one["interaction_id"] == interaction.id
+        ]
+        assert isinstance(record, dict)
+        return record
+
+
+@contextmanager
+def studio(side: CortiSide, **options: Any) -> Iterator[Studio]:
+    """A studio whose pacer runs."""
+    made = Studio(side, **options)
+    with made.pacer:
+        yield made
+
+
+def sha256(data: bytes) -> str:
+    """As the sandbox names audio."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def talk_failure(room: Studio, **options: Any) -> JobError:
+    """Talk, fail, give out nothing secret on the way, and leave no socket behind."""
+    with pytest.raises(JobError) as failure:
+        room.talk(**options)
+    assert_silent(failure.value, room.token.value)
+    eventually(lambda: room.pacer.open_streams == 0)
+    return failure.value

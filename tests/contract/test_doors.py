@@ -1,0 +1,235 @@
+"""The door's shells on Redis and RabbitMQ, with a fake intake: in order, one by one, nothing lost."""
+
+import gzip
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+import redis
+
+from ops.lib.servers import RedisServer
+from tests.contract.doorway import Doorway
+from tests.contract.fakes import FakeIntake
+from tests.contract.relay import Relay
+from tests.contract.waiting import eventually
+from worker.broker.door import _POLL_SECONDS
+from worker.broker.topology import DELIVERY_LIMIT, JOBS
+
+
+@pytest.fixture(autouse=True)
+def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A door looks up at least once in a second; most tests would spend it on waiting for the end."""
+    monkeypatch.setattr("worker.broker.door._POLL_SECONDS", 0.1)
+    monkeypatch.setattr("worker.broker.door._PAUSE_SECONDS", 0.1)
+
+
+@pytest.fixture
+def way(broker_url: str) -> Iterator[Doorway]:
+    with closing(Doorway(broker_url)) as made:
+        yield made
+
+
+@pytest.fixture
+def rabbit_way(rabbitmq_url: str) -> Iterator[Doorway]:
+    with closing(Doorway(rabbitmq_url)) as made:
+        yield made
+
+
+def bodies(number: int) -> list[bytes]:
+    """Messages that differ."""
+    return [b'{"job_id": "%d"}' % one for one in range(number)]
+
+
+def test_messages_are_taken_in_order_and_one_at_a_time(way: Doorway) -> None:
+    way.intake.seconds = 0.002
+    with way.open():
+        way.put(*bodies(60))
+        way.intake.wait_for(60)
+    assert way.intake.taken == bodies(60)
+    assert way.intake.most_at_once == 1
+    assert way.waiting() == 0
+
+
+def test_messages_from_before_the_door_was_opened_are_taken(way: Doorway) -> None:
+    way.put(*bodies(3))
+    with way.open():
+        way.intake.wait_for(3)
+    assert way.intake.taken == bodies(3)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"\x00", bytes(range(256)), b"\xff\xfe\xfd", b"not json", b"\r\n$3\r\nabc\r\n", b"x" * 1_500_000],
+    ids=["empty", "nul", "all bytes", "not utf-8", "text", "protocol", "large"],
+)
+def test_any_body_arrives_as_it_was(way: Doorway, body: bytes) -> None:
+    way.put(body, b"next")
+    with way.open():
+        way.intake.wait_for(2)
+    assert way.intake.taken == [body, b"next"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "gzip", "binary", "no-such-encoding", None])
+def test_what_a_producer_says_about_the_encoding_changes_nothing(
+    rabbit_way: Doorway, encoding: str | None
+) -> None:
+    way = rabbit_way
+    body = gzip.compress("Ärztin".encode())
+    properties = {"content_encoding": encoding} if encoding else {}
+    way.put_with(body, content_type="text/plain", headers={"compression": "zlib", "x": 1}, **properties)
+    with way.open():
+        way.intake.wait_for(1)
+    assert way.intake.taken == [body]
+
+
+def test_a_message_that_cannot_be_passed_on_stays_and_comes_first_again(way: Doorway) -> None:
+    way.intake.up = False
+    with way.open():
+        way.put(*bodies(5))
+        way.intake.wait_for(refused=1)
+        way.intake.up = True
+        way.intake.wait_for(5)
+    assert way.intake.taken == bodies(5)
+    assert way.waiting() == 0
+
+
+def test_an_outage_of_any_length_costs_no_message(way: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
+    # More rounds than RabbitMQ delivers one message (x-delivery-limit), in a short time.
+    monkeypatch.setattr("worker.broker.door._PAUSE_SECONDS", 0.005)
+    way.intake.up = False
+    with way.open():
+        way.put(*bodies(3))
+        way.intake.wait_for(refused=DELIVERY_LIMIT + 10)
+        way.intake.up = True
+        way.intake.wait_for(3)
+    assert way.intake.taken == bodies(3)
+
+
+def test_a_door_that_is_told_to_stop_leaves_the_rest_in_order(way: Doorway) -> None:
+    way.intake.up = False
+    with way.open():
+        way.put(*bodies(5))
+        way.intake.wait_for(refused=1)
+    eventually(lambda: way.waiting() == 5)
+    way.intake.up = True
+    with way.open():
+        way.intake.wait_for(5)
+    assert way.intake.taken == bodies(5)
+
+
+def test_an_intake_that_breaks_for_good_loses_nothing(way: Doorway) -> None:
+    broken = FakeIntake()
+    broken.failure = ZeroDivisionError("a fault of ours")
+    with way.open(broken) as door:
+        way.put(*bodies(3))
+        door.join(10)
+        assert isinstance(door.failure, ZeroDivisionError)
+    if way.on_redis:
+        # The message is where only a sign of life protects it; that runs out.
+        with redis.Redis.from_url(way._url) as client:
+            (sign,) = client.scan_iter(f"{JOBS}:door:*")
+            client.delete(sign)
+    with way.open():
+        way.intake.wait_for(3)
+    assert sorted(way.intake.taken) == bodies(3)
+
+
+def test_a_door_stops_promptly_and_goes_off_duty(way: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.broker.door._POLL_SECONDS", _POLL_SECONDS)
+    with way.open() as door:
+        assert way.beats.wait(10)
+        way.rests.clear()
+        began = time.monotonic()
+        door.leave()
+    assert time.monotonic() - began < 2
+    assert way.rests.is_set()
+
+
+def test_two_doors_share_the_work_and_take_each_message_once(way: Doorway) -> None:
+    way.intake.seconds = 0.001
+    with way.open(), way.open():
+        way.put(*bodies(200))
+        way.intake.wait_for(200)
+    assert sorted(way.intake.taken) == sorted(bodies(200))
+
+
+# -- Redis -----------------------------------------------------------------------------------
+
+
+def test_a_door_on_redis_leaves_nothing_behind(redis_url: str) -> None:
+    way = Doorway(redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        with way.open():
+            way.put(*bodies(2))
+            way.intake.wait_for(2)
+            assert list(client.scan_iter(f"{JOBS}:door:*"))
+        assert list(client.scan_iter(f"{JOBS}*")) == []
+
+
+def test_what_a_dead_door_had_taken_is_next_in_line(redis_url: str) -> None:
+    way = Doorway(redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        client.lpush(f"{JOBS}:taken:dead", b"taken by the dead")
+        client.sadd(f"{JOBS}:doors", "dead")
+        way.put(b"later")
+        with way.open():
+            way.intake.wait_for(2)
+        assert client.smembers(f"{JOBS}:doors") == set()
+    assert way.intake.taken == [b"taken by the dead", b"later"]
+
+
+def test_what_a_living_door_has_taken_is_its_own(redis_url: str) -> None:
+    way = Doorway(redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        client.lpush(f"{JOBS}:taken:alive", b"in good hands")
+        client.sadd(f"{JOBS}:doors", "alive")
+        client.set(f"{JOBS}:door:alive", 1)
+        with way.open():
+            way.put(b"another")
+            way.intake.wait_for(1)
+        assert client.lrange(f"{JOBS}:taken:alive", 0, -1) == [b"in good hands"]
+    assert way.intake.taken == [b"another"]
+
+
+def test_a_door_outlasts_a_restart_of_redis(own_redis: RedisServer) -> None:
+    way = Doorway(own_redis.url)
+    with way.open():
+        assert way.beats.wait(5)
+        own_redis.stop()
+        assert way.rests.wait(5)
+        way.beats.clear()
+        own_redis.start()
+        way.put(*bodies(3))
+        way.intake.wait_for(3)
+        assert way.beats.is_set()
+    assert way.intake.taken == bodies(3)
+
+
+# -- RabbitMQ --------------------------------------------------------------------------------
+
+
+def test_a_door_outlasts_the_loss_of_its_connection(rabbitmq_url: str, rabbitmq_relay: Relay) -> None:
+    with closing(Doorway(rabbitmq_url, rabbitmq_relay.url)) as way, way.open():
+        way.put(b"before")
+        way.intake.wait_for(1)
+        rabbitmq_relay.cut()
+        assert way.rests.wait(5)
+        way.put(*bodies(3))
+        rabbitmq_relay.mend()
+        eventually(lambda: bodies(3)[-1] in way.intake.taken)
+    # The acknowledgement of the first may have been lost with the connection: then it comes twice.
+    assert list(dict.fromkeys(way.intake.taken)) == [b"before", *bodies(3)]
+
+
+def test_a_queue_that_is_deleted_under_the_door_is_made_anew(rabbit_way: Doorway) -> None:
+    way = rabbit_way
+    with way.open():
+        way.put(b"before")
+        way.intake.wait_for(1)
+        way.rests.clear()
+        way.delete_queue()
+        assert way.rests.wait(5)
+        way.put(b"after")
+        way.intake.wait_for(2)
+    assert way.intake.taken == [b"before", b"after"]

@@ -1,0 +1,158 @@
+"""Where audio comes from: downloads from a real HTTP server, good and bad."""
+
+import threading
+import tracemalloc
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.listening import BODY, SECRET, failure_of, read
+from tests.contract.web_host import Page, WebHost, answer
+from worker.audio.source import BLOCK_BYTES, Sources
+from worker.corti.rest import http_session
+from worker.errors import JobError, PermanentError, TransientError
+from worker.job import Audio
+
+
+def chunked(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    for at in range(0, len(BODY), 10_000):
+        piece = BODY[at : at + 10_000]
+        handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+    handler.wfile.write(b"0\r\n\r\n")
+
+
+def without_length(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(BODY)
+    handler.close_connection = True
+
+
+@pytest.mark.parametrize(
+    "page",
+    [answer(200, BODY), chunked, without_length, answer(203, BODY)],
+    ids=["whole", "chunked", "until closed", "by way of a proxy"],
+)
+def test_a_download_is_the_audio(host: WebHost, sources: Sources, page: Page) -> None:
+    assert read(sources, host.add(f"/{SECRET}", page)) == BODY
+
+
+def test_a_redirect_is_followed_and_the_type_kept(host: WebHost, sources: Sources) -> None:
+    host.add("/there", answer(200, BODY, Content_Type="audio/ogg"))
+    with sources.open(Audio(uri=host.add("/here", answer(302, b"", Location="/there")))) as source:
+        assert b"".join(source.blocks) == BODY
+        assert source.media_type == "audio/ogg"
+
+
+_REFUSALS: dict[str, tuple[Page, type[JobError]]] = {
+    **{str(status): (answer(status), PermanentError) for status in (204, 304, 400, 401, 403, 404, 410, 451)},
+    **{str(status): (answer(status), TransientError) for status in (408, 425, 429, 500, 502, 503, 504)},
+    "part": (answer(206, BODY), PermanentError),
+    "redirect to nowhere": (answer(302, b"<html>moved"), PermanentError),
+    "redirect in a circle": (answer(302, b"", Location=f"/{SECRET}"), PermanentError),
+    "redirect to ftp": (answer(302, b"", Location=f"ftp://127.0.0.1/{SECRET}"), PermanentError),
+    "redirect to a file": (answer(302, b"", Location="file:///etc/passwd"), PermanentError),
+    "redirect to no URL": (answer(302, b"", Location="http://[/"), PermanentError),
+    "broken compression": (answer(200, b"not gzip", Content_Encoding="gzip"), TransientError),
+}
+
+
+@pytest.mark.parametrize("refusal", _REFUSALS)
+def test_each_refusal_of_a_download_has_its_meaning(host: WebHost, sources: Sources, refusal: str) -> None:
+    page, kind = _REFUSALS[refusal]
+    assert isinstance(failure_of(sources, host.add(f"/{SECRET}", page)), kind)
+
+
+def test_a_server_that_is_not_there_is_worth_another_try(sources: Sources) -> None:
+    assert isinstance(failure_of(sources, f"http://127.0.0.1:1/{SECRET}"), TransientError)
+
+
+def test_a_port_that_cannot_be_is_refused_for_good(sources: Sources) -> None:
+    assert isinstance(failure_of(sources, f"http://127.0.0.1:99999/{SECRET}"), PermanentError)
+
+
+def broken_off(announced: int, sent: int, *, as_chunks: bool = False) -> Page:
+    """A download that ends too soon."""
+
+    def page(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        if as_chunks:
+            handler.send_header("Transfer-Encoding", "chunked")
+        else:
+            handler.send_header("Content-Length", str(announced))
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n" % announced if as_chunks else b"")
+        handler.wfile.write(BODY[:sent])
+        handler.close_connection = True
+
+    return page
+
+
+@pytest.mark.parametrize("sent", [0, 1, BLOCK_BYTES, 99_999])
+@pytest.mark.parametrize("as_chunks", [False, True], ids=["length", "chunked"])
+def test_a_download_that_breaks_off_is_never_taken_for_the_whole(
+    host: WebHost, sources: Sources, sent: int, *, as_chunks: bool
+) -> None:
+    url = host.add(f"/{SECRET}", broken_off(100_000, sent, as_chunks=as_chunks))
+    assert isinstance(failure_of(sources, url), TransientError)
+
+
+@pytest.mark.parametrize("sent", [None, 0, 100_000], ids=["before the headers", "before the body", "within"])
+def test_a_download_that_stands_still_is_given_up_in_time(
+    host: WebHost, sources: Sources, sent: int | None
+) -> None:
+    over = threading.Event()
+
+    def stalling(handler: BaseHTTPRequestHandler) -> None:
+        if sent is not None:
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(BODY)))
+            handler.end_headers()
+            handler.wfile.write(BODY[:sent])
+        over.wait(5)
+        handler.close_connection = True
+
+    assert isinstance(failure_of(sources, host.add(f"/{SECRET}", stalling)), TransientError)
+    over.set()
+
+
+def test_a_download_of_50_mb_is_never_in_memory_as_a_whole(host: WebHost, sources: Sources) -> None:
+    megabyte, number, go_on = bytes(1_000_000), 50, threading.Event()
+
+    def large(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(megabyte) * number))
+        handler.end_headers()
+        handler.wfile.write(megabyte)
+        # Nothing more until the reader has had a block: it cannot have asked for all.
+        go_on.wait(5)
+        for _ in range(number - 1):
+            handler.wfile.write(megabyte)
+
+    tracemalloc.start()
+    try:
+        with sources.open(Audio(uri=host.add("/large", large))) as source:
+            size = 0
+            for block in source.blocks:
+                size += len(block)
+                go_on.set()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert size == len(megabyte) * number
+    assert peak < 4_000_000
+
+
+def test_leaving_a_download_early_gives_its_connection_back(host: WebHost, root: Path) -> None:
+    url = host.add("/a", answer(200, BODY))
+    # One connection in all: the second download would wait for ever.
+    with http_session(None, 1) as session:
+        sources: Any = Sources(session, root, timeout=2)
+        for _ in range(3):
+            with sources.open(Audio(uri=url)) as source:
+                assert next(source.blocks)

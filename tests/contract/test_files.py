@@ -1,0 +1,108 @@
+"""Where audio comes from: files under the one directory, and the job itself."""
+
+import base64
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests.contract.listening import BODY, failure_of, read
+from worker.audio.source import BLOCK_BYTES, Sources
+from worker.corti.rest import http_session
+from worker.errors import PermanentError
+from worker.job import Audio
+
+
+def test_inline_audio_is_the_audio(sources: Sources) -> None:
+    with sources.open(Audio(data=base64.b64encode(BODY[:5000]).decode())) as source:
+        assert b"".join(source.blocks) == BODY[:5000]
+        assert source.media_type is None
+
+
+@pytest.mark.parametrize(
+    "name", ["a.wav", "with space.wav", "50%.wav", "ärztin.wav", "a#b?c.wav", "sub/b.wav"]
+)
+def test_a_file_is_read_in_blocks_whatever_its_name(sources: Sources, root: Path, name: str) -> None:
+    (root / "sub").mkdir()
+    (root / name).write_bytes(BODY)
+    uri = f"file://{quote(str(root / name))}"
+    with sources.open(Audio(uri=uri)) as source:
+        blocks = list(source.blocks)
+    assert b"".join(blocks) == BODY
+    assert max(map(len, blocks)) == BLOCK_BYTES
+    assert read(sources, uri.replace("file://", "file://localhost")) == BODY
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["missing.wav", "", "sub", "a.wav/b", "../secret.wav", "sub/../../secret.wav", "%2e%2e/secret.wav"],
+)
+def test_what_is_no_file_under_the_root_is_refused_for_good(sources: Sources, root: Path, path: str) -> None:
+    (root / "sub").mkdir()
+    (root / "a.wav").write_bytes(b"a")
+    (root.parent / "secret.wav").write_bytes(b"not yours")
+    assert isinstance(failure_of(sources, f"file://{root}/{path}"), PermanentError)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["file:///etc/passwd", "file://elsewhere/a.wav", "file:a.wav", "file:", "file:///a%00b", "file:///"],
+)
+def test_a_uri_that_leads_elsewhere_is_refused_for_good(sources: Sources, uri: str) -> None:
+    assert isinstance(failure_of(sources, uri), PermanentError)
+
+
+def test_a_link_may_lead_to_a_file_under_the_root_but_not_out_of_it(sources: Sources, root: Path) -> None:
+    (root / "a.wav").write_bytes(b"audio")
+    (root.parent / "secret.wav").write_bytes(b"not yours")
+    (root / "inside").symlink_to(root / "a.wav")
+    (root / "outside").symlink_to(root.parent / "secret.wav")
+    (root / "way-out").symlink_to(root.parent)
+    assert read(sources, f"file://{root}/inside") == b"audio"
+    for path in ("outside", "way-out/secret.wav"):
+        assert isinstance(failure_of(sources, f"file://{root}/{path}"), PermanentError)
+
+
+def test_a_link_to_itself_and_a_name_too_long_are_refused_for_good(sources: Sources, root: Path) -> None:
+    (root / "loop").symlink_to(root / "loop")
+    for path in ("loop", "a" * 300):
+        assert isinstance(failure_of(sources, f"file://{root}/{path}"), PermanentError)
+
+
+@contextmanager
+def without_privileges() -> Iterator[None]:
+    """Let this thread, and no other, see files as somebody who is not root. Linux."""
+    set_user = ctypes.CDLL(None).setfsuid
+    if os.geteuid() == 0:
+        set_user(65534)
+    try:
+        yield
+    finally:
+        set_user(os.geteuid())
+
+
+def test_a_file_without_permission_is_refused_for_good(sources: Sources, root: Path) -> None:
+    (root / "a.wav").touch(mode=0o000)
+    with without_privileges():
+        error = failure_of(sources, f"file://{root}/a.wav")
+    assert isinstance(error, PermanentError)
+    assert "PermissionError" in error.detail
+
+
+def test_a_directory_may_lie_behind_a_link_of_the_operator(tmp_path: Path, root: Path) -> None:
+    (root / "a.wav").write_bytes(b"audio")
+    (tmp_path / "mounted").symlink_to(root)
+    with http_session(None, 4) as session:
+        sources = Sources(session, tmp_path / "mounted", timeout=1)
+        assert read(sources, f"file://{tmp_path}/mounted/a.wav") == b"audio"
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/key", "S3://bucket/key"])
+def test_object_stores_want_presigned_urls(sources: Sources, uri: str) -> None:
+    error = failure_of(sources, uri)
+    assert isinstance(error, PermanentError)
+    assert "presign" in error.detail

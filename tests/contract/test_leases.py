@@ -1,0 +1,110 @@
+"""Celery's deliveries on Redis: leases that are renewed, and corrections for known versions only."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from kombu.transport import redis as kombu_redis
+
+from ops.lib.servers import RedisServer
+from tests.contract.fakes import FakeClock, FakeRecorder
+from tests.contract.waiting import eventually
+from worker import measures
+from worker.broker import redis_leases
+from worker.broker.redis_leases import UNACKED, UNACKED_INDEX, Leases
+from worker.clock import SystemClock
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as made:
+        yield made
+
+
+@pytest.fixture
+def kombu_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `install` replaces is put back afterwards."""
+    monkeypatch.setattr(kombu_redis.QoS, "ack", kombu_redis.QoS.ack)
+    monkeypatch.setattr(kombu_redis.QoS, "restore_unacked_once", kombu_redis.QoS.restore_unacked_once)
+
+
+def scores(client: redis.Redis) -> dict[bytes, float]:
+    """Deliveries and the times of their leases."""
+    found: Any = client.zrange(UNACKED_INDEX, 0, -1, withscores=True)
+    return dict(found)
+
+
+def test_only_held_deliveries_that_are_still_there_are_renewed(
+    client: redis.Redis, clock: FakeClock, recorder: FakeRecorder
+) -> None:
+    leases = Leases(client, 60, recorder, clock)
+    client.zadd(UNACKED_INDEX, {"held": 1.0, "of somebody else": 2.0, "dropped": 3.0})
+    for tag in ("held", "acknowledged", "dropped"):
+        leases.hold(tag)
+    leases.drop("dropped")
+    leases.renew()
+    now = clock.wall().timestamp()
+    assert scores(client) == {b"of somebody else": 2.0, b"dropped": 3.0, b"held": now}
+    assert recorder.total(measures.LEASE_RENEWALS, outcome="renewed") == 1
+    assert recorder.total(measures.LEASE_RENEWALS, outcome="lost") == 1
+    clock.wait(15)
+    leases.renew()
+    assert scores(client)[b"held"] == pytest.approx(now + 15)
+
+
+def test_nothing_held_means_nothing_said(
+    client: redis.Redis, clock: FakeClock, recorder: FakeRecorder
+) -> None:
+    Leases(client, 60, recorder, clock).renew()
+    assert scores(client) == {}
+    assert recorder.total(measures.LEASE_RENEWALS) == 0
+
+
+def test_the_thread_renews_four_times_in_a_timeout_and_outlasts_redis(
+    own_redis: RedisServer, recorder: FakeRecorder
+) -> None:
+    with redis.Redis.from_url(own_redis.url, socket_timeout=1) as client:
+        leases = Leases(client, 1, recorder, SystemClock())
+        client.zadd(UNACKED_INDEX, {"held": 1.0})
+        leases.hold("held")
+        leases.start()
+        eventually(lambda: recorder.total(measures.LEASE_RENEWALS, outcome="renewed") >= 2, 2)
+        own_redis.stop()
+        eventually(lambda: recorder.total(measures.LEASE_RENEWALS, outcome="error") >= 1)
+        own_redis.start()
+        client.zadd(UNACKED_INDEX, {"held": 1.0})
+        eventually(lambda: scores(client)[b"held"] > 1.0)
+        leases.stop()
+
+
+@pytest.mark.usefixtures("kombu_as_it_was")
+@pytest.mark.parametrize("package", ["celery", "kombu"])
+def test_the_corrections_refuse_versions_they_were_not_made_for(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = kombu_redis.QoS.ack
+    monkeypatch.setitem(redis_leases._CORRECTED, package, "5.6.9")
+    with pytest.raises(RuntimeError, match=r"install the pinned versions"):
+        redis_leases.install(redis.Redis)
+    assert kombu_redis.QoS.ack is before
+
+
+@pytest.mark.usefixtures("kombu_as_it_was")
+def test_an_acknowledgement_whose_channel_was_lost_is_made_by_a_fresh_client(client: redis.Redis) -> None:
+    class LostChannel:
+        """kombu's channel after its connection was collected: it has no client any more."""
+
+        connection = None
+        unacked_key, unacked_index_key = UNACKED, UNACKED_INDEX
+
+    redis_leases.install(lambda: client)
+    client.hset(UNACKED, mapping={"ours": "message", "theirs": "message"})
+    client.zadd(UNACKED_INDEX, {"ours": 1.0, "theirs": 1.0})
+    quality = kombu_redis.QoS(LostChannel())
+    quality.ack("ours")
+    assert client.hkeys(UNACKED) == [b"theirs"]
+    assert scores(client) == {b"theirs": 1.0}
+    # Not shutting down: what other deliveries this channel had are still being run.
+    quality.restore_unacked_once()
+    assert client.hkeys(UNACKED) == [b"theirs"]

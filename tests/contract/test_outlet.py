@@ -1,0 +1,188 @@
+"""The `Outlet` port: final events and dead letters insist, live events do not. With a fake, and for real."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+import redis
+
+from ops.lib import queues
+from ops.lib.servers import RedisServer
+from tests.contract.fakes import FakeClock, FakeRecorder, FakeSender
+from tests.contract.relay import Relay
+from tests.contract.waiting import eventually
+from worker import measures
+from worker.app import ThreadWaiter
+from worker.broker.outlet import PatientOutlet, RabbitSender, RedisSender, Sender
+from worker.broker.topology import DEAD, RESULTS
+from worker.clock import SystemClock
+from worker.dead_letter import DeadLetter
+from worker.errors import Reason
+from worker.events import COMPLETED, FAILED, PROGRESS, AudioFigures, Completed, Event, Failed, Progress
+from worker.ports import OutletUnavailable
+
+_NOW = datetime(2026, 5, 4, tzinfo=UTC)
+_LIVE = Event(
+    id="job-1/progress/1",
+    type=PROGRESS,
+    subject="job-1",
+    time=_NOW,
+    data=Progress(audio_seconds=1, total_seconds=None),
+)
+_RESULT = Event(
+    id="job-1/result",
+    type=COMPLETED,
+    subject="job-1",
+    time=_NOW,
+    data=Completed(
+        interaction_id="1",
+        segments=(),
+        facts=(),
+        audio=AudioFigures(seconds=1, bytes=1),
+        credits=None,
+        warnings=(),
+        attempts=1,
+        metadata={},
+    ),
+)
+_FAILURE = Event(
+    id="job-1/result",
+    type=FAILED,
+    subject="job-1",
+    time=_NOW,
+    data=Failed(
+        reason=Reason.EXPIRED, detail="late", cause=None, attempts=1, interaction_id=None, metadata={}
+    ),
+)
+_LETTER = DeadLetter.of(
+    b"{}", reason=Reason.INVALID_JOB, detail="no", queue="corti.jobs", received_at=_NOW, dead_at=_NOW
+)
+
+
+class FakeWorld:
+    """An outlet on the fake sender, in a time that passes when it waits."""
+
+    def __init__(self, clock: FakeClock, recorder: FakeRecorder, patience: float = 60.0) -> None:
+        self.sender, self.clock, self.recorder = FakeSender(), clock, recorder
+        self.mended_at = float("inf")
+        self.outlet = PatientOutlet(
+            self.sender, patience=patience, recorder=recorder, clock=clock, waiter=self
+        )
+
+    def wait(self, seconds: float) -> None:
+        """See `worker.ports.Waiter`."""
+        self.clock.wait(seconds)
+        self.sender.up = self.sender.up or self.clock.monotonic() >= self.mended_at
+
+
+@pytest.fixture
+def world(clock: FakeClock, recorder: FakeRecorder) -> FakeWorld:
+    return FakeWorld(clock, recorder)
+
+
+def real_outlet(sender: Sender, recorder: FakeRecorder, patience: float) -> PatientOutlet:
+    """An outlet in real time."""
+    return PatientOutlet(
+        sender, patience=patience, recorder=recorder, clock=SystemClock(), waiter=ThreadWaiter()
+    )
+
+
+def test_what_was_published_is_counted_by_type(world: FakeWorld) -> None:
+    world.outlet.publish(_LIVE, None)
+    world.outlet.publish(_RESULT, "corti.results.a")
+    world.outlet.bury(_LETTER)
+    assert [len(world.sender.queues[name]) for name in (RESULTS, "corti.results.a", DEAD)] == [1, 1, 1]
+    assert world.sender.queues["corti.results.a"] == [_RESULT.to_json()]
+    assert world.recorder.total(measures.EVENTS_PUBLISHED, type=PROGRESS) == 1
+    assert world.recorder.total(measures.EVENTS_PUBLISHED, type=COMPLETED) == 1
+
+
+def test_a_live_event_is_offered_once(world: FakeWorld) -> None:
+    world.sender.up = False
+    before = world.clock.monotonic()
+    with pytest.raises(OutletUnavailable):
+        world.outlet.publish(_LIVE, None)
+    assert (world.sender.tries, world.clock.monotonic()) == (1, before)
+    assert world.recorder.total(measures.EVENTS_PUBLISHED) == 0
+
+
+@pytest.mark.parametrize("event", [_RESULT, _FAILURE], ids=["completed", "failed"])
+def test_a_final_event_is_offered_until_it_is_taken(world: FakeWorld, event: Event) -> None:
+    world.sender.up, world.mended_at = False, world.clock.monotonic() + 45
+    world.outlet.publish(event, None)
+    assert world.sender.queues[RESULTS] == [event.to_json()]
+    assert world.recorder.total(measures.PUBLISH_RETRIES) == world.sender.tries - 1 > 5
+
+
+def test_a_dead_letter_is_offered_until_it_is_taken(world: FakeWorld) -> None:
+    world.sender.up, world.mended_at = False, world.clock.monotonic() + 45
+    world.outlet.bury(_LETTER)
+    assert world.sender.queues[DEAD] == [_LETTER.to_json()]
+
+
+def test_patience_ends(world: FakeWorld) -> None:
+    world.sender.up, began = False, world.clock.monotonic()
+    with pytest.raises(OutletUnavailable):
+        world.outlet.publish(_RESULT, None)
+    assert 60 <= world.clock.monotonic() - began <= 66
+    assert 10 <= world.sender.tries <= 40, "neither given up nor hammered"
+
+
+def test_a_live_event_does_not_wait_for_a_rabbitmq_that_is_away(
+    rabbitmq_relay: Relay, recorder: FakeRecorder
+) -> None:
+    sender = RabbitSender(rabbitmq_relay.url)
+    outlet = real_outlet(sender, recorder, patience=20)
+    outlet.publish(_LIVE, None)
+    rabbitmq_relay.cut()
+    began = time.monotonic()
+    with pytest.raises(OutletUnavailable):
+        outlet.publish(_LIVE, None)
+    assert time.monotonic() - began < 1
+    rabbitmq_relay.mend()
+    outlet.publish(_LIVE, None)
+    sender.close()
+
+
+def test_a_final_event_outlasts_the_absence_of_rabbitmq(
+    rabbitmq_relay: Relay, recorder: FakeRecorder
+) -> None:
+    sender = RabbitSender(rabbitmq_relay.url)
+    outlet = real_outlet(sender, recorder, patience=60)
+    outlet.publish(_LIVE, None)
+    rabbitmq_relay.cut()
+    with ThreadPoolExecutor(1) as pool:
+        publishing = pool.submit(outlet.publish, _RESULT, None)
+        eventually(lambda: recorder.total(measures.PUBLISH_RETRIES) >= 1)
+        rabbitmq_relay.mend()
+        publishing.result(timeout=60)
+    sender.close()
+    with queues.connect(rabbitmq_relay.url) as consumer:
+        assert [consumer.take(RESULTS, 2) for _ in range(2)] == [_LIVE.to_json(), _RESULT.to_json()]
+
+
+def test_a_final_event_outlasts_a_restart_of_redis(own_redis: RedisServer, recorder: FakeRecorder) -> None:
+    with redis.Redis.from_url(own_redis.url, socket_timeout=2) as client:
+        outlet = real_outlet(RedisSender(client), recorder, patience=20)
+        outlet.publish(_LIVE, None)
+        own_redis.stop()
+        began = time.monotonic()
+        with pytest.raises(OutletUnavailable):
+            outlet.publish(_LIVE, None)
+        assert time.monotonic() - began < 1
+        with ThreadPoolExecutor(1) as pool:
+            publishing = pool.submit(outlet.publish, _RESULT, None)
+            eventually(lambda: recorder.total(measures.PUBLISH_RETRIES) >= 1)
+            own_redis.start()
+            publishing.result(timeout=20)
+        assert client.lrange(RESULTS, 0, -1) == [_RESULT.to_json()]
+
+
+def test_a_redis_without_memory_refuses_instead_of_losing(
+    own_redis: RedisServer, recorder: FakeRecorder
+) -> None:
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.config_set("maxmemory", "1")
+        with pytest.raises(OutletUnavailable, match="OutOfMemory"):
+            real_outlet(RedisSender(client), recorder, patience=0).publish(_RESULT, None)

@@ -1,0 +1,108 @@
+"""What the REST adapter makes of answers that the service does not promise."""
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+import trustme
+
+from ops.sandbox.launch import Sandbox
+from tests.contract.corti_side import CortiSide, as_token, corti_side, creation_failure, make_job
+from tests.contract.web_host import WebHost, answer
+from worker.errors import Reason, TokenRefused, TransientError
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>nothing-of-this</html>",
+        b"",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"interactionId": "nothing-of-this"}',
+        b'{"interactionId": "1", "websocketUrl": "https://nothing-of-this.test/"}',
+        b'{"interactionId": "1", "websocketUrl": "wss://[nothing-of-this/"}',
+        b'{"interactionId": null, "websocketUrl": null}',
+    ],
+)
+def test_an_answer_without_an_interaction_is_worth_another_try(
+    host: WebHost, side: CortiSide, body: bytes
+) -> None:
+    host.add("/interactions/", answer(201, body, Content_Type="application/json"))
+    error = creation_failure(side.interactions(api=host.url), as_token("opaque"))
+    assert isinstance(error, TransientError)
+    assert error.reason is Reason.UPSTREAM_UNAVAILABLE
+
+
+def test_a_stream_url_in_clear_is_refused_when_the_api_is_not(sandbox: Sandbox, tmp_path: Path) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    body = b'{"interactionId": "1", "websocketUrl": "%s://127.0.0.1:1/streams"}'
+    with WebHost(context) as host, corti_side(sandbox, ca_file=str(ca_file)) as side:
+        host.add("/interactions/", answer(201, body % b"wss"))
+        assert side.interactions(api=host.url).create(make_job(), as_token("opaque")).id == "1"
+        host.add("/interactions/", answer(201, body % b"ws"))
+        error = creation_failure(side.interactions(api=host.url), as_token("opaque"))
+    assert "wss" in error.detail
+
+
+def test_an_older_refusal_of_a_token_is_understood(host: WebHost, side: CortiSide) -> None:
+    host.add("/interactions/", answer(403, b'{"type": "https://docs/A0004", "detail": "nothing-of-this"}'))
+    assert isinstance(creation_failure(side.interactions(api=host.url), as_token("opaque")), TokenRefused)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("12", 12.0),
+        (" 0 ", 0.0),
+        ("1.5", None),
+        ("-1", None),
+        ("soon", None),
+        ("\xb2", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Wed, 21 Oct 2015 07:28:00 -0000", None),
+        ("Wed, 99 Oct 2015 07:28:00 GMT", None),
+    ],
+)
+def test_retry_after_is_read_leniently(
+    host: WebHost, side: CortiSide, value: str, seconds: float | None
+) -> None:
+    host.add("/interactions/", answer(503, b"", Retry_After=value))
+    error = creation_failure(side.interactions(api=host.url), as_token("opaque"))
+    assert isinstance(error, TransientError)
+    assert error.retry_after == seconds
+
+
+def test_retry_after_may_be_a_date(host: WebHost, side: CortiSide) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    host.add("/interactions/", answer(503, b"", Retry_After=later))
+    error = creation_failure(side.interactions(api=host.url), as_token("opaque"))
+    assert isinstance(error, TransientError)
+    assert error.retry_after == pytest.approx(90, abs=5)
+
+
+def test_a_redirect_is_not_followed_with_the_token(host: WebHost, side: CortiSide) -> None:
+    host.add("/elsewhere", answer(201, b"{}"))
+    host.add("/interactions/", answer(307, b"", Location="/elsewhere"))
+    before = len(host.seen)
+    creation_failure(side.interactions(api=host.url), as_token("opaque"))
+    assert len(host.seen) == before + 1
+
+
+def test_an_answer_that_breaks_off_is_worth_another_try(host: WebHost, side: CortiSide) -> None:
+    def broken(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(201)
+        handler.send_header("Content-Length", "500")
+        handler.end_headers()
+        handler.wfile.write(b'{"interactionId": ')
+        handler.close_connection = True
+
+    host.add("/interactions/", broken)
+    assert isinstance(creation_failure(side.interactions(api=host.url), as_token("opaque")), TransientError)

@@ -1,0 +1,138 @@
+"""The `Sender` port: the fake, Redis and RabbitMQ. A message that was sent is there, in order, as it was."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Protocol
+
+import pytest
+import redis
+
+from ops.lib import queues
+from tests.contract.fakes import FakeSender
+from tests.contract.relay import Relay
+from worker.broker.outlet import RabbitSender, RedisSender, Sender
+from worker.broker.topology import DEAD, RESULTS
+from worker.events import COMPLETED, PROGRESS, SEGMENTS
+
+_REPLIES = "corti.results.clinic-7"
+
+
+class Take(Protocol):
+    """Takes the oldest message of a queue."""
+
+    def __call__(self, queue: str) -> bytes | None: ...
+
+
+@pytest.fixture(params=["fake", "redis", "rabbitmq"])
+def post(request: pytest.FixtureRequest) -> Iterator[tuple[Sender, Take]]:
+    """A sender, and the other end of its queues."""
+    with ExitStack() as stack:
+        if request.param == "fake":
+            fake = FakeSender()
+            yield fake, lambda queue: fake.queues[queue].pop(0) if fake.queues[queue] else None
+            return
+        url: str = request.getfixturevalue(f"{request.param}_url")
+        consumer = stack.enter_context(queues.connect(url))
+        if request.param == "redis":
+            yield RedisSender(stack.enter_context(redis.Redis.from_url(url))), lambda q: consumer.take(q, 2)
+        else:
+            sender = RabbitSender(url)
+            stack.callback(sender.close)
+            yield sender, lambda queue: consumer.take(queue, 2)
+
+
+def test_events_arrive_in_order_and_unchanged(post: tuple[Sender, Take]) -> None:
+    sender, take = post
+    bodies = [f'{{"number": {number}, "name": "Ärztin"}}'.encode() for number in range(30)]
+    for number, body in enumerate(bodies):
+        sender.send_event(body, (SEGMENTS, PROGRESS, COMPLETED)[number % 3], None)
+    assert [take(RESULTS) for _ in bodies] == bodies
+
+
+def test_an_answer_goes_where_the_job_wants_it_and_nowhere_else(post: tuple[Sender, Take]) -> None:
+    sender, take = post
+    for number in range(3):
+        sender.send_event(b"%d" % number, COMPLETED, _REPLIES)
+    sender.send_event(b"general", COMPLETED, None)
+    assert [take(_REPLIES) for _ in range(3)] == [b"0", b"1", b"2"]
+    assert take(RESULTS) == b"general"
+
+
+def test_dead_letters_have_a_queue_of_their_own(post: tuple[Sender, Take]) -> None:
+    sender, take = post
+    sender.send_dead_letter(b'{"reason": "invalid_job"}')
+    sender.send_event(b"event", COMPLETED, None)
+    assert take(DEAD) == b'{"reason": "invalid_job"}'
+    assert take(RESULTS) == b"event"
+
+
+def test_a_message_of_a_megabyte_arrives(post: tuple[Sender, Take]) -> None:
+    sender, take = post
+    sender.send_event(b"x" * 1_500_000, COMPLETED, None)
+    assert take(RESULTS) == b"x" * 1_500_000
+
+
+# -- RabbitMQ --------------------------------------------------------------------------------
+
+
+def test_rabbitmq_gets_cloudevents_that_survive_its_restart(rabbitmq_url: str) -> None:
+    sender = RabbitSender(rabbitmq_url)
+    sender.send_event(b'{"type": "result"}', COMPLETED, None)
+    sender.send_dead_letter(b"{}")
+    connection = sender._connection._connection
+    (event, letter) = (connection.default_channel.basic_get(name, no_ack=True) for name in (RESULTS, DEAD))
+    sender.close()
+    assert event.properties["content_type"] == "application/cloudevents+json"
+    assert event.properties["content_encoding"] == "utf-8"
+    assert event.delivery_info["routing_key"] == COMPLETED
+    assert letter.properties["content_type"] == "application/json"
+    assert {message.properties["delivery_mode"] for message in (event, letter)} == {2}
+
+
+def test_consumers_may_bind_queues_of_their_own_by_event_type(rabbitmq_url: str) -> None:
+    sender = RabbitSender(rabbitmq_url)
+    sender.send_event(b"before", COMPLETED, None)
+    channel = sender._connection._connection.default_channel
+    channel.queue_declare("mine", durable=True, auto_delete=False)
+    channel.queue_bind("mine", RESULTS, "corti.job.#")
+    for event_type in (PROGRESS, "corti.facts.updated.v1", COMPLETED):
+        sender.send_event(event_type.encode(), event_type, None)
+    mine = [channel.basic_get("mine", no_ack=True) for _ in range(3)]
+    sender.close()
+    assert [message.body if message else None for message in mine] == [PROGRESS, COMPLETED, None]
+
+
+@pytest.mark.parametrize("lost", ["queue", "exchange", "dead", "reply_to"])
+def test_a_queue_that_was_deleted_costs_no_message(rabbitmq_url: str, lost: str) -> None:
+    sender = RabbitSender(rabbitmq_url)
+    reply_to = "corti.results.a" if lost == "reply_to" else None
+
+    def send(body: bytes) -> None:
+        if lost == "dead":
+            sender.send_dead_letter(body)
+        else:
+            sender.send_event(body, COMPLETED, reply_to)
+
+    send(b"before")
+    with queues.connect(rabbitmq_url) as consumer:
+        assert isinstance(consumer, queues.RabbitQueues)
+        if lost == "exchange":
+            consumer._channel.exchange_delete(RESULTS)
+        else:
+            consumer._channel.queue_delete({"queue": RESULTS, "dead": DEAD, "reply_to": reply_to}[lost])
+    send(b"after")
+    sender.close()
+    with queues.connect(rabbitmq_url) as consumer:
+        name = {"dead": DEAD, "reply_to": "corti.results.a"}.get(lost, RESULTS)
+        found = [consumer.take(name, 0.3), consumer.take(name, 0.1)]
+    assert b"after" in found
+
+
+def test_a_connection_that_broke_between_two_events_is_made_anew(rabbitmq_relay: Relay) -> None:
+    sender = RabbitSender(rabbitmq_relay.url)
+    for number in range(4):
+        sender.send_event(b"%d" % number, COMPLETED, None)
+        rabbitmq_relay.break_connections()
+    sender.close()
+    with queues.connect(rabbitmq_relay.url) as consumer:
+        assert [consumer.take(RESULTS, 2) for _ in range(4)] == [b"0", b"1", b"2", b"3"]

@@ -1,0 +1,192 @@
+"""The `Streams` port against the sandbox, over wss and ws: audio out in order and in time, news in."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from threading import Event
+
+import pytest
+
+from ops.sandbox.launch import Sandbox
+from tests.contract.corti_side import corti_side
+from tests.contract.studio import CHUNK_SECONDS, Studio, chunks_of, sha256, speech, studio
+from tests.contract.waiting import eventually
+from worker import measures
+from worker.audio.pace import Chunk
+from worker.errors import JobError, PermanentError, Reason
+from worker.ports import Sent
+
+
+@pytest.fixture(params=["wss", "ws"])
+def any_room(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Studio]:
+    with corti_side(sandbox, secure=request.param == "wss") as side, studio(side) as made:
+        yield made
+
+
+def test_every_byte_arrives_once_and_in_order(any_room: Studio) -> None:
+    audio, interaction = speech(10), any_room.interaction()
+    heard = any_room.talk(chunks_of(audio), interaction=interaction)
+    record = any_room.record(interaction)
+    assert record["sha256"] == sha256(audio)
+    assert (record["audio_bytes"], record["max_chunk_bytes"]) == (len(audio), 8000)
+    assert (heard.bytes, heard.seconds) == (len(audio), 20.0)
+    assert any_room.recorder.total(measures.AUDIO_BYTES) == len(audio)
+    assert any_room.recorder.total(measures.AUDIO_SECONDS) == pytest.approx(20.0)
+    assert any_room.recorder.total(measures.STREAMS_ENDED, reason="ended") == 1
+
+
+@pytest.mark.parametrize("size", [2, 124, 126, 128, 64_000])
+def test_chunks_of_every_length_arrive(room: Studio, size: int) -> None:
+    interaction, audio = room.interaction(), speech()[:size]
+    room.talk([Chunk(audio, 0.1)], interaction=interaction)
+    assert room.record(interaction)["sha256"] == sha256(audio)
+
+
+def test_segments_and_usage_come_back(any_room: Studio) -> None:
+    heard = any_room.talk(chunks_of(speech(3)))
+    assert len(heard.segments) == 3
+    assert all(one.final and one.text for one in heard.segments)
+    starts = [one.start for one in heard.segments]
+    assert starts == pytest.approx([0.0, 2.0, 4.0], abs=0.3)
+    assert [usage.final for usage in heard.usage] == [True]
+    assert heard.usage[0].credits == pytest.approx(6 / 60)
+    assert (heard.facts, heard.warnings, heard.positions) == ([], (), [])
+
+
+def test_facts_come_back_when_they_are_asked_for(any_room: Studio) -> None:
+    heard = any_room.talk(chunks_of(speech(3)), mode="facts", locale="en")
+    assert heard.facts
+    assert all(fact.id and fact.text and fact.group for fact in heard.facts)
+
+
+def test_a_stream_without_audio_ends_well(any_room: Studio) -> None:
+    heard = any_room.talk(())
+    assert (heard.segments, heard.bytes, heard.seconds) == ([], 0, 0.0)
+
+
+def test_at_real_time_audio_is_never_more_than_a_chunk_ahead(room: Studio) -> None:
+    interaction = room.interaction()
+    room.talk(interaction=interaction, speed=1.0)
+    record = room.record(interaction)
+    assert record["max_ahead_seconds"] <= CHUNK_SECONDS
+    assert record["last_audio_at"] - record["first_audio_at"] == pytest.approx(1.75, abs=0.2)
+    lateness = room.recorder.values(measures.PACING_LATENESS)
+    assert len(lateness) == 8
+
+
+def test_at_four_times_real_time_it_takes_a_quarter(room: Studio) -> None:
+    interaction = room.interaction()
+    room.talk(interaction=interaction, speed=4.0)
+    record = room.record(interaction)
+    assert record["last_audio_at"] - record["first_audio_at"] == pytest.approx(1.75 / 4, abs=0.1)
+
+
+def test_live_news_come_while_the_audio_goes_on(room: Studio) -> None:
+    heard, before_the_end = [], 0
+    with room.open() as stream:
+        for item in stream.converse(chunks_of(speech(3)), 4.0, live=True):
+            heard.append(item)
+            before_the_end += stream.figures()[0].seconds < 6.0
+    positions = [item.seconds for item in heard if isinstance(item, Sent)]
+    assert before_the_end >= 3, "two segments and a position"
+    assert positions == sorted(positions)
+    assert 0 < positions[0] < 6.0
+
+
+def test_a_source_that_dawdles_only_delays_the_audio(room: Studio) -> None:
+    def slowly() -> Iterator[Chunk]:
+        for number, chunk in enumerate(chunks_of(speech(2))):
+            if number in {3, 9}:
+                time.sleep(0.15)
+            yield chunk
+
+    interaction = room.interaction()
+    room.talk(slowly(), interaction=interaction, speed=50.0)
+    assert room.record(interaction)["sha256"] == sha256(speech(2))
+
+
+def test_a_source_that_fails_in_mid_stream_surfaces_as_it_is(any_room: Studio) -> None:
+    failure = PermanentError(Reason.AUDIO_MISMATCH, "not what was promised")
+
+    def failing() -> Iterator[Chunk]:
+        yield from islice(chunks_of(speech(60)), 200)
+        raise failure
+
+    with pytest.raises(PermanentError) as raised:
+        any_room.talk(failing())
+    assert raised.value is failure
+    eventually(lambda: any_room.pacer.open_streams == 0)
+    assert any_room.recorder.total(measures.STREAMS_ENDED, reason="ended") == 0
+
+
+def test_leaving_early_closes_the_socket(any_room: Studio, sandbox: Sandbox) -> None:
+    interaction = any_room.interaction()
+    with any_room.open(interaction) as stream:
+        next(stream.converse(chunks_of(speech(30)), 8.0, live=True))
+    eventually(lambda: sandbox.stats(summary=True)["sockets_open"] == 0)
+    eventually(lambda: any_room.pacer.open_streams == 0)
+    assert any_room.record(interaction)["close_code"] == 1000
+    assert any_room.recorder.total(measures.STREAMS_ENDED, reason="ended") == 0
+    assert any_room.recorder.total(measures.STREAMS_ENDED) == 1
+
+
+def test_leaving_before_a_word_was_said_closes_the_socket(any_room: Studio, sandbox: Sandbox) -> None:
+    with any_room.open():
+        pass
+    eventually(lambda: sandbox.stats(summary=True)["sockets_open"] == 0)
+    eventually(lambda: any_room.pacer.open_streams == 0)
+
+
+def test_a_hundred_streams_at_once_are_kept_apart(sandbox: Sandbox) -> None:
+    number = 100
+    with corti_side(sandbox) as side, studio(side, simultaneous=8) as room:
+        interactions = [room.interaction() for _ in range(number)]
+        audio = [speech()[: 32_000 + 320 * n] for n in range(number)]
+        with ThreadPoolExecutor(number) as pool:
+            talks = [
+                pool.submit(room.talk, chunks_of(clip), interaction=interaction, speed=1.0)
+                for clip, interaction in zip(audio, interactions, strict=True)
+            ]
+            heard = [talk.result() for talk in talks]
+        records = {record["interaction_id"]: record for record in sandbox.stats()["streams"]}
+        assert sandbox.stats(summary=True)["max_sockets_open"] > number // 4
+    assert [records[one.id]["sha256"] for one in interactions] == [sha256(clip) for clip in audio]
+    assert {len(one.segments) for one in heard} == {1}
+
+
+def test_when_the_pacer_stops_its_streams_are_failures_not_ends(sandbox: Sandbox) -> None:
+    with corti_side(sandbox) as side:
+        room = Studio(side)
+        sending = Event()
+
+        def endless() -> Iterator[Chunk]:
+            while True:
+                sending.set()
+                yield from chunks_of(speech())
+
+        with ThreadPoolExecutor(1) as pool:
+            with room.pacer:
+                talk = pool.submit(room.talk, endless(), speed=20.0)
+                assert sending.wait(5)
+                eventually(lambda: room.recorder.total(measures.AUDIO_BYTES) > 0)
+            with pytest.raises(JobError) as failure:
+                talk.result(timeout=5)
+        assert failure.value.reason is Reason.STREAM_INTERRUPTED
+    eventually(lambda: sandbox.stats(summary=True)["sockets_open"] == 0)
+
+
+def test_an_idle_pacer_gives_signs_of_life_and_stops_at_once(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with corti_side(sandbox) as side:
+        room = Studio(side)
+        with room.pacer:
+            monkeypatch.setattr("worker.corti.stream.pacer._IDLE", 0.05)
+            room.pacer._poke()
+            eventually(lambda: room.beats >= 4)
+            monkeypatch.setattr("worker.corti.stream.pacer._IDLE", 20.0)
+            beats = room.beats
+            eventually(lambda: room.beats > beats)
+            began = time.monotonic()
+        assert time.monotonic() - began < 0.5

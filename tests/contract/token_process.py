@@ -1,0 +1,73 @@
+"""Processes with cold token caches, started by `test_tokens_processes.py`.
+
+Imports what they need, forks, lets all of them loose at once, and prints a digest of each one's token.
+"""
+
+import hashlib
+import multiprocessing
+import sys
+import time
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier
+
+import redis
+
+from worker import measures
+from worker.clock import SystemClock
+from worker.corti.rest import TokenEndpoint, http_session
+from worker.corti.token import TokenPolicy
+from worker.token_cache import TokenCache
+
+
+class Sleeper:
+    """A waiter. The composition root's own would bring Celery into these processes."""
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class Deaf:
+    """A recorder."""
+
+    def count(self, counter: measures.Counter, by: float = 1.0, **labels: str) -> None: ...
+
+    def observe(self, histogram: measures.Histogram, value: float, **labels: str) -> None: ...
+
+
+def get_token(together: Barrier, digests: "SimpleQueue[str]", arguments: list[str]) -> None:
+    """What one process does."""
+    redis_url, token_url, ca_file, client_id, client_secret, key = arguments
+    client = redis.Redis.from_url(redis_url, socket_timeout=5)
+    session = http_session(ca_file, 2)
+    cache = TokenCache(
+        client,
+        TokenEndpoint(session, token_url, client_id, client_secret, 10, SystemClock()),
+        name="processes",
+        keys=(key,),
+        fetch_timeout=10,
+        policy=TokenPolicy(),
+        recorder=Deaf(),
+        clock=SystemClock(),
+        waiter=Sleeper(),
+        chance=0.5,
+    )
+    together.wait(20)
+    digests.put(hashlib.sha256(cache.get().value.encode()).hexdigest())
+
+
+def main(number: int, arguments: list[str]) -> None:
+    """Run the processes."""
+    context = multiprocessing.get_context("fork")
+    together, digests = context.Barrier(number), context.SimpleQueue()
+    processes = [
+        context.Process(target=get_token, args=(together, digests, arguments)) for _ in range(number)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        print(digests.get() if process.exitcode == 0 else "failed")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,119 @@
+"""Compressed audio: every byte goes out, in order, at the pace of the audio's own clock."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+
+from tests.unit.audio.sounds import CONTAINERS, blocks, encode, encoded, tone, wav_file
+from worker.audio.container import container_chunks, essence, sniff
+from worker.audio.pace import MAX_CHUNK_BYTES, Chunk
+from worker.errors import JobError, PermanentError, Reason, TransientError
+
+TYPES = sorted(CONTAINERS)
+
+
+def cut(data: bytes, size: int = 1000, seconds: float = 0.25) -> list[Chunk]:
+    """The chunks of a container that arrives in blocks of this size."""
+    return list(container_chunks(blocks(data, size), seconds))
+
+
+@pytest.mark.parametrize("size", [97, 100_000])
+@pytest.mark.parametrize("media_type", TYPES)
+def test_the_chunks_are_the_file_and_last_as_long_as_it_does(media_type: str, size: int) -> None:
+    data = encoded(media_type)
+    chunks = cut(data, size)
+    assert b"".join(chunk.data for chunk in chunks) == data
+    assert sum(chunk.seconds for chunk in chunks) == pytest.approx(1.3, abs=0.1)
+    assert all(0 < len(chunk.data) <= MAX_CHUNK_BYTES for chunk in chunks)
+    assert all(chunk.seconds >= 0 for chunk in chunks)
+
+
+@pytest.mark.parametrize("media_type", TYPES)
+def test_chunks_last_about_as_long_as_asked_for(media_type: str) -> None:
+    chunks = cut(encoded(media_type), 200)
+    # A page or a frame cannot be split in time, so a chunk may be a frame of FLAC longer.
+    assert all(0.2 < chunk.seconds < 0.4 for chunk in chunks[:-1])
+    assert 4 <= len(chunks) <= 7
+
+
+@pytest.mark.parametrize("media_type", TYPES)
+def test_the_first_bytes_tell_the_type(media_type: str) -> None:
+    assert sniff(encoded(media_type)[:64]) == media_type
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"ID3\4" + bytes(60), "audio/mpeg"),
+        (b"\xff\xf3" + bytes(60), "audio/mpeg"),
+        (b"\0\0\0\x20ftypM4A ", "audio/mp4"),
+        (b"ftyp", None),
+        (b"RIFF", None),
+        (b"", None),
+    ],
+)
+def test_a_type_is_known_only_by_its_magic_bytes(head: bytes, expected: str | None) -> None:
+    assert sniff(head) == expected
+
+
+@pytest.mark.parametrize(
+    ("media_type", "expected"),
+    [("Audio/OGG; codecs=opus", "audio/ogg"), (" audio/mpeg ", "audio/mpeg"), (None, ""), ("", "")],
+)
+def test_parameters_and_case_of_a_media_type_do_not_matter(media_type: str | None, expected: str) -> None:
+    assert essence(media_type) == expected
+
+
+def test_a_chunk_keeps_to_the_services_limit_however_long_it_lasts() -> None:
+    # Uncompressed audio in a container, cut into two seconds: 64,000 bytes and a header.
+    chunks = cut(wav_file(tone(2.5)), 4096, seconds=5.0)
+    assert [len(chunk.data) for chunk in chunks] == [40_022, 40_022]
+    assert sum(chunk.seconds for chunk in chunks) == pytest.approx(2.5)
+
+
+def test_audio_that_is_cut_short_goes_out_as_far_as_it_goes() -> None:
+    data = encoded("audio/mpeg")
+    chunks = cut(data[: len(data) // 2])
+    assert b"".join(chunk.data for chunk in chunks) == data[: len(data) // 2]
+    assert sum(chunk.seconds for chunk in chunks) == pytest.approx(0.65, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"",
+        b"\0" * 100,
+        b"hello" * 1000,
+        b"OggS" + b"x" * 5000,
+        b"ID3" + bytes(5000),
+        b"\x1aE\xdf\xa3" + b"x" * 500,
+        b"fLaC" + bytes(500),
+        b"\0\0\0\x20ftypM4A " + bytes(500),
+        b"<html>no such file</html>",
+    ],
+)
+def test_junk_is_unsupported_audio(junk: bytes) -> None:
+    with pytest.raises(PermanentError) as caught:
+        cut(junk)
+    assert caught.value.reason == "audio_unsupported"
+
+
+def test_an_mp4_whose_index_comes_last_is_unsupported_for_it_cannot_be_streamed() -> None:
+    with pytest.raises(PermanentError) as caught:
+        cut(encode("mp4", "aac", 16_000, {}, 0.5))
+    assert caught.value.reason == "audio_unsupported"
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+@pytest.mark.parametrize("error_class", [PermanentError, TransientError])
+def test_a_failure_of_the_source_comes_through_unchanged(error_class: type[JobError], after: int) -> None:
+    failure = error_class(Reason.AUDIO_UNREACHABLE, "the download broke off")
+
+    def source() -> Iterator[bytes]:
+        yield from islice(blocks(encoded("audio/ogg")), after)
+        raise failure
+
+    with pytest.raises(error_class) as caught:
+        list(container_chunks(source(), 0.25))
+    assert caught.value is failure

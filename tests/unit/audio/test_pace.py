@@ -1,0 +1,140 @@
+"""When chunks are due: no drift, catching up, and a schedule that moves after a long stop."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.audio.pace import MAX_CHUNK_BYTES, Chunk, Pace, pcm_chunks
+
+
+def test_nothing_is_due_before_the_start() -> None:
+    waiting, begun = Pace(1.0), Pace(1.0)
+    begun.start(50.0)
+    assert (waiting.due, begun.due, begun.position) == (None, 50.0, 0.0)
+
+
+def test_a_chunk_is_due_when_the_audio_before_it_has_been_spoken() -> None:
+    pace = Pace(1.0)
+    pace.start(50.0)
+    due = []
+    for seconds in (0.25, 1.0, 0.1):
+        assert pace.due is not None
+        due.append(pace.due)
+        assert pace.sent(seconds, pace.due) == 0.0
+    assert [*due, pace.due] == [50.0, 50.25, 51.25, 51.35]
+
+
+def test_speed_is_counted_in_times_real_time() -> None:
+    pace = Pace(4.0)
+    pace.start(0.0)
+    pace.sent(1.0, 0.0)
+    assert pace.due == 0.25
+    assert pace.position == 1.0
+
+
+def test_the_first_chunk_starts_a_schedule_that_was_not_started() -> None:
+    pace = Pace(1.0)
+    assert pace.sent(0.25, 70.0) == 0.0
+    assert pace.due == 70.25
+
+
+@pytest.mark.parametrize("speed", [0.5, 8.0])
+def test_ten_thousand_late_chunks_leave_no_drift(speed: float) -> None:
+    dice = random.Random(4)  # noqa: S311  # the same lateness at each run
+    pace = Pace(speed)
+    now = 1000.0
+    pace.start(now)
+    for number in range(10_000):
+        due = 1000.0 + number * 0.25 / speed
+        assert pace.due is not None
+        assert abs(pace.due - due) < 1e-6
+        now = max(now, due + dice.random() * dice.choice([0.0, 0.001, 0.02, 0.9]))
+        assert abs(pace.sent(0.25, now) - (now - due)) < 1e-6
+    assert pace.position == 2500.0
+
+
+def test_lateness_within_patience_is_caught_up() -> None:
+    pace = Pace(1.0, patience=1.0)
+    pace.start(0.0)
+    assert pace.sent(0.25, 1.0) == 1.0
+    assert pace.due == 0.25
+
+
+def test_lateness_beyond_patience_moves_the_schedule() -> None:
+    pace = Pace(1.0, patience=1.0)
+    pace.start(0.0)
+    assert pace.sent(0.25, 1.5) == 1.5
+    assert pace.due == 1.75
+    assert pace.position == 0.25
+    assert pace.sent(0.25, 1.75) == 0.0
+
+
+def test_a_chunk_that_is_early_is_not_late() -> None:
+    pace = Pace(1.0)
+    pace.start(10.0)
+    assert pace.sent(0.25, 9.9) == 0.0
+    assert pace.due == 10.25
+
+
+def cut(blocks: list[bytes], rate: int, align: int, seconds: float) -> list[Chunk]:
+    """The chunks of these blocks."""
+    return list(pcm_chunks(blocks, rate, align, seconds))
+
+
+@given(
+    st.lists(st.binary(max_size=90), max_size=8),
+    st.sampled_from([1, 2, 4, 6, 32]),
+    st.integers(8, 400),
+    st.floats(0.02, 2),
+)
+def test_chunks_hold_all_whole_samples_in_equal_pieces(
+    blocks: list[bytes], align: int, samples: int, seconds: float
+) -> None:
+    rate = samples * align
+    whole = b"".join(blocks)
+    chunks = cut(blocks, rate, align, seconds)
+    assert b"".join(chunk.data for chunk in chunks) == whole[: len(whole) - len(whole) % align]
+    for chunk in chunks:
+        assert len(chunk.data) % align == 0
+        assert 0 < len(chunk.data) <= max(align, rate * seconds)
+        assert chunk.seconds == len(chunk.data) / rate
+    assert len({len(chunk.data) for chunk in chunks[:-1]}) <= 1
+    assert all(len(chunk.data) <= len(chunks[0].data) for chunk in chunks)
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "bits", "seconds", "size"),
+    [
+        (16_000, 1, 16, 0.25, 8_000),
+        (16_000, 2, 16, 0.25, 16_000),
+        (8_000, 1, 8, 0.25, 2_000),
+        (44_100, 2, 24, 0.25, 63_996),
+        (48_000, 8, 32, 2.0, 64_000),
+        (48_000, 7, 24, 2.0, 63_987),
+        (11_025, 1, 16, 0.25, 5_512),
+    ],
+)
+def test_a_chunk_never_passes_the_services_limit_nor_splits_a_sample(
+    rate: int, channels: int, bits: int, seconds: float, size: int
+) -> None:
+    align = channels * bits // 8
+    first, *_ = cut([bytes(400_000)], rate * align, align, seconds)
+    assert len(first.data) == size <= MAX_CHUNK_BYTES
+    assert size % align == 0
+
+
+def test_blocks_smaller_than_a_sample_are_put_together() -> None:
+    assert cut([b"a", b"b", b"", b"c", b"d", b"e"], 4, 2, 0.5) == [Chunk(b"ab", 0.5), Chunk(b"cd", 0.5)]
+
+
+def test_no_audio_makes_no_chunks() -> None:
+    assert cut([], 32_000, 2, 0.25) == cut([b"", b"x"], 32_000, 2, 0.25) == []
+
+
+def test_chunks_are_cut_as_the_blocks_arrive() -> None:
+    blocks = iter([bytes(8_000)] * 10)
+    chunks = pcm_chunks(blocks, 32_000, 2, 0.25)
+    assert next(chunks) == Chunk(bytes(8_000), 0.25)
+    assert len(list(blocks)) == 9

@@ -1,0 +1,236 @@
+"""A stream as the pacer sees it, on a socket in memory and with time as an argument."""
+
+import pytest
+
+from tests.unit.corti.memory_socket import MemorySocket, Service
+from tests.unit.corti.session_steps import TIMINGS
+from tests.unit.examples import job
+from worker.audio.pace import Chunk, Pace
+from worker.corti.messages import FactsMessage, TranscriptMessage, Usage, configuration
+from worker.corti.session import Session
+from worker.corti.stream.conversation import Conversation
+from worker.corti.stream.wire import MAX_UNSENT
+
+QUARTER = Chunk(bytes(8000), 0.25)
+
+
+class Stage:
+    """A conversation, its service, and the part of the pacer that turns them."""
+
+    def __init__(self, *, speed: float = 1.0, live: bool = False) -> None:
+        self.sock = MemorySocket()
+        self.service = Service(self.sock)
+        self.sent_at: list[float] = []
+        self.lateness: list[float] = []
+        session = Session(configuration(job(), None), TIMINGS)
+        self.conversation = Conversation(self.sock.as_socket, session, self._on_sent)
+        self.ahead = self.conversation.begin(Pace(speed), 0.25, speed, live=live)
+        self.now = 50.0
+        self.conversation.opened(self.now)
+
+    def _on_sent(self, size: int, seconds: float, lateness: float) -> None:
+        assert (size, seconds) == (8000, 0.25)
+        self.sent_at.append(self.now)
+        self.lateness.append(lateness)
+
+    def exchange(self) -> None:
+        """Both sides take what the other sent, until there is nothing more."""
+        while self.service.turn() or self.sock.inbox:
+            self.conversation.readable(self.now)
+
+    def accepted(self) -> "Stage":
+        """The configuration went out and was accepted."""
+        self.exchange()
+        assert self.conversation.session.may_send_audio
+        return self
+
+    def turn(self, late: float = 0.0) -> bool:
+        """The pacer's next turn, when it is due; False when nothing will ever be due again."""
+        at = self.conversation.next_due()
+        if at is None or self.conversation.finished(self.now):
+            return False
+        self.now = max(self.now, at) + late
+        self.conversation.due(self.now)
+        self.exchange()
+        return True
+
+    @property
+    def woken(self) -> bool:
+        """Whether the job's thread was woken since the last look."""
+        woken = self.conversation._wake.is_set()
+        self.conversation._wake.clear()
+        return woken
+
+
+def test_the_configuration_goes_out_when_the_pacer_takes_over() -> None:
+    stage = Stage()
+    stage.service.turn()
+    assert stage.service.model.configuration is not None
+    assert not stage.sent_at
+
+
+@pytest.mark.parametrize("speed", [1.0, 4.0])
+def test_a_whole_consultation_keeps_its_pace_and_comes_to_a_good_end(speed: float) -> None:
+    stage = Stage(speed=speed).accepted()
+    stage.conversation.feed([QUARTER] * 9)
+    stage.conversation.end_audio()
+    while stage.turn():
+        pass
+    conversation = stage.conversation
+    assert stage.sent_at == pytest.approx([50.0 + number * 0.25 / speed for number in range(9)])
+    assert conversation.done
+    assert conversation.session.failure is None
+    assert (conversation.position, conversation.session.audio_bytes) == (2.25, 72_000)
+    kinds = [type(message) for message in conversation.news()]
+    assert kinds == [TranscriptMessage] * 5 + [FactsMessage, Usage]
+    assert conversation.news() == []
+    assert stage.service.model.closed_with == 1000
+    conversation.close()
+    assert stage.sock.closed
+
+
+def test_a_late_pacer_catches_up_without_drifting() -> None:
+    stage = Stage().accepted()
+    stage.conversation.feed([QUARTER] * 8)
+    assert stage.turn(late=0.01)
+    assert stage.turn(late=0.7)
+    assert [round(at - 50.0, 3) for at in stage.sent_at] == [0.01, 0.96, 0.96, 0.96]
+    stage.turn()
+    assert round(stage.sent_at[-1] - 50.0, 3) == 1.01
+    assert [round(late, 3) for late in stage.lateness] == [0.0, 0.7, 0.45, 0.2, 0.0]
+
+
+def test_audio_that_runs_out_wakes_the_job_and_goes_on_when_it_comes() -> None:
+    stage = Stage().accepted()
+    stage.conversation.feed([QUARTER])
+    stage.turn()
+    stage.turn()
+    assert stage.conversation.starved
+    assert stage.woken
+    assert stage.conversation.next_due() == stage.conversation.session.deadline
+    stage.now += 5.0
+    stage.conversation.feed([QUARTER] * 2)
+    stage.conversation.due(stage.now)
+    stage.turn()
+    # The schedule has moved: what came late is not sent faster than it was spoken.
+    assert stage.sent_at == [50.0, 55.25, 55.5]
+
+
+def test_the_job_is_woken_when_half_of_what_it_holds_ready_is_gone() -> None:
+    stage = Stage().accepted()
+    assert stage.ahead == 8
+    stage.conversation.feed([QUARTER] * stage.ahead)
+    woken = [stage.turn() and stage.woken for _ in range(5)]
+    assert woken == [False, False, False, True, False]
+    assert stage.conversation.queued == 3
+
+
+@pytest.mark.parametrize(("live", "expected"), [(True, True), (False, False)])
+def test_news_wake_a_job_only_when_it_wants_them_live(live: bool, expected: bool) -> None:
+    stage = Stage(live=live).accepted()
+    stage.conversation.feed([QUARTER] * stage.ahead)
+    stage.turn()
+    assert not stage.woken
+    stage.turn()
+    assert stage.woken is expected
+    assert len(stage.conversation.news()) == 1
+
+
+@pytest.mark.parametrize(
+    ("speed", "seconds", "ahead"), [(1, 0.25, 8), (1, 0.02, 64), (1, 2, 2), (10, 0.25, 64), (0.1, 0.25, 2)]
+)
+def test_as_much_audio_is_held_ready_as_plays_in_two_seconds(
+    speed: float, seconds: float, ahead: int
+) -> None:
+    assert Stage().conversation.begin(Pace(speed), seconds, speed, live=False) == ahead
+
+
+def test_what_the_socket_does_not_take_waits_and_arrives_whole() -> None:
+    stage = Stage().accepted()
+    stage.conversation.feed([QUARTER] * 3)
+    stage.sock.room = 5000
+    stage.turn()
+    conversation = stage.conversation
+    assert conversation.wire.unsent == 8008 - 5000
+    assert conversation.next_due() == conversation.session.deadline
+    while conversation.wire.unsent:
+        stage.sock.room = 700
+        conversation.writable(stage.now)
+        stage.exchange()
+    assert stage.service.model.heard == 8000
+    stage.sock.room = 1 << 30
+    while stage.turn() and stage.service.model.heard < 24_000:
+        pass
+    assert conversation.session.failure is None
+
+
+def test_a_socket_that_takes_nothing_any_more_ends_the_stream() -> None:
+    stage = Stage().accepted()
+    stage.sock.room = 0
+    turns = 0
+    while not stage.conversation.finished(stage.now):
+        stage.conversation.feed([QUARTER])
+        stage.now += 0.25
+        stage.conversation.due(stage.now)
+        turns += 1
+    assert turns == MAX_UNSENT // 8008 + 1
+    assert str(stage.conversation.session.failure) == "stream_interrupted: the service stopped taking audio"
+    assert stage.conversation.done
+
+
+def test_a_connection_that_breaks_while_writing_ends_the_stream() -> None:
+    stage = Stage().accepted()
+    stage.conversation.feed([QUARTER])
+    stage.sock.broken = True
+    stage.conversation.due(stage.now)
+    assert stage.conversation.finished(stage.now)
+    assert (
+        str(stage.conversation.session.failure) == "stream_interrupted: the connection was lost in mid-stream"
+    )
+    assert stage.woken
+    stage.conversation.close()
+
+
+@pytest.mark.parametrize("code", [1000, 1011, None])
+def test_a_service_that_goes_away_ends_the_stream_at_once(code: int | None) -> None:
+    stage = Stage().accepted()
+    if code is None:
+        stage.service.hang_up()
+    else:
+        stage.service.close(code)
+    stage.conversation.readable(stage.now)
+    assert stage.conversation.session.failure is not None
+    assert stage.conversation.session.failure.reason == "stream_interrupted"
+    assert stage.conversation.finished(stage.now)
+    assert stage.woken
+
+
+def test_a_silent_service_is_pinged_and_its_pong_counts() -> None:
+    stage = Stage().accepted()
+    stage.conversation.due(stage.now)
+    assert stage.turn()
+    assert (stage.now, stage.service.pings) == (70.0, 1)
+    assert stage.conversation.next_due() == 90.0
+    assert stage.conversation.session.failure is None
+
+
+def test_a_job_that_gives_up_closes_its_stream_politely_and_waits_two_seconds_for_the_answer() -> None:
+    stage = Stage().accepted()
+    stage.conversation.feed([QUARTER])
+    stage.conversation.abort()
+    stage.conversation.due(stage.now)
+    assert stage.conversation.done
+    assert not stage.conversation.finished(stage.now + 1.9)
+    assert stage.conversation.next_due() == stage.now + 2.0
+    assert stage.conversation.finished(stage.now + 2.0)
+    stage.service.turn()
+    assert stage.service.model.closed_with == 1000
+    assert stage.service.model.heard == 0
+
+
+def test_a_service_that_answers_our_close_frees_the_socket_at_once() -> None:
+    stage = Stage().accepted()
+    stage.conversation.abort()
+    stage.conversation.due(stage.now)
+    stage.exchange()
+    assert stage.conversation.finished(stage.now)

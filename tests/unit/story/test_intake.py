@@ -1,0 +1,122 @@
+"""The door's decision: good jobs to Celery, all else to the dead letters, nothing lost between."""
+
+import hashlib
+import json
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.unit.examples import SMALLEST, body
+from tests.unit.fakes import EPOCH, FakeClock, FakeOutlet, FakeRecorder, FakeWorkQueue
+from worker import measures
+from worker.dead_letter import DeadLetter
+from worker.errors import Reason
+from worker.intake import Intake
+from worker.ports import OutletUnavailable
+
+
+class Doorway:
+    """An intake with both its exits."""
+
+    def __init__(self) -> None:
+        self.work = FakeWorkQueue()
+        self.outlet = FakeOutlet()
+        self.recorder = FakeRecorder()
+        self.intake = Intake(
+            work=self.work,
+            outlet=self.outlet,
+            recorder=self.recorder,
+            clock=FakeClock(),
+            reply_prefix="corti.results.",
+            queue="corti.jobs",
+        )
+
+    def refuse(self, message: bytes) -> DeadLetter:
+        """Take a bad message; the dead letter that is made of it."""
+        self.intake.take(message)
+        assert self.work.bodies == []
+        (letter,) = self.outlet.letters
+        return letter
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        body(),
+        body(reply_to="corti.results.ehr-2"),
+        json.dumps({"specversion": "1.0", "data": SMALLEST}).encode(),
+        b"  " + body() + b"\n",
+    ],
+)
+def test_a_good_job_is_handed_on_byte_for_byte(message: bytes) -> None:
+    doorway = Doorway()
+    doorway.intake.take(message)
+    assert doorway.work.bodies == [message]
+    assert doorway.outlet.letters == []
+    assert doorway.recorder.counts == {(measures.DOOR_MESSAGES.name, "accepted"): 1}
+
+
+def test_a_bad_message_becomes_a_dead_letter_that_says_what_is_wrong() -> None:
+    message = body(pace=0, colour="red")
+    letter = Doorway().refuse(message)
+    assert (letter.reason, letter.queue, letter.job_id) == (Reason.INVALID_JOB, "corti.jobs", "visit-17")
+    assert {error.field for error in letter.errors} == {"pace", "colour"}
+    assert letter.payload == message.decode()
+    assert letter.attempts == 0
+    assert letter.received_at == letter.dead_at == EPOCH
+
+
+@pytest.mark.parametrize("message", [b"", b"\xff\x00", b"[]", b"{", b"\x80\x02}q\x00."])
+def test_any_bytes_are_taken(message: bytes) -> None:
+    letter = Doorway().refuse(message)
+    assert letter.size == len(message)
+    assert letter.errors
+
+
+@pytest.mark.parametrize("reply_to", ["corti.results", "corti.work", "corti.jobs", "other.corti.results.x"])
+def test_an_answer_to_a_queue_outside_of_the_prefix_is_refused(reply_to: str) -> None:
+    letter = Doorway().refuse(body(reply_to=reply_to))
+    (error,) = letter.errors
+    assert (error.field, error.expected) == (
+        "reply_to",
+        "expected a queue whose name starts with corti.results.",
+    )
+    assert letter.job_id == "visit-17"
+
+
+def test_a_refusal_is_counted_and_logged_without_anything_of_the_message() -> None:
+    doorway, message = Doorway(), body(pace="Ada", Ada="Example")
+    with capture_logs() as logs:
+        doorway.refuse(message)
+    assert doorway.recorder.counts == {
+        (measures.DOOR_MESSAGES.name, "refused"): 1,
+        (measures.DEAD_LETTERS.name, "invalid_job"): 1,
+    }
+    assert logs == [
+        {
+            "event": "message_refused",
+            "log_level": "warning",
+            "job_id": "visit-17",
+            "size": len(message),
+            "sha256": hashlib.sha256(message).hexdigest()[:16],
+            "problems": 2,
+        }
+    ]
+    assert "Ada" not in str(logs)
+
+
+def test_a_job_that_nobody_confirmed_stays_where_it_is() -> None:
+    doorway = Doorway()
+    doorway.work.away = True
+    with pytest.raises(OutletUnavailable):
+        doorway.intake.take(body())
+    assert not doorway.recorder.counts
+    assert doorway.outlet.letters == []
+
+
+def test_a_dead_letter_that_nobody_confirmed_leaves_the_message_where_it_is() -> None:
+    doorway = Doorway()
+    doorway.outlet.away = {"letters"}
+    with pytest.raises(OutletUnavailable):
+        doorway.intake.take(b"{}")
+    assert not doorway.recorder.counts

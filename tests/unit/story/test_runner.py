@@ -1,0 +1,180 @@
+"""A delivery that comes to a good end: events, attempts, measurements, log."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.unit.examples import FULL, body, fact, segment
+from tests.unit.fakes import EPOCH
+from tests.unit.story.world import World
+from worker import measures
+from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
+from worker.errors import Reason, TransientError
+from worker.events import COMPLETED, FACTS, PROGRESS, SEGMENTS, STARTED, Completed, Started
+from worker.message import InvalidJob
+from worker.ports import OutletUnavailable
+
+INTERIM = TranscriptMessage((segment("it hurts, says Ada", 8, 9, final=False),))
+WORDS = TranscriptMessage((segment("It hurts, says Ada.", 1, 2), segment("Where?", 3, 4)))
+FOUND = FactsMessage((fact("f1"), fact("f2")))
+AWAY = TransientError(Reason.UPSTREAM_UNAVAILABLE, "no connection")
+LIVE = ["progress", "transcript", "facts"]
+
+
+def speaking(attempts: int = 3) -> World:
+    """A world whose streams say something."""
+    return World(WORDS, FOUND, INTERIM, Usage(0.04, final=True), attempts=attempts)
+
+
+def test_a_job_starts_once_and_completes_once() -> None:
+    world = speaking()
+    world.runner.run(body(metadata={"ward": 7}))
+    assert world.outlet.types == [STARTED, COMPLETED]
+    (started, _), (completed, reply_to) = world.outlet.events
+    assert started.data == Started(attempt=1, metadata={"ward": 7})
+    assert isinstance(completed.data, Completed)
+    assert (completed.data.attempts, completed.data.metadata) == (1, {"ward": 7})
+    assert (completed.subject, completed.id, reply_to) == ("visit-17", "visit-17/result", None)
+    assert world.outlet.letters == []
+
+
+def test_every_event_carries_the_jobs_trace_and_goes_where_the_job_says() -> None:
+    world = speaking()
+    world.runner.run(json.dumps({**FULL, "not_after": None}).encode())
+    assert len(world.outlet.events) > 4
+    for event, reply_to in world.outlet.events:
+        assert event.traceparent == FULL["traceparent"]
+        assert reply_to == "corti.results.ehr-2"
+
+
+def test_live_events_are_numbered_by_type_and_the_numbers_go_on_over_attempts() -> None:
+    world = speaking()
+    world.service.breaks("stream", None, AWAY)
+    world.runner.run(body(events=LIVE))
+    ids = [event.id.removeprefix("visit-17/") for event, _ in world.outlet.events]
+    first = ["progress/1", "transcript/1", "progress/2", "facts/1"]
+    second = ["progress/3", "transcript/2", "progress/4", "facts/2", "progress/5", "transcript/3"]
+    assert ids == ["started", *first, *second, "result"]
+
+
+def test_the_same_job_run_twice_has_the_same_ids() -> None:
+    first, second = speaking(), speaking()
+    for world in first, second:
+        world.runner.run(body(events=LIVE))
+    assert [event.id for event, _ in first.outlet.events] == [event.id for event, _ in second.outlet.events]
+
+
+@pytest.mark.parametrize("lost", [STARTED, PROGRESS, SEGMENTS, FACTS])
+def test_a_live_event_that_is_lost_does_not_stop_the_job(lost: str) -> None:
+    world = speaking()
+    world.outlet.away = {lost}
+    with capture_logs() as logs:
+        world.runner.run(body(events=LIVE))
+    assert lost not in world.outlet.types
+    assert world.outlet.types[-1] == COMPLETED
+    dropped = [line for line in logs if line["event"] == "live_event_dropped"]
+    assert dropped
+    assert all((line["job_id"], line["type"]) == ("visit-17", lost) for line in dropped)
+
+
+def test_a_final_event_that_is_not_confirmed_leaves_the_job_with_its_broker() -> None:
+    world = speaking()
+    world.outlet.away = {COMPLETED}
+    with pytest.raises(OutletUnavailable):
+        world.runner.run(body())
+    assert world.recorder.counts[measures.JOBS_FINISHED.name, "completed", "none"] == 0
+    # The broker delivers it again, and the result has the same id.
+    world.outlet.away = set()
+    world.service.interactions.clear()
+    world.runner.run(body())
+    assert world.outlet.types[-1] == COMPLETED
+
+
+def test_a_failed_attempt_is_repeated_after_the_policys_wait() -> None:
+    world = speaking()
+    world.service.breaks("create", AWAY, TransientError(Reason.RATE_LIMITED, "HTTP 429", retry_after=30))
+    world.runner.run(body())
+    # Half of 2 s, then half of 4 s and what the server asked for.
+    assert world.waiter.waits == [1.0, 32.0]
+    assert isinstance(world.outlet.last, Completed)
+    assert world.outlet.last.attempts == 3
+    assert world.outlet.types.count(STARTED) == 1
+    assert world.recorder.counts[measures.JOBS_RETRIED.name, "upstream_unavailable"] == 1
+    assert world.recorder.counts[measures.JOBS_RETRIED.name, "rate_limited"] == 1
+
+
+def test_an_interaction_is_made_once_over_all_attempts() -> None:
+    # The fake refuses a second one of the same encounter, as the service does.
+    world = speaking(attempts=5)
+    world.service.breaks("create", AWAY)
+    world.service.breaks("open", AWAY)
+    world.service.breaks("stream", AWAY, None, AWAY)
+    world.runner.run(body())
+    assert isinstance(world.outlet.last, Completed)
+    assert (world.outlet.last.attempts, world.outlet.last.interaction_id) == (5, "interaction-1")
+    assert world.nothing_is_left_open()
+
+
+def test_a_result_holds_nothing_of_the_attempts_before() -> None:
+    world = speaking()
+    world.service.breaks("stream", AWAY)
+    world.runner.run(body())
+    assert isinstance(world.outlet.last, Completed)
+    assert [one.text for one in world.outlet.last.segments] == [
+        "It hurts, says Ada.",
+        "Where?",
+        "it hurts, says Ada",
+    ]
+    assert world.outlet.last.audio.bytes == 20
+
+
+def test_a_finished_job_is_measured() -> None:
+    world = speaking()
+    world.service.breaks("create", AWAY)
+    world.runner.run(body())
+    assert {name: value for (name, *_), value in world.recorder.counts.items()} == {
+        measures.JOBS_RECEIVED.name: 1,
+        measures.JOBS_RETRIED.name: 1,
+        measures.JOBS_FINISHED.name: 1,
+        measures.SEGMENTS.name: 2,
+        measures.FACTS.name: 2,
+        measures.CREDITS.name: 0.04,
+    }
+    assert world.recorder.values == {measures.JOB_SECONDS.name: [1.0]}
+
+
+def test_the_log_tells_the_story_in_numbers_and_no_words() -> None:
+    world = speaking()
+    world.service.breaks("create", AWAY)
+    with capture_logs() as logs:
+        world.runner.run(json.dumps({**FULL, "not_after": None}).encode())
+    assert [line["event"] for line in logs] == ["attempt_failed", "job_completed"]
+    assert logs[0] == {
+        "event": "attempt_failed",
+        "log_level": "info",
+        "job_id": "visit-17",
+        "attempt": 1,
+        "reason": "upstream_unavailable",
+        "next_in": 1.0,
+    }
+    done = logs[1]
+    assert (done["segments"], done["facts"], done["audio_seconds"], done["seconds"]) == (3, 2, 0.625, 1.0)
+    for secret in "Ada", "hurts", "Knee", "p-4", "ehr.example", "enc-17", "pain":
+        assert secret not in str(logs)
+
+
+def test_the_times_of_events_are_wall_clock_times() -> None:
+    world = speaking()
+    world.service.breaks("create", AWAY)
+    world.runner.run(body())
+    assert [event.time for event, _ in world.outlet.events] == [EPOCH, EPOCH + timedelta(seconds=1)]
+
+
+def test_a_body_that_is_no_job_is_not_for_the_runner() -> None:
+    world = speaking()
+    with pytest.raises(InvalidJob):
+        world.runner.run(b"{}")
+    assert world.outlet.events == []
+    assert not world.recorder.counts

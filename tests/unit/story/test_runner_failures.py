@@ -1,0 +1,176 @@
+"""A delivery that is given up: why, with which dead letter, and what nobody gets to read."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.unit.examples import body
+from tests.unit.fakes import EPOCH
+from tests.unit.story.world import World
+from worker import measures
+from worker.errors import PermanentError, Reason, TokenRefused, TransientError
+from worker.events import COMPLETED, FAILED, STARTED, Failed
+from worker.ports import OutletUnavailable
+
+AWAY = TransientError(Reason.UPSTREAM_UNAVAILABLE, "no connection")
+DENIED = PermanentError(Reason.CONFIG_DENIED, "the service refused the configuration")
+
+
+def outcome(world: World, message: bytes) -> Failed:
+    """How a job fails. There is one final event, and one dead letter that says the same."""
+    world.runner.run(message)
+    assert world.outlet.types == [STARTED, FAILED]
+    failed = world.outlet.last
+    assert isinstance(failed, Failed)
+    (letter,) = world.outlet.letters
+    assert (letter.reason, letter.cause, letter.detail) == (failed.reason, failed.cause, failed.detail)
+    assert (letter.attempts, letter.job_id, letter.queue) == (failed.attempts, "visit-17", "corti.work")
+    assert (letter.payload or "").encode() == message
+    assert world.recorder.counts[measures.DEAD_LETTERS.name, failed.reason] == 1
+    assert world.recorder.counts[measures.JOBS_FINISHED.name, "failed", failed.reason] == 1
+    assert world.nothing_is_left_open()
+    return failed
+
+
+def test_a_permanent_failure_ends_the_job_at_once() -> None:
+    world = World()
+    world.service.breaks("open", DENIED)
+    failed = outcome(world, body(metadata={"ward": 7}))
+    assert failed == Failed(
+        reason=Reason.CONFIG_DENIED,
+        detail="the service refused the configuration",
+        cause=None,
+        attempts=1,
+        interaction_id="interaction-1",
+        metadata={"ward": 7},
+    )
+    assert world.waiter.waits == []
+
+
+def test_exhausted_attempts_name_the_last_failure_as_their_cause() -> None:
+    world = World()
+    world.service.breaks("create", AWAY, AWAY, TransientError(Reason.RATE_LIMITED, "HTTP 429"))
+    failed = outcome(world, body())
+    assert (failed.reason, failed.cause, failed.attempts) == (
+        Reason.ATTEMPTS_EXHAUSTED,
+        Reason.RATE_LIMITED,
+        3,
+    )
+    assert failed.detail == "3 attempts failed, the last one because: HTTP 429"
+    assert failed.interaction_id is None
+    assert len(world.waiter.waits) == 2
+
+
+def test_a_token_that_is_refused_again_and_again_exhausts_the_attempts() -> None:
+    world = World()
+    world.service.breaks("create", *[TokenRefused("HTTP 401")] * 6)
+    failed = outcome(world, body())
+    assert (failed.reason, failed.cause) == (Reason.ATTEMPTS_EXHAUSTED, Reason.AUTH_REJECTED)
+
+
+def test_a_job_of_another_tenant_is_not_run_with_our_credentials() -> None:
+    world = World()
+    failed = outcome(world, body(tenant="clinic-2"))
+    assert failed.reason is Reason.UNKNOWN_TENANT
+    assert world.service.interactions == {}
+    own = World()
+    own.runner.run(body(tenant="base"))
+    assert own.outlet.types[-1] == COMPLETED
+
+
+@pytest.mark.parametrize(("seconds", "expired"), [(-1, True), (0, True), (1, False)])
+def test_a_job_whose_time_has_passed_is_not_run(seconds: float, expired: bool) -> None:
+    world = World()
+    message = body(not_after=(EPOCH + timedelta(seconds=seconds)).isoformat())
+    if expired:
+        assert outcome(world, message).reason is Reason.EXPIRED
+        assert world.service.interactions == {}
+    else:
+        world.runner.run(message)
+        assert world.outlet.types[-1] == COMPLETED
+
+
+def test_a_job_is_not_repeated_beyond_its_time() -> None:
+    world = World()
+    world.service.breaks("create", AWAY, AWAY)
+    failed = outcome(world, body(not_after=(EPOCH + timedelta(seconds=2.5)).isoformat()))
+    # After 1 s there was time for a second attempt; another 2 s would be too late.
+    assert (failed.reason, failed.cause, failed.attempts) == (Reason.EXPIRED, Reason.UPSTREAM_UNAVAILABLE, 2)
+    assert world.waiter.waits == [1.0]
+
+
+def test_a_dead_letter_keeps_when_the_job_came_and_when_it_died() -> None:
+    world = World()
+    world.service.breaks("create", AWAY, DENIED)
+    outcome(world, body())
+    (letter,) = world.outlet.letters
+    assert (letter.received_at, letter.dead_at) == (EPOCH, EPOCH + timedelta(seconds=1))
+
+
+def test_a_job_is_buried_before_its_failure_is_told_so_that_neither_can_be_lost() -> None:
+    world = World()
+    world.service.breaks("open", DENIED, DENIED)
+    world.outlet.away = {"letters"}
+    with pytest.raises(OutletUnavailable):
+        world.runner.run(body())
+    assert world.outlet.types == [STARTED]
+    again = World()
+    again.service.breaks("open", DENIED)
+    again.outlet.away = {FAILED}
+    with pytest.raises(OutletUnavailable):
+        again.runner.run(body())
+    assert len(again.outlet.letters) == 1
+
+
+@pytest.mark.parametrize("step", ["create", "open", "stream"])
+def test_a_fault_of_ours_is_retried_and_its_text_is_read_by_nobody(step: str) -> None:
+    secret = "wss://corti.example/?token=s3cret&patient=Ada"
+    world = World()
+    world.service.breaks(step, *[ZeroDivisionError(secret)] * 3)
+    with capture_logs() as logs:
+        failed = outcome(world, body())
+    assert (failed.reason, failed.cause) == (Reason.ATTEMPTS_EXHAUSTED, Reason.INTERNAL_ERROR)
+    broke = [line for line in logs if line["event"] == "attempt_broke"]
+    assert [(line["error"], line["attempt"], line["log_level"]) for line in broke] == [
+        ("ZeroDivisionError", number, "error") for number in (1, 2, 3)
+    ]
+    published = [event.to_json().decode() for event, _ in world.outlet.events]
+    buried = [letter.to_json().decode() for letter in world.outlet.letters]
+    everything = json.dumps([logs, published, buried, [str(key) for key in world.recorder.counts]])
+    for part in "s3cret", "Ada", "corti.example":
+        assert part not in everything
+
+
+def test_one_fault_of_ours_does_not_lose_the_consultation() -> None:
+    world = World()
+    world.service.breaks("stream", RuntimeError("oops"))
+    world.runner.run(body())
+    assert world.outlet.types == [STARTED, COMPLETED]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_is_not_taken_for_a_failure_of_the_job(stop: type[BaseException]) -> None:
+    world = World()
+    world.service.breaks("stream", stop())
+    with pytest.raises(stop):
+        world.runner.run(body())
+    assert world.outlet.letters == []
+    assert world.nothing_is_left_open()
+
+
+def test_the_log_says_that_a_job_failed_and_why() -> None:
+    world = World()
+    world.service.breaks("create", AWAY, AWAY, AWAY)
+    with capture_logs() as logs:
+        outcome(world, body())
+    assert logs[-1] == {
+        "event": "job_failed",
+        "log_level": "warning",
+        "job_id": "visit-17",
+        "attempts": 3,
+        "reason": "attempts_exhausted",
+        "cause": "upstream_unavailable",
+        "seconds": 3.0,
+    }

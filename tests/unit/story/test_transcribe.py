@@ -1,0 +1,142 @@
+"""One attempt at a job: token, interaction, audio, stream, fold."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.unit.examples import fact, job, segment
+from tests.unit.story.world import World
+from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
+from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.events import AudioFigures, Completed, Data, Facts, Progress, Segments
+from worker.job import Job
+from worker.transcribe import Attempt
+
+FIRST = TranscriptMessage((segment("it hurts", 1, 2, final=False),))
+SECOND = TranscriptMessage((segment("It hurts.", 1, 2.5), segment("Where?", 3, 4)))
+FACTS = FactsMessage((fact("f1"), fact("f2", discarded=True)))
+USAGE = Usage(0.04, final=True)
+AWAY = TransientError(Reason.UPSTREAM_UNAVAILABLE, "no connection")
+
+
+def transcribed(
+    world: World, wanted: Job | None = None, attempt: Attempt | None = None
+) -> tuple[Completed, list[Data]]:
+    """The result of one attempt, and what was reported on the way."""
+    reported: list[Data] = []
+    result = world.transcriber.transcribe(wanted or job(), attempt or Attempt(), reported.append)
+    assert world.nothing_is_left_open()
+    return result, reported
+
+
+def failed(world: World, attempt: Attempt | None = None) -> JobError:
+    """Why an attempt failed."""
+    with pytest.raises(JobError) as caught:
+        world.transcriber.transcribe(job(), attempt or Attempt(), lambda _: None)
+    assert world.nothing_is_left_open()
+    return caught.value
+
+
+def test_what_the_service_said_is_folded_into_one_result() -> None:
+    world = World(FIRST, SECOND, FACTS, Usage(0.01, final=False), USAGE)
+    result, reported = transcribed(world, job(metadata={"ward": 7}), Attempt(number=2))
+    assert result == Completed(
+        interaction_id="interaction-1",
+        segments=SECOND.segments,
+        facts=(fact("f1"),),
+        audio=AudioFigures(seconds=0.625, bytes=20),
+        credits=0.04,
+        warnings=("stream error late",),
+        attempts=2,
+        metadata={"ward": 7},
+    )
+    assert reported == []
+
+
+def test_the_service_gets_the_configuration_and_every_chunk_in_order() -> None:
+    world = World()
+    transcribed(world, job(transcription={"language": "da"}))
+    ((interaction, configuration, audio),) = world.service.streamed
+    assert (interaction, audio) == ("interaction-1", b"a" * 8 + b"b" * 8 + b"c" * 4)
+    value = json.loads(configuration)["configuration"]
+    assert (value["transcription"]["primaryLanguage"], value["audioFormat"]) == ("da", "audio/ogg")
+
+
+def test_silence_has_a_result_too() -> None:
+    result, _ = transcribed(World())
+    assert (result.segments, result.facts, result.credits) == ((), (), None)
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([], []),
+        (["transcript"], [Segments(segments=FIRST.segments), Segments(segments=SECOND.segments)]),
+        (["facts"], [Facts(facts=FACTS.facts)]),
+        (["progress"], [Progress(audio_seconds=at, total_seconds=None) for at in (0.25, 0.5, 0.625)]),
+    ],
+)
+def test_only_the_live_events_that_the_job_asked_for_are_reported(
+    events: list[str], expected: list[Data]
+) -> None:
+    _, reported = transcribed(World(FIRST, SECOND, FACTS, USAGE), job(events=events))
+    assert reported == expected
+
+
+def test_all_live_events_come_in_the_order_of_what_happened() -> None:
+    _, reported = transcribed(World(FIRST, FACTS), job(events=["facts", "transcript", "progress"]))
+    assert [type(one) for one in reported] == [Progress, Segments, Progress, Facts, Progress]
+
+
+def test_an_interaction_is_used_again_by_the_next_attempt() -> None:
+    world, attempt = World(), Attempt()
+    world.service.breaks("open", AWAY)
+    assert failed(world, attempt) is AWAY
+    assert attempt.interaction is not None
+    result, _ = transcribed(world, attempt=attempt)
+    assert result.interaction_id == attempt.interaction.id == "interaction-1"
+
+
+def test_no_interaction_is_made_for_audio_that_cannot_be_opened() -> None:
+    world = World()
+    world.shelf.failure = PermanentError(Reason.AUDIO_UNREACHABLE, "no such file")
+    assert failed(world) is world.shelf.failure
+    assert world.service.interactions == {}
+
+
+@pytest.mark.parametrize("step", ["create", "open", "stream"])
+def test_a_failure_of_any_step_comes_through_and_leaves_nothing_open(step: str) -> None:
+    world = World(FIRST, SECOND)
+    world.service.breaks(step, AWAY)
+    assert failed(world) is AWAY
+
+
+@pytest.mark.parametrize("prepare", [lambda attempt: None, lambda attempt: setattr(attempt, "number", 2)])
+def test_a_refused_token_is_replaced_once_at_once(prepare: Callable[[Attempt], None]) -> None:
+    world, attempt = World(), Attempt()
+    prepare(attempt)
+    world.auth.revoked = {"token 1"}
+    result, _ = transcribed(world, attempt=attempt)
+    assert result.interaction_id == "interaction-1"
+    assert world.auth.issued == 2
+
+
+def test_a_token_refused_by_the_stream_only_is_replaced_there() -> None:
+    world = World()
+    world.service.breaks("open", TokenRefused("HTTP 401"))
+    transcribed(world)
+    assert world.auth.issued == 2
+    assert world.service.interactions == {"visit-17": "interaction-1"}
+
+
+def test_a_second_refusal_is_left_to_the_retry_policy() -> None:
+    world = World()
+    world.auth.revoked = {"token 1", "token 2"}
+    error = failed(world)
+    assert isinstance(error, TransientError)
+    assert error.reason == "auth_rejected"
+    assert world.service.interactions == {}
+    # The next attempt finds out about the second token itself, and gets a third.
+    transcribed(world)
+    assert world.auth.issued == 3

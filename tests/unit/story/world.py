@@ -1,0 +1,177 @@
+"""The world a job runs in, in memory: auth server, API, audio and streams that keep their own rules."""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+from tests.unit.fakes import FakeClock, FakeOutlet, FakeRecorder, FakeWaiter
+from worker.audio.pace import Chunk
+from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
+from worker.corti.session import Content
+from worker.corti.token import Token
+from worker.errors import PermanentError, Reason, TokenRefused
+from worker.events import AudioFigures
+from worker.job import Audio, Job
+from worker.ports import Interaction, Sent
+from worker.retry import RetryPolicy
+from worker.runner import Runner
+from worker.transcribe import Transcriber
+
+
+class AuthServer:
+    """Implements `Tokens`: the same token until it is refused, then a new one."""
+
+    def __init__(self) -> None:
+        self.issued = 1
+        self.revoked: set[str] = set()
+
+    def get(self) -> Token:
+        return Token(f"token {self.issued}", f"g{self.issued}", 0.0, 300.0)
+
+    def refused(self, token: Token) -> None:
+        if token.generation == f"g{self.issued}":
+            self.issued += 1
+
+    def check(self, token: Token) -> None:
+        """What the service does with a token."""
+        if token.value in self.revoked:
+            raise TokenRefused("HTTP 401")
+
+
+@dataclass
+class Service:
+    """Implements `Interactions` and `Streams`: refuses revoked tokens and doubled encounters.
+
+    Attributes:
+        outages: What goes wrong with the next calls, one each; None is a call that goes well.
+        says: What a stream says, a piece after each chunk of audio and the rest at its end.
+    """
+
+    auth: AuthServer
+    interactions: dict[str, str] = field(default_factory=dict)
+    streamed: list[tuple[str, str, bytes]] = field(default_factory=list)
+    open_streams: int = 0
+    outages: dict[str, deque[BaseException | None]] = field(default_factory=dict)
+    says: list[Content] = field(default_factory=list)
+
+    def create(self, job: Job, token: Token) -> Interaction:
+        self._perhaps_fail("create")
+        self.auth.check(token)
+        if job.encounter_identifier in self.interactions:
+            raise PermanentError(Reason.DUPLICATE_ENCOUNTER, "HTTP 409")
+        made = f"interaction-{len(self.interactions) + 1}"
+        self.interactions[job.encounter_identifier] = made
+        return Interaction(made, f"wss://corti.example/{made}")
+
+    def open(
+        self, interaction: Interaction, token: Token, configuration: str
+    ) -> AbstractContextManager["OpenStream"]:
+        # The call connects, not the `with`: that is where a refused token has to show.
+        self._perhaps_fail("open")
+        self.auth.check(token)
+        return self._opened(OpenStream(self, interaction, configuration))
+
+    @contextmanager
+    def _opened(self, stream: "OpenStream") -> Iterator["OpenStream"]:
+        self.open_streams += 1
+        try:
+            yield stream
+        finally:
+            self.open_streams -= 1
+
+    def breaks(self, step: str, *failures: BaseException | None) -> None:
+        """The next calls of this step fail like this."""
+        self.outages.setdefault(step, deque()).extend(failures)
+
+    def _perhaps_fail(self, step: str) -> None:
+        waiting = self.outages.get(step)
+        failure = waiting.popleft() if waiting else None
+        if failure is not None:
+            raise failure
+
+
+class OpenStream:
+    """Implements `Stream`."""
+
+    def __init__(self, service: Service, interaction: Interaction, configuration: str) -> None:
+        self._service = service
+        self._interaction = interaction
+        self._configuration = configuration
+        self._seconds = 0.0
+        self._audio = b""
+
+    def converse(self, chunks: Iterator[Chunk], speed: float, *, live: bool) -> Iterator[Content | Sent]:
+        news = deque(self._service.says)
+        for chunk in chunks:
+            self._audio += chunk.data
+            self._seconds += chunk.seconds
+            if live:
+                yield Sent(self._seconds)
+            if news:
+                yield news.popleft()
+            self._service._perhaps_fail("stream")
+        yield from news
+        self._service.streamed.append((self._interaction.id, self._configuration, self._audio))
+
+    def figures(self) -> tuple[AudioFigures, tuple[str, ...]]:
+        return AudioFigures(seconds=self._seconds, bytes=len(self._audio)), ("stream error late",)
+
+
+@dataclass
+class Shelf:
+    """Implements `AudioLibrary`: the same audio for every job, or none."""
+
+    chunks: list[Chunk]
+    failure: Exception | None = None
+    open_now: int = 0
+
+    @contextmanager
+    def open(self, audio: Audio) -> Iterator["OpenAudio"]:
+        if self.failure is not None:
+            raise self.failure
+        self.open_now += 1
+        try:
+            yield OpenAudio(self.chunks)
+        finally:
+            self.open_now -= 1
+
+
+@dataclass
+class OpenAudio:
+    """Implements `Audio`."""
+
+    _chunks: list[Chunk]
+    format: str | None = "audio/ogg"
+
+    def chunks(self) -> Iterator[Chunk]:
+        return iter(self._chunks)
+
+
+class World:
+    """All of it, with a runner in it."""
+
+    def __init__(self, *says: TranscriptMessage | FactsMessage | Usage, attempts: int = 3) -> None:
+        self.clock = FakeClock()
+        self.waiter = FakeWaiter(self.clock)
+        self.recorder = FakeRecorder()
+        self.outlet = FakeOutlet()
+        self.auth = AuthServer()
+        self.service = Service(self.auth, says=list(says))
+        self.shelf = Shelf([Chunk(b"a" * 8, 0.25), Chunk(b"b" * 8, 0.25), Chunk(b"c" * 4, 0.125)])
+        self.transcriber = Transcriber(self.auth, self.service, self.shelf, self.service)
+        self.runner = Runner(
+            transcriber=self.transcriber,
+            outlet=self.outlet,
+            retry=RetryPolicy(attempts, base=2.0, cap=60.0),
+            recorder=self.recorder,
+            clock=self.clock,
+            waiter=self.waiter,
+            chance=lambda: 0.5,
+            tenant="base",
+            queue="corti.work",
+        )
+
+    def nothing_is_left_open(self) -> bool:
+        """Whether every stream and every audio was closed again."""
+        return self.service.open_streams == self.shelf.open_now == 0

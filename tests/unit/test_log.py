@@ -1,0 +1,120 @@
+"""Logs: one JSON object a line, and nothing of what libraries handle."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from worker.log import LibraryFilter, configure
+
+BODY = '{"patient": {"name": "Ada Example"}}'
+LIBRARIES = ["celery", "kombu", "amqp", "urllib3", "requests", "websocket", "websockets", "redis", "libav"]
+
+
+def record(name: str, message: Any, *args: object, level: int = logging.WARNING) -> logging.LogRecord:
+    """A record as a library makes it, within a traceback that shows what it handled."""
+    with pytest.raises(ValueError, match="Ada") as caught:
+        raise ValueError(BODY)
+    made = logging.LogRecord(name, level, "file.py", 1, message, args, caught._excinfo)
+    made.stack_info = BODY
+    return made
+
+
+def everything(made: logging.LogRecord) -> str:
+    """All that any formatter could print of a record."""
+    return f"{made.getMessage()} {made.__dict__}"
+
+
+@pytest.mark.parametrize("name", [*LIBRARIES, "celery.worker.strategy", "kombu.transport.redis", "libav.mp3"])
+def test_a_librarys_record_keeps_its_template_and_loses_what_was_filled_in(name: str) -> None:
+    made = record(name, "Received and deleted unknown message %r", BODY)
+    assert LibraryFilter().filter(made)
+    assert made.getMessage() == "Received and deleted unknown message %r [ValueError]"
+    assert "Ada" not in everything(made)
+
+
+@pytest.mark.parametrize("message", [f"got {BODY}", ValueError(BODY), {"body": BODY}])
+def test_a_librarys_text_without_arguments_may_be_a_payload_and_is_withheld(message: object) -> None:
+    made = record("urllib3.connectionpool", message)
+    assert LibraryFilter().filter(made)
+    assert made.getMessage() == f"<{type(message).__name__} withheld> [ValueError]"
+    assert "Ada" not in everything(made)
+
+
+def test_a_record_without_an_exception_gets_no_class_of_one() -> None:
+    made = record("redis", "connection to %s lost", "h")
+    made.exc_info = None
+    LibraryFilter().filter(made)
+    assert made.getMessage() == "connection to %s lost"
+
+
+@pytest.mark.parametrize(
+    ("level", "kept"), [(logging.DEBUG, False), (logging.INFO, False), (logging.ERROR, True)]
+)
+def test_libraries_are_heard_from_warnings_up(level: int, kept: bool) -> None:
+    assert LibraryFilter().filter(record("celery.app.trace", "Task %s", BODY, level=level)) is kept
+
+
+@pytest.mark.parametrize("name", ["worker.runner", "celery_like", "root"])
+def test_records_of_others_pass_as_they_are(name: str) -> None:
+    made = record(name, "it is %s", "so", level=logging.DEBUG)
+    assert LibraryFilter().filter(made)
+    assert made.getMessage() == "it is so"
+    assert made.exc_info is not None
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """Where a configured process writes; all is as before afterwards."""
+    root, stream = logging.getLogger(), io.StringIO()
+    handlers, level = root.handlers[:], root.level
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+
+
+def test_our_messages_are_one_json_object_a_line(stream: io.StringIO) -> None:
+    configure("INFO", "json", stream)
+    log = structlog.get_logger("worker.test_log")
+    log.debug("too_fine", job_id="visit-17")
+    log.warning("job_failed", job_id="visit-17", attempts=3)
+    (line,) = stream.getvalue().splitlines()
+    value = json.loads(line)
+    assert value.pop("timestamp").endswith("Z")
+    assert value == {
+        "event": "job_failed",
+        "job_id": "visit-17",
+        "attempts": 3,
+        "level": "warning",
+        "logger": "worker.test_log",
+    }
+
+
+def test_libraries_write_the_same_lines_through_the_filter(stream: io.StringIO) -> None:
+    configure("DEBUG", "json", stream)
+    library = logging.getLogger("kombu.test_log")
+    library.info("connected to %s", BODY)
+    library.error("cannot decode %s", BODY, exc_info=ValueError(BODY))
+    (line,) = stream.getvalue().splitlines()
+    value = json.loads(line)
+    assert (value["event"], value["level"], value["logger"]) == (
+        "cannot decode %s [ValueError]",
+        "error",
+        "kombu.test_log",
+    )
+    assert "Ada" not in line
+
+
+def test_people_can_have_text_instead(stream: io.StringIO) -> None:
+    configure("INFO", "console", stream)
+    structlog.get_logger("worker.test_log").info("job_completed", job_id="visit-17")
+    (line,) = stream.getvalue().splitlines()
+    assert "job_completed" in line
+    assert "job_id=visit-17" in line
+    assert "\x1b" not in line

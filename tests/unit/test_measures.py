@@ -1,0 +1,87 @@
+"""Metrics: names that dashboards can rely on, and labels that stay few."""
+
+import re
+from collections import Counter as Tally
+
+import pytest
+
+from worker import measures
+from worker.measures import EVERY, Counter, Gauge, Histogram
+from worker.metrics import Metrics
+
+#: Reason codes, outcomes and their like. A label with a value per job or patient has no place here.
+ALLOWED_LABELS = {"outcome", "reason", "layer", "operation", "status", "type"}
+COUNTERS = [one for one in EVERY if isinstance(one, Counter)]
+HISTOGRAMS = [one for one in EVERY if isinstance(one, Histogram)]
+GAUGES = [one for one in EVERY if isinstance(one, Gauge)]
+
+
+def test_every_measure_of_the_module_is_listed_once_under_one_name() -> None:
+    named = [
+        value for name, value in vars(measures).items() if isinstance(value, Counter | Histogram | Gauge)
+    ]
+    assert list(EVERY) == named
+    assert Tally(one.name for one in EVERY).most_common(1)[0][1] == 1
+
+
+@pytest.mark.parametrize("one", EVERY, ids=lambda one: one.name)
+def test_a_name_is_ours_and_a_sentence_explains_it(one: Counter | Histogram | Gauge) -> None:
+    assert re.fullmatch(r"corti(_[a-z]+)+", one.name)
+    assert one.help.endswith(".")
+
+
+def test_a_name_ends_in_what_is_counted() -> None:
+    assert all(one.name.endswith("_total") for one in COUNTERS)
+    assert all(one.name.endswith("_seconds") for one in HISTOGRAMS)
+    assert not any(one.name.endswith(("_total", "_count", "_sum", "_bucket")) for one in GAUGES)
+    for one in COUNTERS:
+        # A unit stands before the ending, so that rates can be read off the name.
+        if "Seconds" in one.help:
+            assert one.name.endswith("_seconds_total")
+        if "Bytes" in one.help:
+            assert one.name.endswith("_bytes_total")
+
+
+@pytest.mark.parametrize("one", [*COUNTERS, *HISTOGRAMS], ids=lambda one: one.name)
+def test_labels_are_bounded(one: Counter | Histogram) -> None:
+    assert set(one.labels) <= ALLOWED_LABELS
+    assert len(set(one.labels)) == len(one.labels)
+
+
+@pytest.mark.parametrize("one", HISTOGRAMS, ids=lambda one: one.name)
+def test_buckets_grow(one: Histogram) -> None:
+    assert list(one.buckets) == sorted(set(one.buckets))
+    assert one.buckets[0] > 0
+
+
+def test_what_is_recorded_is_what_prometheus_reads() -> None:
+    metrics = Metrics()
+    metrics.count(measures.JOBS_RECEIVED)
+    metrics.count(measures.JOBS_FINISHED, outcome="failed", reason="expired")
+    metrics.count(measures.CREDITS, 0.25)
+    metrics.observe(measures.REST_SECONDS, 0.3, operation="create_interaction", status="2xx")
+    metrics.watch(measures.SLOTS, lambda: 100)
+    lines = metrics.render().decode().splitlines()
+    for line in (
+        "corti_jobs_received_total 1.0",
+        'corti_jobs_finished_total{outcome="failed",reason="expired"} 1.0',
+        "corti_credits_total 0.25",
+        'corti_rest_request_seconds_bucket{le="0.5",operation="create_interaction",status="2xx"} 1.0',
+        'corti_rest_request_seconds_bucket{le="0.25",operation="create_interaction",status="2xx"} 0.0',
+        "corti_slots 100.0",
+    ):
+        assert line in lines
+
+
+def test_every_counter_and_histogram_is_exported_from_the_start() -> None:
+    text = Metrics().render().decode()
+    for name, meaning in [(one.name, one.help) for one in COUNTERS] + [
+        (one.name, one.help) for one in HISTOGRAMS
+    ]:
+        assert f"# HELP {name} {meaning}" in text
+
+
+def test_two_processes_in_one_test_do_not_share_their_metrics() -> None:
+    first, second = Metrics(), Metrics()
+    first.count(measures.JOBS_RECEIVED)
+    assert b"corti_jobs_received_total 0.0" in second.render()

@@ -1,0 +1,85 @@
+"""The retry policy: attempts, jitter, what a server asked for, and the job's own deadline."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.fakes import EPOCH
+from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.retry import GiveUp, RetryPolicy, TryAgain
+
+POLICY = RetryPolicy(attempts=5, base=1.0, cap=60.0)
+AWAY = TransientError(Reason.UPSTREAM_UNAVAILABLE, "no connection")
+chances = st.floats(0, 1)
+
+
+def asked_for(seconds: float) -> TransientError:
+    """A server that names a time to come back."""
+    return TransientError(Reason.RATE_LIMITED, "HTTP 429", retry_after=seconds)
+
+
+def delay(error: JobError, attempt: int, chance: float) -> float:
+    """The wait before the next attempt, of which there are enough."""
+    decision = RetryPolicy(attempts=100, base=1.0, cap=60.0).decide(error, attempt, chance, EPOCH, None)
+    assert isinstance(decision, TryAgain)
+    return decision.delay
+
+
+@pytest.mark.parametrize("error_class", [PermanentError, JobError])
+def test_what_is_not_transient_is_given_up_at_once_with_its_own_reason(error_class: type[JobError]) -> None:
+    error = error_class(Reason.FORBIDDEN, "not for this tenant")
+    assert POLICY.decide(error, 1, 0.5, EPOCH, None) == GiveUp(Reason.FORBIDDEN, "not for this tenant")
+
+
+def test_a_refused_token_is_worth_another_attempt() -> None:
+    assert isinstance(POLICY.decide(TokenRefused("HTTP 401"), 1, 0.5, EPOCH, None), TryAgain)
+
+
+def test_the_last_attempt_is_the_last() -> None:
+    assert isinstance(POLICY.decide(AWAY, 4, 0.5, EPOCH, None), TryAgain)
+    decision = POLICY.decide(AWAY, 5, 0.5, EPOCH, None)
+    assert decision == GiveUp(
+        Reason.ATTEMPTS_EXHAUSTED,
+        "5 attempts failed, the last one because: no connection",
+        cause=Reason.UPSTREAM_UNAVAILABLE,
+    )
+
+
+def test_one_attempt_means_no_second_one() -> None:
+    assert isinstance(RetryPolicy(attempts=1).decide(AWAY, 1, 0.0, EPOCH, None), GiveUp)
+
+
+@pytest.mark.parametrize(("attempt", "widest"), [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (8, 60), (99, 60)])
+def test_each_range_is_twice_as_wide_as_the_one_before_up_to_the_cap(attempt: int, widest: float) -> None:
+    assert (delay(AWAY, attempt, 0.0), delay(AWAY, attempt, 1.0)) == (0.0, widest)
+    assert delay(AWAY, attempt, 0.25) == widest / 4
+
+
+@given(st.integers(1, 99), chances, st.floats(0, 1e6))
+def test_a_server_that_names_a_time_gets_at_least_that_and_at_most_the_cap_besides_jitter(
+    attempt: int, chance: float, seconds: float
+) -> None:
+    wait = delay(asked_for(seconds), attempt, chance)
+    assert min(seconds, 60.0) <= wait <= min(seconds, 60.0) + 60.0
+    assert wait == pytest.approx(delay(AWAY, attempt, chance) + min(seconds, 60.0))
+
+
+def test_a_time_that_never_comes_is_cut_at_the_cap() -> None:
+    assert delay(asked_for(float("inf")), 1, 0.0) == 60.0
+
+
+def test_a_job_that_would_be_too_late_for_its_next_attempt_is_expired() -> None:
+    decision = POLICY.decide(asked_for(30), 1, 0.0, EPOCH, EPOCH + timedelta(seconds=30))
+    assert isinstance(decision, GiveUp)
+    assert (decision.reason, decision.cause) == (Reason.EXPIRED, Reason.RATE_LIMITED)
+    assert decision.detail.endswith("the last one failed: HTTP 429")
+    in_time = EPOCH + timedelta(seconds=30.001)
+    assert POLICY.decide(asked_for(30), 1, 0.0, EPOCH, in_time) == TryAgain(30.0)
+
+
+def test_exhausted_attempts_are_told_before_a_deadline_that_passed() -> None:
+    decision = POLICY.decide(AWAY, 5, 0.0, EPOCH, EPOCH - timedelta(days=1))
+    assert isinstance(decision, GiveUp)
+    assert decision.reason is Reason.ATTEMPTS_EXHAUSTED
