@@ -72,11 +72,8 @@ class Deliveries:
             if not isinstance(found, Claim):
                 return self._step_aside(body)
             claim = found
-            with (
-                self.keep(claim, interrupt, self._until(job)),
-                self.place(claim.owner, interrupt),
-            ):
-                self.runner.run(job, body, claim, interrupt)
+            with self.keep(claim, interrupt, self._until(job)):
+                self._run(job, body, claim, interrupt)
         except Interrupted as interrupted:
             if interrupted.why is Why.CLAIM_LOST:
                 return self._lost(job.job_id)
@@ -90,6 +87,15 @@ class Deliveries:
                 self._release(claim)
             return self._handed_back(job.job_id, "unconfirmed")
         return Verdict.DONE
+
+    def _run(self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt) -> None:
+        try:
+            with self.place(claim.owner, interrupt):
+                self.runner.run(job, body, claim, interrupt)
+        except Interrupted as interrupted:
+            if interrupted.why is not Why.EXPIRED:
+                raise
+            self.runner.expire(job, body, claim)
 
     def _claim(self, job_id: str, interrupt: Interrupt) -> Claim | Busy | Finished:
         """Claim a job; wait while Redis is away, and once for a claim that may be a dead worker's."""

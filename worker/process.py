@@ -20,6 +20,7 @@ from worker.health import Pulse
 from worker.interrupt import Interrupt
 from worker.ledger import Keeper, TenantCap
 from worker.outbox import Sweeper
+from worker.ports import OutletUnavailable
 from worker.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -100,6 +101,7 @@ def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:
         recorder=application.metrics,
     )
     keeper.also(cap.renew)
+    application.ready["redis"] = keeper.check
     keeper.start()
     application.stack.callback(keeper.stop)
     return Deliveries(
@@ -152,12 +154,16 @@ def _holder(jobs: RunningJobs, leases: redis_leases.Leases | None) -> tasks.Held
     return held
 
 
-def _forfeiter(application: Application, leases: redis_leases.Leases | None) -> Any:
-    def forfeit(tag: str, body: bytes) -> None:
+def _forfeiter(application: Application, leases: redis_leases.Leases | None) -> tasks.Forfeit:
+    def forfeit(tag: str, body: bytes) -> bool:
         if leases is not None:
             leases.forfeit(tag)
-        else:
+            return True
+        try:
             application.outlet.set_aside(body)
+        except OutletUnavailable:
+            return False
+        return True
 
     return forfeit
 

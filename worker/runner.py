@@ -22,6 +22,7 @@ from worker.transcribe import Attempt, Transcriber
 log = structlog.get_logger(__name__)
 
 _PAUSE = 1.0
+_OUT_OF_TIME = GiveUp(Reason.EXPIRED, "the job's time ran out: its not_after, or CORTI_WORKER_JOB_SECONDS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,24 @@ class Runner:
         except Interrupted as interrupted:
             if interrupted.why is not Why.EXPIRED:
                 raise
-            expired = GiveUp(Reason.EXPIRED, "the job's time ran out while it was being run")
-            outcome = _failed(job, attempt, expired)
+            outcome = _failed(job, attempt, _OUT_OF_TIME)
+        self._end(job, body, claim, outcome, received_at)
+        self._finished(job, outcome, self.clock.monotonic() - started)
+
+    def expire(self, job: Job, body: bytes, claim: Claim) -> None:
+        """Fail a job whose time ran out before it could begin. Raises like `run`."""
+        outcome = _failed(job, Attempt(claim.attempts), _OUT_OF_TIME)
+        self._end(job, body, claim, outcome, self.clock.wall())
+        self._finished(job, outcome, 0.0)
+
+    def _end(
+        self, job: Job, body: bytes, claim: Claim, outcome: Completed | Failed, received_at: datetime
+    ) -> None:
+        """Store the end of a job, deliver it, and note that."""
         parcel = self._parcel(job, body, outcome, received_at)
         self._insist(lambda: self.outbox.store(claim, parcel))
         self.outlet.deliver(parcel)
         self._insist(lambda: self.outbox.delivered(job.job_id))
-        self._finished(job, outcome, self.clock.monotonic() - started)
 
     def _attempts(self, job: Job, attempt: Attempt, claim: Claim, interrupt: Interrupt) -> Completed | Failed:
         publisher = LivePublisher(self.live, job, self.clock)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from worker import measures
-from worker.broker.topology import DEAD, RESULTS
+from worker.broker.topology import DEAD, MAIN_LANE, RESULTS
 from worker.corti.token import Token
 from worker.errors import JobError, PermanentError, Reason, TokenRefused
 from worker.job import Job
@@ -111,16 +111,24 @@ class FakeInteractions:
 
     def __init__(self) -> None:
         self.refused: set[str] = set()
-        self._known: set[str] = set()
+        self._known: dict[str, Interaction] = {}
 
     def create(self, job: Job, token: Token) -> Interaction:
-        if token.value in self.refused:
-            raise TokenRefused("the token was revoked")
+        self._check(token)
         if job.encounter_identifier in self._known:
             raise PermanentError(Reason.DUPLICATE_ENCOUNTER, "there is one with this identifier")
-        self._known.add(job.encounter_identifier)
         name = str(uuid4())
-        return Interaction(name, f"wss://127.0.0.1:1/interactions/{name}/streams?tenant-name=base")
+        made = Interaction(name, f"wss://127.0.0.1:1/interactions/{name}/streams?tenant-name=base")
+        self._known[job.encounter_identifier] = made
+        return made
+
+    def find(self, job: Job, token: Token) -> Interaction | None:
+        self._check(token)
+        return self._known.get(job.encounter_identifier)
+
+    def _check(self, token: Token) -> None:
+        if token.value in self.refused:
+            raise TokenRefused("the token was revoked")
 
 
 class FakeSender:
@@ -137,6 +145,9 @@ class FakeSender:
 
     def send_dead_letter(self, body: bytes) -> None:
         self._put(DEAD, body)
+
+    def send_aside(self, body: bytes) -> None:
+        self._put(MAIN_LANE.aside, body)
 
     def _put(self, queue: str, body: bytes) -> None:
         self.tries += 1

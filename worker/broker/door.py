@@ -22,6 +22,7 @@ from uuid import uuid4
 import kombu
 import redis
 import structlog
+from amqp.exceptions import PreconditionFailed
 from kombu.exceptions import OperationalError
 
 from worker.broker.topology import MAIN_LANE, Lane, jobs_arguments, keepalive
@@ -192,10 +193,9 @@ class RabbitDoor:
             if self._passed_on(bytes(message.body or b""), stop, rest):
                 channel.basic_ack(message.delivery_tag)
 
-        channel = connection.default_channel
+        channel = self._channel(connection)
         # Else py-amqp decodes the body by the content encoding that a producer happened to name.
         channel.auto_decode = False
-        kombu.Queue(self._lane.jobs, durable=True, queue_arguments=jobs_arguments())(channel).declare()
         # One at a time: whatever waits here when the connection breaks counts one delivery more, and
         # after DELIVERY_LIMIT of them RabbitMQ gives it up.
         channel.basic_qos(0, 1, False)
@@ -206,6 +206,21 @@ class RabbitDoor:
             beat()
             with suppress(TimeoutError):
                 connection.drain_events(timeout=_POLL_SECONDS)
+
+    def _channel(self, connection: kombu.Connection) -> Any:
+        """A channel on which the queue exists, with our arguments or with those of whoever made it first."""
+        channel = connection.channel()
+        try:
+            kombu.Queue(self._lane.jobs, durable=True, queue_arguments=jobs_arguments())(channel).declare()
+        except PreconditionFailed:
+            log.warning(
+                "jobs_queue_has_other_arguments",
+                queue=self._lane.jobs,
+                advice="somebody declared it before us, and it is used as it is; delete it to have it made "
+                "a quorum queue that sends to corti.dead what cannot be delivered",
+            )
+            channel = connection.channel()  # the refusal closed the first
+        return channel
 
     def _passed_on(self, body: bytes, stop: threading.Event, rest: Callable[[], None]) -> bool:
         """Offer a message to the intake until it takes it; False when the door stops before that."""

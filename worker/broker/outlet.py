@@ -31,6 +31,7 @@ from worker.ports import OutletUnavailable, Recorder, Waiter
 log = structlog.get_logger(__name__)
 
 _ENFORCES_CONSUMER_TIMEOUT = (3, 12)
+_LIVE_PAUSE = 15.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
 
 
@@ -69,10 +70,18 @@ class PatientOutlet:
         self._recorder = recorder
         self._clock = clock
         self._waiter = waiter
+        self._live_again = Deadline(0.0)
 
     def publish(self, event: Event, reply_to: str | None) -> None:
         """See `worker.ports.LiveEvents`."""
-        self._sender.send_event(event.to_json(), event.type, reply_to)
+        # Each try on a broker that does not answer costs seconds of a thread that has audio to feed.
+        if not self._live_again.passed(self._clock.monotonic()):
+            raise OutletUnavailable("the broker was away a moment ago")
+        try:
+            self._sender.send_event(event.to_json(), event.type, reply_to)
+        except OutletUnavailable:
+            self._live_again = Deadline.after(_LIVE_PAUSE, self._clock.monotonic())
+            raise
         self._recorder.count(measures.EVENTS_PUBLISHED, type=event.type)
 
     def deliver(self, parcel: Parcel) -> None:

@@ -43,6 +43,7 @@ class Keeper:
         self._clock = clock
         self._held: dict[str, Held] = {}
         self._lock = threading.Lock()
+        self._trouble: str | None = None
         self._others: list[Callable[[], None]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -59,6 +60,10 @@ class Keeper:
         """Stop renewing."""
         self._stop.set()
         self._thread.join()
+
+    def check(self) -> str | None:
+        """For readiness: what the last turn found."""
+        return self._trouble
 
     @contextmanager
     def keep(self, claim: Claim, interrupt: Interrupt, until: float | None) -> Iterator[None]:
@@ -90,7 +95,9 @@ class Keeper:
             if self._ledger.say_again():
                 log.warning("ledger_was_emptied", claims=len(held))
             renewed = self._ledger.renew([item.claim for item in held])
+            self._trouble = None
         except LedgerUnavailable as error:
+            self._trouble = "Redis does not answer: running jobs go on, new ones wait"
             # Nobody can claim anything either while Redis is away, so the jobs go on.
             self._recorder.count(measures.CLAIM_RENEWALS, len(held), outcome="error")
             log.warning("claims_not_renewed", error=str(error), claims=len(held))
