@@ -1,7 +1,7 @@
 """One delivery from its claim to its confirmed result: attempts, decisions, events, dead letters."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -93,7 +93,8 @@ class Runner:
         if attempt.number > self.retry.attempts:
             # Only workers that died can have used them up: a job that kills its worker ends here.
             died = "the workers that ran this job died; see their logs and the audio"
-            return _failed(job, attempt, GiveUp(Reason.ATTEMPTS_EXHAUSTED, died))
+            used_up = replace(attempt, number=attempt.number - 1)
+            return _failed(job, used_up, GiveUp(Reason.ATTEMPTS_EXHAUSTED, died))
         outage = _Outage(0, 0.0)
         while True:
             failure = self._attempt(job, attempt, interrupt, publisher.publish)

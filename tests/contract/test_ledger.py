@@ -125,11 +125,36 @@ def test_a_delivered_result_is_forgotten_unless_repeats_are_to_be_answered(clien
         assert (ledger.parcel("job") == PARCEL) is keep_results
 
 
-def test_a_job_cannot_end_twice(ledger: RedisLedger) -> None:
+def test_a_store_whose_answer_got_lost_can_be_repeated_until_the_result_is_delivered(
+    ledger: RedisLedger,
+) -> None:
     claim = claimed(ledger)
     ledger.store(claim, PARCEL)
+    ledger.store(claim, replace(PARCEL, outcome="failed"))
+    stored = ledger.parcel("job")
+    assert stored is not None
+    assert stored.outcome == "completed"
+    ledger.delivered("job")
     with pytest.raises(ClaimLost):
         ledger.store(claim, PARCEL)
+
+
+def test_a_finished_job_is_not_released(ledger: RedisLedger) -> None:
+    claim = claimed(ledger)
+    ledger.store(claim, PARCEL)
+    ledger.release(claim)
+    assert ledger.claim("job") == Finished(undelivered=True)
+
+
+def test_what_happened_under_a_claim_is_asserted_again_too(ledger: RedisLedger, client: redis.Redis) -> None:
+    claim = claimed(ledger)
+    ledger.remember(claim, "id", "wss://stream")
+    ledger.again(claim)
+    client.flushall()
+    assert ledger.renew([claim]) == [True]
+    expire(client)
+    again = claimed(ledger_of(client))
+    assert (again.attempts, again.interaction_id) == (3, "id")
 
 
 def test_nobody_takes_a_result_that_its_worker_still_delivers(client: redis.Redis) -> None:
@@ -157,12 +182,12 @@ def test_renewal_tells_who_lost_the_claim(ledger: RedisLedger, client: redis.Red
 
 
 def test_a_claim_that_redis_has_forgotten_is_asserted_again(ledger: RedisLedger, client: redis.Redis) -> None:
-    claim = replace(claimed(ledger), interaction_id="id", stream_url="wss://stream", attempts=2)
+    claim = claimed(ledger)
     client.flushall()
     assert ledger.renew([claim]) == [True]
     expire(client)
     again = claimed(ledger_of(client))
-    assert (again.attempts, again.interaction_id) == (3, "id")
+    assert again.attempts == 2
     assert again.fence > claim.fence
 
 

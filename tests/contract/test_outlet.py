@@ -150,11 +150,24 @@ def test_patience_ends(world: FakeWorld) -> None:
     assert 10 <= world.sender.tries <= 40, "neither given up nor hammered"
 
 
+def test_after_a_live_event_that_was_lost_the_next_are_not_even_tried_for_a_while(world: FakeWorld) -> None:
+    world.sender.up = False
+    for _ in range(3):
+        with pytest.raises(OutletUnavailable):
+            world.outlet.publish(_LIVE, None)
+    assert world.sender.tries == 1
+    world.sender.up = True
+    world.outlet.deliver(_COMPLETION)  # is none, and is not held up
+    world.clock.wait(15)
+    world.outlet.publish(_LIVE, None)
+    assert world.sender.queues[RESULTS] == [_RESULT.to_json(), _LIVE.to_json()]
+
+
 def test_a_live_event_does_not_wait_for_a_rabbitmq_that_is_away(
-    rabbitmq_relay: Relay, recorder: FakeRecorder
+    rabbitmq_relay: Relay, clock: FakeClock, recorder: FakeRecorder
 ) -> None:
     sender = RabbitSender(rabbitmq_relay.url)
-    outlet = real_outlet(sender, recorder, patience=20)
+    outlet = PatientOutlet(sender, patience=20, recorder=recorder, clock=clock, waiter=clock)
     outlet.publish(_LIVE, None)
     rabbitmq_relay.cut()
     began = time.monotonic()
@@ -162,6 +175,7 @@ def test_a_live_event_does_not_wait_for_a_rabbitmq_that_is_away(
         outlet.publish(_LIVE, None)
     assert time.monotonic() - began < 1
     rabbitmq_relay.mend()
+    clock.wait(15)
     outlet.publish(_LIVE, None)
     sender.close()
 

@@ -82,6 +82,7 @@ class Keeper:
         finally:
             with self._lock:
                 self._held.pop(claim.owner, None)
+            self._ledger.forget(claim)
 
     def turn(self) -> None:
         """Renew every claim once, and look at every job's time."""

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -54,6 +55,7 @@ class RedisLedger:
         self.keep_ms = int(keep * 1000)
         self._keep_results = int(keep_results)
         self._known_epoch = ""
+        self._notes: dict[str, Claim] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._epoch = client.register_script(scripts.EPOCH)
         self._say_ended = client.register_script(scripts.ENDED)
@@ -81,7 +83,9 @@ class RedisLedger:
             case [b"busy", left_ms]:
                 return Busy(left_ms / 1000)
         _, fence, attempts, takeover, interaction, url = found
-        return Claim(job_id, owner, fence, attempts, bool(takeover), interaction.decode(), url.decode())
+        claim = Claim(job_id, owner, fence, attempts, bool(takeover), interaction.decode(), url.decode())
+        self._notes[owner] = claim
+        return claim
 
     def release(self, claim: Claim) -> None:
         """See `worker.claims.Claims`."""
@@ -94,12 +98,24 @@ class RedisLedger:
             number = int(self._attempt(keys=[job_key(claim.job_id)], args=[claim.owner]))
         if number == 0:
             raise ClaimLost
+        self._note(claim.owner, attempts=number)
         return number
 
     def remember(self, claim: Claim, interaction_id: str, stream_url: str) -> None:
         """See `worker.claims.Attempts`."""
+        self._note(claim.owner, interaction_id=interaction_id, stream_url=stream_url)
         with mapped():
             self._remember(keys=[job_key(claim.job_id)], args=[claim.owner, interaction_id, stream_url])
+
+    def forget(self, claim: Claim) -> None:
+        """The claim is over in this process."""
+        self._notes.pop(claim.owner, None)
+
+    def _note(self, owner: str, **changes: Any) -> None:
+        """Keep what a renewal has to say again if Redis has forgotten it."""
+        noted = self._notes.get(owner)
+        if noted is not None:
+            self._notes[owner] = replace(noted, **changes)
 
     def store(self, claim: Claim, parcel: Parcel) -> None:
         """See `worker.claims.Outbox`."""
@@ -183,7 +199,7 @@ class RedisLedger:
     def renew(self, claims: list[Claim]) -> list[bool]:
         """Renew claims in one round trip; False for each that is lost."""
         with mapped(), self.client.pipeline(transaction=False) as pipe:
-            for claim in claims:
+            for claim in (self._notes.get(held.owner, held) for held in claims):
                 self._renew(
                     keys=[job_key(claim.job_id), OUTBOX],
                     args=[

@@ -67,9 +67,10 @@ if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 return redis.call('HINCRBY', KEYS[1], 'attempts', 1)
 """
 
-#: KEYS job. ARGV owner. Gives a claim back; the attempt does not count.
+#: KEYS job. ARGV owner. Gives the claim on a running job back; the attempt does not count.
 RELEASE = """
-if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
+local r = redis.call('HMGET', KEYS[1], 'state', 'owner')
+if r[1] ~= 'running' or r[2] ~= ARGV[1] then return 0 end
 redis.call('HDEL', KEYS[1], 'owner', 'lease')
 redis.call('HINCRBY', KEYS[1], 'attempts', -1)
 return 1
@@ -88,7 +89,8 @@ STORE = (
     + """
 local r = redis.call('HMGET', KEYS[1], 'state', 'owner')
 if r[1] and r[2] ~= ARGV[1] then return 0 end
-if r[1] == 'finished' then return 0 end
+-- Ours already: the answer to our first store got lost.
+if r[1] == 'finished' then return redis.call('HEXISTS', KEYS[1], 'undelivered') end
 redis.call('HSET', KEYS[1], 'state', 'finished', 'owner', ARGV[1], 'lease', now + ARGV[3], 'fence', ARGV[2],
            'outcome', ARGV[5], 'event', ARGV[6], 'reply_to', ARGV[7], 'letter', ARGV[8], 'undelivered', 1)
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
