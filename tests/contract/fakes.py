@@ -12,10 +12,8 @@ from uuid import uuid4
 
 from worker import measures
 from worker.broker.topology import DEAD, MAIN_LANE, RESULTS
-from worker.corti.token import Token
-from worker.errors import JobError, PermanentError, Reason, TokenRefused
-from worker.job import Job
-from worker.ports import Interaction, OutletUnavailable
+from worker.errors import JobError
+from worker.ports import OutletUnavailable
 
 _EPOCH = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _PATIENCE = 20.0
@@ -104,31 +102,6 @@ class FakeEndpoint:
         if self.failure is not None:
             raise self.failure
         return FakeGrant(f"token-{uuid4().hex}", self.expires_in)
-
-
-class FakeInteractions:
-    """Keeps interactions in memory; refuses tokens it was told to refuse, and duplicates."""
-
-    def __init__(self) -> None:
-        self.refused: set[str] = set()
-        self._known: dict[str, Interaction] = {}
-
-    def create(self, job: Job, token: Token) -> Interaction:
-        self._check(token)
-        if job.encounter_identifier in self._known:
-            raise PermanentError(Reason.DUPLICATE_ENCOUNTER, "there is one with this identifier")
-        name = str(uuid4())
-        made = Interaction(name, f"wss://127.0.0.1:1/interactions/{name}/streams?tenant-name=base")
-        self._known[job.encounter_identifier] = made
-        return made
-
-    def find(self, job: Job, token: Token) -> Interaction | None:
-        self._check(token)
-        return self._known.get(job.encounter_identifier)
-
-    def _check(self, token: Token) -> None:
-        if token.value in self.refused:
-            raise TokenRefused("the token was revoked")
 
 
 class FakeSender:

@@ -5,7 +5,7 @@ from itertools import islice
 
 import pytest
 
-from tests.unit.audio.sounds import CONTAINERS, blocks, encode, encoded, tone, wav_file
+from tests.unit.audio.sounds import CONTAINERS, blocks, encode, encoded, pictures, tone, wav_file
 from worker.audio.container import container_chunks, essence, sniff
 from worker.audio.pace import MAX_CHUNK_BYTES, Chunk
 from worker.errors import JobError, PermanentError, Reason, TransientError
@@ -46,7 +46,11 @@ def test_the_first_bytes_tell_the_type(media_type: str) -> None:
     ("head", "expected"),
     [
         (b"ID3\4" + bytes(60), "audio/mpeg"),
+        (b"\xff\xfb" + bytes(60), "audio/mpeg"),
         (b"\xff\xf3" + bytes(60), "audio/mpeg"),
+        (b"\xff\xf2" + bytes(60), "audio/mpeg"),
+        (b"\xff\xfa" + bytes(60), "audio/mpeg"),
+        (b"\xff\xd8" + bytes(60), None),
         (b"\0\0\0\x20ftypM4A ", "audio/mp4"),
         (b"ftyp", None),
         (b"RIFF", None),
@@ -70,6 +74,31 @@ def test_a_chunk_keeps_to_the_services_limit_however_long_it_lasts() -> None:
     chunks = cut(wav_file(tone(2.5)), 4096, seconds=5.0)
     assert [len(chunk.data) for chunk in chunks] == [40_022, 40_022]
     assert sum(chunk.seconds for chunk in chunks) == pytest.approx(2.5)
+
+
+def test_a_recording_whose_clock_does_not_begin_at_zero_keeps_its_pace() -> None:
+    data = encode("webm", "libopus", 16_000, {}, 1.3, begin=1000.0)
+    chunks = cut(data)
+    assert sum(chunk.seconds for chunk in chunks) == pytest.approx(1.3, abs=0.1)
+    assert all(chunk.seconds < 0.4 for chunk in chunks)
+
+
+def test_bytes_behind_the_audio_that_nobody_reads_go_out_too() -> None:
+    data = encoded("audio/mp4") + bytes(300_000)
+    chunks = cut(data)
+    assert b"".join(chunk.data for chunk in chunks) == data
+    assert max(len(chunk.data) for chunk in chunks) <= MAX_CHUNK_BYTES
+
+
+def test_a_title_in_an_unknown_encoding_is_no_reason_to_refuse_a_consultation() -> None:
+    data = encode("flac", "flac", 16_000, {}, 0.5, title="KNEE").replace(b"KNEE", b"\xff\xfe\xff\xc3")
+    assert b"\xff\xfe\xff\xc3" in data
+    assert b"".join(chunk.data for chunk in cut(data)) == data
+
+
+def test_pictures_without_sound_are_unsupported() -> None:
+    with pytest.raises(PermanentError, match="the file holds no audio"):
+        cut(pictures())
 
 
 def test_audio_that_is_cut_short_goes_out_as_far_as_it_goes() -> None:

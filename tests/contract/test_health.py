@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.contract.fakes import FakeClock, FakeRecorder
 from tests.contract.waiting import eventually
+from tests.unit import fakes as story
 from worker import __version__, measures
 from worker.health import Check, HealthServer, Pulse
 from worker.metrics import Metrics
@@ -128,9 +129,10 @@ def record(recorder: Recorder) -> None:
             recorder.observe(measure, 0.3, **dict.fromkeys(measure.labels, "x"))
 
 
-@pytest.fixture(params=["fake", "prometheus"])
+@pytest.fixture(params=[FakeRecorder, story.FakeRecorder, Metrics], ids=["fake", "story", "prometheus"])
 def recorder(request: pytest.FixtureRequest) -> Recorder:
-    return FakeRecorder() if request.param == "fake" else Metrics()
+    made: Recorder = request.param()
+    return made
 
 
 def test_every_measure_can_be_recorded_from_many_threads(recorder: Recorder) -> None:

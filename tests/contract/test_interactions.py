@@ -6,37 +6,21 @@ from typing import Any
 import pytest
 
 from ops.sandbox.launch import Sandbox
+from tests.contract.benches import Bench, SandboxBench, StoryBench
 from tests.contract.corti_side import PATIENT, CortiSide, as_token, corti_side, creation_failure, make_job
-from tests.contract.fakes import FakeInteractions
 from worker import measures
 from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
-from worker.ports import Interactions
 
 
-class Bench:
-    """An implementation of the port, a token it takes, and a way to revoke that."""
-
-    def __init__(self, side: CortiSide, *, fake: bool) -> None:
-        self._fake = FakeInteractions() if fake else None
-        self._side = side
-        self.port: Interactions = self._fake or side.interactions()
-        self.token = as_token("good") if fake else side.token()
-
-    def revoke(self) -> None:
-        """From now on the token is refused."""
-        if self._fake is not None:
-            self._fake.refused.add(self.token.value)
-        else:
-            self._side.sandbox.fault("revoke_tokens")
-
-
-@pytest.fixture(params=["fake", "sandbox"])
-def bench(request: pytest.FixtureRequest, side: CortiSide) -> Bench:
-    return Bench(side, fake=request.param == "fake")
+@pytest.fixture(params=["story", "sandbox"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    if request.param == "story":
+        return StoryBench()
+    return SandboxBench(request.getfixturevalue("side"))
 
 
 def test_each_job_gets_an_interaction_with_a_url_to_stream_to(bench: Bench) -> None:
-    made = [bench.port.create(make_job(), bench.token) for _ in range(2)]
+    made = [bench.interactions.create(make_job(), bench.token) for _ in range(2)]
     assert made[0].id != made[1].id
     for interaction in made:
         assert interaction.stream_url.startswith("wss://")
@@ -46,15 +30,15 @@ def test_each_job_gets_an_interaction_with_a_url_to_stream_to(bench: Bench) -> N
 
 def test_a_second_interaction_of_an_encounter_is_a_duplicate(bench: Bench) -> None:
     job = make_job()
-    bench.port.create(job, bench.token)
-    error = creation_failure(bench.port, bench.token, job_id=job.job_id)
+    bench.interactions.create(job, bench.token)
+    error = creation_failure(bench.interactions, bench.token, job_id=job.job_id)
     assert isinstance(error, PermanentError)
     assert error.reason is Reason.DUPLICATE_ENCOUNTER
 
 
 def test_a_revoked_token_is_refused(bench: Bench) -> None:
     bench.revoke()
-    assert isinstance(creation_failure(bench.port, bench.token), TokenRefused)
+    assert isinstance(creation_failure(bench.interactions, bench.token), TokenRefused)
 
 
 def test_the_job_arrives_as_it_was_given(side: CortiSide) -> None:

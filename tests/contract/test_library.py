@@ -155,6 +155,13 @@ def test_the_producers_word_comes_before_the_bytes_and_the_bytes_before_the_serv
     assert read(tagless, served_as="Audio/MPEG")[0] == "Audio/MPEG"
 
 
+@pytest.mark.parametrize(
+    "name", ["ogg", "webm", "opus", "vorbis", "mpeg", "mp3", "mpeg3", "flac", "mp4", "m4a"]
+)
+def test_every_type_of_the_services_list_may_be_declared(name: str) -> None:
+    assert read(encoded("audio/ogg"), media_type=f"audio/{name}")[0] == f"audio/{name}"
+
+
 @pytest.mark.parametrize("served_as", [None, "text/html", "application/octet-stream", "video/mp4"])
 def test_what_nobody_knows_is_refused(served_as: str | None) -> None:
     error = refused(b"<html>not found</html>" * 50, served_as=served_as)

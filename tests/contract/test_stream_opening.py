@@ -53,6 +53,16 @@ def test_a_refused_upgrade_has_a_meaning(
     assert (type(error), error.reason) == (kind, reason)
 
 
+@pytest.mark.parametrize(("status", "seconds"), [(429, 7.0), (503, 7.0), (503, None)])
+def test_a_retry_after_of_a_refused_upgrade_is_passed_on(
+    sandbox: Sandbox, room: Studio, status: int, seconds: float | None
+) -> None:
+    sandbox.fault("upgrade_refused", status=status, retry_after=seconds)
+    error = talk_failure(room)
+    assert isinstance(error, TransientError)
+    assert error.retry_after == seconds
+
+
 def test_a_revoked_token_is_refused_at_the_upgrade(sandbox: Sandbox, room: Studio) -> None:
     interaction = room.interaction()
     sandbox.fault("revoke_tokens")

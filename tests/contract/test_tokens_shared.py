@@ -8,11 +8,12 @@ import pytest
 import redis
 
 from ops.lib.servers import RedisServer
-from tests.contract.token_world import LOCAL_LIFE, LOCK_LIFE, TokenWorld, new_key
+from tests.contract.token_world import FETCH_TIMEOUT, LOCAL_LIFE, LOCK_LIFE, TokenWorld, new_key
 from worker import measures
 from worker.app import ThreadWaiter
 from worker.clock import SystemClock
 from worker.errors import Reason, TransientError
+from worker.token_cache import TokenCache
 
 _OLD, _NEW = new_key(), new_key()
 
@@ -90,6 +91,39 @@ def test_a_process_that_died_while_it_fetched_does_not_stop_the_others(world: To
     assert world.process().get().value
     assert LOCK_LIFE * 0.8 < world.waited <= LOCK_LIFE + 0.1
     assert world.endpoint.requests == 2
+
+
+def test_the_lock_outlives_a_request_but_not_its_holder(world: TokenWorld) -> None:
+    assert world.client is not None
+    world.endpoint.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        fetching = pool.submit(world.process().get)
+        assert world.endpoint.asked.wait(5)
+        (lock,) = world.client.scan_iter("corti:v1:token:*:lock")
+        life: Any = world.client.pttl(lock)
+        world.endpoint.gate.set()
+        fetching.result()
+    assert FETCH_TIMEOUT * 1000 < life <= LOCK_LIFE * 1000
+
+
+def test_a_process_that_was_overtaken_before_it_got_the_lock_does_not_fetch(
+    world: TokenWorld, redis_url: str
+) -> None:
+    overtaking: list[TokenCache] = []
+
+    class Overtaken(redis.Redis):
+        """Before it takes the lock, another process has taken it, fetched and let it go."""
+
+        def set(self, *args: Any, **options: Any) -> Any:
+            if overtaking:
+                overtaking.pop().get()
+            return super().set(*args, **options)
+
+    overtaking.append(world.process())
+    with Overtaken.from_url(redis_url) as client:
+        world.client = client
+        assert world.process().get().value
+    assert (world.endpoint.requests, overtaking) == (1, [])
 
 
 def test_the_lock_is_free_again_after_a_failed_request(world: TokenWorld) -> None:

@@ -77,14 +77,25 @@ def encoded(media_type: str) -> bytes:
     return encode(name, codec, rate, options, 1.3)
 
 
-def encode(name: str, codec: str, rate: int, options: dict[str, str], seconds: float) -> bytes:
-    """A container with one stream of audio."""
+def encode(
+    name: str,
+    codec: str,
+    rate: int,
+    options: dict[str, str],
+    seconds: float,
+    *,
+    begin: float = 0.0,
+    title: str = "",
+) -> bytes:
+    """A container with one stream of audio, whose clock begins at `begin`."""
     samples = tone(seconds)
     frame = av.AudioFrame(format="s16", layout="mono", samples=len(samples) // 2)
     frame.planes[0].update(samples)
-    frame.sample_rate, frame.pts = 16_000, 0
+    frame.sample_rate, frame.pts = 16_000, int(begin * 16_000)
     file = io.BytesIO()
     with av.open(file, "w", format=name, options=options) as out:
+        if title:
+            out.metadata["title"] = title
         stream = out.add_stream(codec, rate=rate)
         stream.layout = "mono"
         context = stream.codec_context
@@ -93,6 +104,18 @@ def encode(name: str, codec: str, rate: int, options: dict[str, str], seconds: f
         )
         for piece in [*resampler.resample(frame), *resampler.resample(None)]:
             out.mux(stream.encode(piece))
+        out.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def pictures() -> bytes:
+    """A container with one picture and no sound."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as out:
+        stream = out.add_stream("mpeg4", rate=1)
+        stream.width = stream.height = 16
+        stream.pix_fmt = "yuv420p"
+        out.mux(stream.encode(av.VideoFrame(16, 16, "yuv420p")))
         out.mux(stream.encode(None))
     return file.getvalue()
 

@@ -56,14 +56,14 @@ def test_two_thousand_late_chunks_leave_no_drift(speed: float) -> None:
 
 
 def test_lateness_within_patience_is_caught_up() -> None:
-    pace = Pace(1.0, patience=1.0)
+    pace = Pace(1.0)
     pace.start(0.0)
     assert pace.sent(0.25, 1.0) == 1.0
     assert pace.due == 0.25
 
 
 def test_lateness_beyond_patience_moves_the_schedule() -> None:
-    pace = Pace(1.0, patience=1.0)
+    pace = Pace(1.0)
     pace.start(0.0)
     assert pace.sent(0.25, 1.5) == 1.5
     assert pace.due == 1.75
@@ -110,6 +110,8 @@ def test_chunks_hold_all_whole_samples_in_equal_pieces(
         (16_000, 1, 16, 0.25, 8_000),
         (16_000, 2, 16, 0.25, 16_000),
         (8_000, 1, 8, 0.25, 2_000),
+        (48_000, 2, 8, 2.0, 64_000),
+        (48_000, 3, 8, 2.0, 63_999),
         (44_100, 2, 24, 0.25, 63_996),
         (48_000, 8, 32, 2.0, 64_000),
         (48_000, 7, 24, 2.0, 63_987),

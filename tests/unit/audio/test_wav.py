@@ -48,6 +48,12 @@ def test_the_extensible_format_of_multichannel_recorders_is_read() -> None:
     assert (header.channels, header.bits, header.data_size) == (4, 24, 4)
 
 
+def test_an_extensible_format_is_known_by_the_first_bytes_of_its_extension() -> None:
+    header = read_header(riff(fmt(EXTENSIBLE, extra=extension()[:10]), DATA))
+    assert header is not None
+    assert "holds encoding 65534" in refused(riff(fmt(EXTENSIBLE, extra=extension()[:9]), DATA))
+
+
 @pytest.mark.parametrize("size", [0, 1, 26, 27])
 def test_other_chunks_are_skipped_with_their_padding(size: int) -> None:
     file = riff(riff_chunk(b"LIST", b"x" * size), fmt(extra=b"\0\0"), riff_chunk(b"fact", b"abc"), DATA)

@@ -173,6 +173,15 @@ def test_a_close_without_ended_is_worth_another_attempt(
     assert isinstance(session.failure, TransientError)
 
 
+@pytest.mark.parametrize(
+    ("code", "detail"), [(1000, "closed the stream without ENDED"), (1011, "was lost in mid-")]
+)
+def test_a_polite_close_and_a_lost_connection_are_told_apart(code: int, detail: str) -> None:
+    session = streaming()
+    session.loses_its_socket(code)
+    assert detail in str(session.failure)
+
+
 def test_a_close_after_the_good_end_is_no_failure() -> None:
     session = ending()
     session.hears(ENDED)

@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.corti.session_steps import (
     ACCEPTED,
+    CONFIGURATION,
     ENDED,
     TRANSCRIPT,
     USAGE,
@@ -17,6 +18,7 @@ from tests.unit.corti.session_steps import (
     ending,
     streaming,
 )
+from worker.corti.session import Session, Timings
 
 
 def test_the_answer_to_the_configuration_has_its_time_whatever_else_arrives() -> None:
@@ -46,6 +48,14 @@ def test_silence_brings_one_ping_and_more_silence_the_end(reached: Callable[[], 
     assert session.later(9.9) == []
     assert session.later(0.1) == [Close()]
     assert session.outcome == "stream_silent"
+
+
+def test_the_first_thing_after_long_silence_is_a_ping_before_acceptance_too() -> None:
+    session = Session(CONFIGURATION, Timings(config=60, ping=20, pong=10, end=120))
+    session.opened(100.0)
+    assert session.deadline == 120.0
+    session.tick(120.0)
+    assert session.commands()[1:] == [Ping()]
 
 
 def test_any_sign_of_life_answers_the_ping() -> None:

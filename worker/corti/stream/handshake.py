@@ -41,7 +41,8 @@ def mapped() -> Iterator[None]:
     try:
         yield
     except websocket.WebSocketBadStatusException as error:
-        raise _refusal(error.status_code) from None
+        headers = error.resp_headers or {}
+        raise _refusal(error.status_code, headers.get("retry-after")) from None
     except (websocket.WebSocketException, OSError, ValueError) as error:
         for kind, ours, reason, text in FAILURES:
             if isinstance(error, kind):
@@ -80,15 +81,17 @@ def connect(url: str, token: Token, context: ssl.SSLContext | None, timeout: flo
         return sock
 
 
-def _refusal(status: int) -> JobError:
+def _refusal(status: int, retry_after: str | None) -> JobError:
     """What the HTTP status of a refused upgrade means (protocol 4.1)."""
+    # A date in place of seconds is rare here, and our own backoff does as well.
+    wait = float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
     text = f"stream: the upgrade was refused with HTTP {status}"
     if status == 401:  # noqa: PLR2004
         return TokenRefused(text)
     if status == 403:  # noqa: PLR2004
         return PermanentError(Reason.FORBIDDEN, f"{text}: this client may not stream for this tenant")
     if status == 429:  # noqa: PLR2004
-        return TransientError(Reason.RATE_LIMITED, text)
+        return TransientError(Reason.RATE_LIMITED, text, wait)
     if status in {408, 425} or status >= 500:  # noqa: PLR2004
-        return TransientError(Reason.UPSTREAM_UNAVAILABLE, text)
+        return TransientError(Reason.UPSTREAM_UNAVAILABLE, text, wait)
     return PermanentError(Reason.STREAM_REFUSED, text)

@@ -1,0 +1,107 @@
+"""Two that implement Corti's ports: the service of the unit tests' story, and the sandbox by our adapters.
+
+What the story's fakes do is worth nothing unless the real thing does the same: both run the same tests.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from tests.contract.corti_side import CortiSide, make_job
+from tests.contract.studio import PCM, Studio, sha256, studio
+from tests.contract.waiting import eventually
+from tests.unit.story.world import AuthServer, Service
+from worker.corti import messages
+from worker.corti.token import Token
+from worker.ports import Interaction, Interactions, Streams
+
+
+class Bench(Protocol):
+    """One implementation of the ports, with what a test needs to look behind it."""
+
+    @property
+    def interactions(self) -> Interactions: ...
+
+    @property
+    def streams(self) -> Streams: ...
+
+    @property
+    def token(self) -> Token:
+        """A token that is taken."""
+        ...
+
+    def revoke(self) -> None:
+        """From now on the token is refused."""
+        ...
+
+    def open_streams(self) -> int:
+        """How many streams are open."""
+        ...
+
+    def heard(self, interaction: Interaction) -> str:
+        """SHA-256 of the audio that arrived for an interaction."""
+        ...
+
+
+class StoryBench:
+    """The story's service, in memory."""
+
+    def __init__(self) -> None:
+        self._auth = AuthServer()
+        self._service = Service(self._auth)
+        self.interactions: Interactions = self._service
+        self.streams: Streams = self._service
+        self.token = self._auth.get()
+
+    def revoke(self) -> None:
+        self._auth.revoked.add(self.token.value)
+
+    def open_streams(self) -> int:
+        return self._service.open_streams
+
+    def heard(self, interaction: Interaction) -> str:
+        (audio,) = [audio for name, _, audio in self._service.streamed if name == interaction.id]
+        return sha256(audio)
+
+
+class SandboxBench:
+    """The worker's adapters, and the sandbox behind them."""
+
+    def __init__(self, side: CortiSide, room: Studio | None = None) -> None:
+        self._side = side
+        self._room = room
+        self.interactions: Interactions = side.interactions()
+        self.token = side.token()
+
+    @property
+    def streams(self) -> Streams:
+        assert self._room is not None
+        return self._room.streams
+
+    def revoke(self) -> None:
+        self._side.sandbox.fault("revoke_tokens")
+
+    def open_streams(self) -> int:
+        open_now: int = self._side.sandbox.stats(summary=True)["sockets_open"]
+        return open_now
+
+    def heard(self, interaction: Interaction) -> str:
+        assert self._room is not None
+        return str(self._room.record(interaction)["sha256"])
+
+
+@contextmanager
+def sandbox_bench(side: CortiSide) -> Iterator[SandboxBench]:
+    """With streams."""
+    with studio(side) as room:
+        yield SandboxBench(side, room)
+
+
+def configuration() -> str:
+    """One that is accepted, for PCM."""
+    return messages.configuration(make_job(output={"mode": "transcription"}), PCM)
+
+
+def all_closed(bench: Bench) -> None:
+    """Wait until no stream is open any more."""
+    eventually(lambda: bench.open_streams() == 0)
