@@ -222,6 +222,17 @@ def test_a_door_outlasts_the_loss_of_its_connection(rabbitmq_url: str, rabbitmq_
     assert list(dict.fromkeys(way.intake.taken)) == [b"before", *bodies(3)]
 
 
+def test_a_door_that_cannot_pass_on_is_off_duty_and_back_on_duty_afterwards(rabbit_way: Doorway) -> None:
+    rabbit_way.intake.up = False
+    with rabbit_way.open():
+        rabbit_way.put(b"one")
+        assert rabbit_way.rests.wait(10)
+        rabbit_way.beats.clear()
+        rabbit_way.intake.up = True
+        assert rabbit_way.beats.wait(10)
+        rabbit_way.intake.wait_for(1)
+
+
 def test_a_queue_that_is_deleted_under_the_door_is_made_anew(rabbit_way: Doorway) -> None:
     way = rabbit_way
     with way.open():

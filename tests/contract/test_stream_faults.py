@@ -73,8 +73,13 @@ def test_a_stream_that_comes_to_no_good_end_says_why(
     ids=str,
 )
 def test_a_service_that_falls_silent_is_given_up_in_time(
-    sandbox: Sandbox, impatient_room: Studio, fault: dict[str, Any], reason: Reason
+    sandbox: Sandbox,
+    impatient_room: Studio,
+    fault: dict[str, Any],
+    reason: Reason,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("worker.corti.stream.conversation._LINGER", 0.1)
     sandbox.fault(**fault)
     began = time.monotonic()
     error = talk_failure(impatient_room, speed=20.0)

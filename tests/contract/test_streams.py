@@ -177,6 +177,17 @@ def test_when_the_pacer_stops_its_streams_are_failures_not_ends(sandbox: Sandbox
     eventually(lambda: sandbox.stats(summary=True)["sockets_open"] == 0)
 
 
+def test_a_stream_that_comes_while_the_pacer_stops_is_a_failure_too(sandbox: Sandbox) -> None:
+    with corti_side(sandbox) as side:
+        room = Studio(side)
+        stream = room.open()
+        room.pacer._stopping = True
+        with room.pacer, stream, pytest.raises(JobError) as failure:
+            list(stream.converse(chunks_of(speech()), 1.0, live=False))
+        assert failure.value.reason is Reason.STREAM_INTERRUPTED
+    eventually(lambda: sandbox.stats(summary=True)["sockets_open"] == 0)
+
+
 def test_an_idle_pacer_gives_signs_of_life_and_stops_at_once(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
