@@ -36,11 +36,13 @@ class Attempt:
         number: Of the attempt, from 1.
         interaction: The job's interaction, once there is one.
         remember: Told of an interaction as soon as it exists.
+        asked: Whether this worker has asked the service to create it; the answer may have got lost.
     """
 
     number: int = 1
     interaction: Interaction | None = None
     remember: Callable[[Interaction], None] = _forget
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,13 @@ class Transcriber:
         )
 
     def _interaction(self, job: Job, attempt: Attempt) -> Interaction:
+        asked_before, attempt.asked = attempt.asked, True
         try:
             return self._authorised(lambda token: self.interactions.create(job, token))
         except PermanentError as error:
             # Ours if an earlier attempt may have created it without hearing so, or if it bears the name
             # of this very job. Any other is the producer's, or somebody else's: not to be touched.
-            ours = attempt.number > 1 or job.encounter.identifier is None
+            ours = asked_before or attempt.number > 1 or job.encounter.identifier is None
             if error.reason is not Reason.DUPLICATE_ENCOUNTER or not ours:
                 raise
             found = self._authorised(lambda token: self.interactions.find(job, token))

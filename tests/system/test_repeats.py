@@ -70,7 +70,7 @@ def test_a_create_whose_answer_got_lost_is_found_again(installation: Installatio
     finals = installation.finals(1, timeout=30)
 
     assert installation.outcomes(finals) == {"completed": 1}
-    assert finals[job["job_id"]]["data"]["attempts"] == 2
+    assert finals[job["job_id"]]["data"]["attempts"] == 1
     assert installation.sandbox.stats(summary=True)["interactions_created"] == 1
 
 
