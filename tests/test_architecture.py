@@ -19,10 +19,12 @@ WORDS, RULES, STORY, OUTSIDE, PROCESS = range(5)
 #: Each unit and its layer. A package with a star is one unit: its modules may import each other.
 LAYERS = {
     "worker": WORDS,
+    "worker.claims": WORDS,
     "worker.clock": WORDS,
     "worker.dead_letter": WORDS,
     "worker.errors": WORDS,
     "worker.events": WORDS,
+    "worker.interrupt": WORDS,
     "worker.job": WORDS,
     "worker.measures": WORDS,
     "worker.message": WORDS,
@@ -37,7 +39,10 @@ LAYERS = {
     "worker.corti.token": RULES,
     "worker.corti.transcript": RULES,
     "worker.retry": RULES,
+    "worker.delivery": STORY,
     "worker.intake": STORY,
+    "worker.live": STORY,
+    "worker.outbox": STORY,
     "worker.ports": STORY,
     "worker.runner": STORY,
     "worker.transcribe": STORY,
@@ -51,15 +56,18 @@ LAYERS = {
     "worker.broker.redis_leases": OUTSIDE,
     "worker.broker.topology": OUTSIDE,
     "worker.broker.work_queue": OUTSIDE,
+    "worker.cipher": OUTSIDE,
     "worker.corti.rest*": OUTSIDE,
     "worker.corti.stream*": OUTSIDE,
     "worker.health": OUTSIDE,
+    "worker.ledger*": OUTSIDE,
     "worker.log": OUTSIDE,
     "worker.metrics": OUTSIDE,
     "worker.token_cache*": OUTSIDE,
     "worker.__main__": PROCESS,
     "worker.app": PROCESS,
     "worker.cli": PROCESS,
+    "worker.drain": PROCESS,
     "worker.process": PROCESS,
     "worker.tasks": PROCESS,
 }
@@ -74,24 +82,25 @@ _BROKER = {f"worker.broker.{name}" for name in ("confirms", "door", "outlet", "r
 _OUTER = {name.rstrip("*") for name, layer in LAYERS.items() if layer >= OUTSIDE}
 #: Each library outside of the standard one, and the modules or whole units that may use it.
 LIBRARIES = {
-    "amqp": {"worker.broker.confirms"},
+    "amqp": {"worker.broker.confirms", "worker.broker.door"},
     "av": {"worker.audio.container"},
     "celery": {"worker.broker.redis_leases", "worker.broker.work_queue", "worker.process", "worker.tasks"},
     "click": {"worker.cli"},
-    "cryptography": {"worker.settings.model", "worker.token_cache.store"},
+    "cryptography": {"worker.cipher", "worker.settings.model", "worker.token_cache.store"},
     "kombu": _BROKER,
     "prometheus_client": {"worker.metrics", "worker.health"},
     "pydantic": {name.rstrip("*") for name, layer in LAYERS.items() if layer == WORDS} | {"worker.cli"},
     "pydantic_core": {"worker.events", "worker.job", "worker.message"},
-    "redis": {"worker.app", "worker.token_cache"} | _BROKER,
+    "redis": {"worker.app", "worker.ledger", "worker.token_cache"} | _BROKER,
     "requests": {"worker.audio.source", "worker.corti.rest"},
-    "structlog": {"worker.intake", "worker.runner"} | _OUTER,
+    "structlog": {f"worker.{name}" for name in ("delivery", "intake", "live", "outbox", "runner")} | _OUTER,
     "websocket": {"worker.corti.stream.handshake"},
     "websockets": {"worker.corti.stream.frames"},
 }
 #: Parts of the standard library that only these may use.
 RESTRICTED: Mapping[str, set[str]] = {
-    "os": {"worker.settings.environment"},
+    # The drain may end the process whatever hangs, and only `_exit` does that.
+    "os": {"worker.drain", "worker.settings.environment"},
     "time": {"worker.clock"},
     "datetime.now": {"worker.clock"},
     "importlib.import_module": set(),
@@ -101,7 +110,9 @@ RESTRICTED: Mapping[str, set[str]] = {
     **dict.fromkeys(
         ["http", "select", "selectors", "socket", "socketserver", "ssl", "urllib.request"], _OUTER
     ),
-    **dict.fromkeys(["logging", "random", "secrets", "shutil", "tempfile", "threading", "uuid"], _OUTER),
+    **dict.fromkeys(["logging", "random", "secrets", "shutil", "tempfile", "uuid"], _OUTER),
+    # But the flag by which other threads interrupt a job, which is a word of the story, is made of it.
+    "threading": {"worker.interrupt"} | _OUTER,
 }
 
 _GUARDED = {**LIBRARIES, **RESTRICTED}

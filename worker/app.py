@@ -14,8 +14,9 @@ from worker.audio.source import Sources
 from worker.broker import redis_leases
 from worker.broker.door import Door, RabbitDoor, RedisDoor
 from worker.broker.outlet import PatientOutlet, RabbitSender, RedisSender
-from worker.broker.topology import JOBS, WORK
+from worker.broker.topology import Lane
 from worker.broker.work_queue import CeleryWorkQueue, make_celery
+from worker.cipher import make_cipher
 from worker.clock import SystemClock
 from worker.corti.rest import RestInteractions, TokenEndpoint, http_session
 from worker.corti.session import Timings
@@ -23,10 +24,11 @@ from worker.corti.stream import Pacer, WebSocketStreams
 from worker.corti.token import TokenPolicy
 from worker.health import Check, HealthServer, Pulse
 from worker.intake import Intake
+from worker.ledger import RedisLedger
 from worker.metrics import Metrics
 from worker.retry import RetryPolicy
 from worker.runner import Runner
-from worker.settings import Settings
+from worker.settings import Settings, reread
 from worker.token_cache import TokenCache
 from worker.transcribe import Transcriber
 
@@ -60,14 +62,29 @@ class Application:
         self.metrics = Metrics()
         self.url = settings.broker_url.get_secret_value()
         self.redis_broker = settings.broker_is_redis
+        self.lane = Lane(settings.lane)
         self.celery = make_celery(
             self.url,
             redis_options=(
-                redis_leases.transport_options(settings.visibility_timeout) if self.redis_broker else None
+                redis_leases.transport_options(settings.visibility_timeout, self.lane)
+                if self.redis_broker
+                else None
             ),
             consumer_timeout=settings.consumer_timeout,
+            lane=self.lane,
         )
         self.outlet = self._outlet()
+        self.cipher = make_cipher(
+            settings.encryption_keys.get_secret_value() if settings.encryption_keys else None
+        )
+        self.soft_redis = self.redis_client(settings.redis)
+        self.ledger = RedisLedger(
+            self.soft_redis,
+            self.cipher,
+            lease=settings.lease,
+            keep=settings.keep,
+            keep_results=settings.on_repeat == "republish",
+        )
         self.stop_door = threading.Event()
         self.door_pulse = Pulse(self.clock, STUCK_SECONDS)
         self.live: dict[str, Check] = {"door": self.door_pulse.check}
@@ -76,9 +93,9 @@ class Application:
     def _outlet(self) -> PatientOutlet:
         sender: RabbitSender | RedisSender
         if self.redis_broker:
-            sender = RedisSender(self.redis_client(self.url))
+            sender = RedisSender(self.redis_client(self.url), self.lane)
         else:
-            sender = RabbitSender(self.url)
+            sender = RabbitSender(self.url, self.lane)
             self.stack.callback(sender.close)
         return PatientOutlet(
             sender,
@@ -105,12 +122,12 @@ class Application:
             recorder=self.metrics,
             clock=self.clock,
             reply_prefix=self.settings.reply_prefix,
-            queue=JOBS,
+            queue=self.lane.jobs,
         )
         door: Door = (
-            RedisDoor(self.redis_client(self.url), intake, self.clock)
+            RedisDoor(self.redis_client(self.url), intake, self.clock, self.lane)
             if self.redis_broker
-            else RabbitDoor(self.url, intake)
+            else RabbitDoor(self.url, intake, self.lane)
         )
         try:
             door.run(self.stop_door, self.door_pulse.beat, self.door_pulse.rest)
@@ -156,13 +173,13 @@ class Application:
             session,
             settings.token_endpoint,
             settings.client_id,
-            settings.client_secret.get_secret_value(),
+            lambda: reread("client_secret") or settings.client_secret.get_secret_value(),
             settings.http_timeout,
             clock,
         )
         keys = settings.encryption_keys.get_secret_value().split(",") if settings.encryption_keys else []
         tokens = TokenCache(
-            self.redis_client(settings.redis),
+            self.soft_redis,
             endpoint,
             name=f"{settings.token_endpoint} {settings.client_id}",
             keys=tuple(key.strip() for key in keys),
@@ -198,12 +215,17 @@ class Application:
         )
         return Runner(
             transcriber=Transcriber(tokens, interactions, library, streams),
+            live=self.outlet,
             outlet=self.outlet,
-            retry=RetryPolicy(settings.attempts, settings.retry_base, settings.retry_cap),
+            outbox=self.ledger,
+            attempts=self.ledger,
+            retry=RetryPolicy(
+                settings.attempts, settings.retry_base, settings.retry_cap, settings.outage_patience
+            ),
             recorder=metrics,
             clock=clock,
-            waiter=self.waiter,
             chance=random.random,
             tenant=settings.tenant,
-            queue=WORK,
+            queue=self.lane.work,
+            patience=settings.publish_patience,
         )

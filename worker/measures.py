@@ -103,6 +103,31 @@ LEASE_RENEWALS = Counter(
     ("outcome",),
 )
 
+CLAIMS = Counter(
+    "corti_claims_total",
+    "Claims asked for, by what was found (claimed, taken_over, busy, finished).",
+    ("outcome",),
+)
+CLAIM_RENEWALS = Counter(
+    "corti_claim_renewals_total", "Renewals of claims, by outcome (renewed, lost, error).", ("outcome",)
+)
+JOBS_HANDED_BACK = Counter(
+    "corti_jobs_handed_back_total",
+    "Deliveries that ended without a result here, by reason (drain, claim_lost, set_aside, unconfirmed).",
+    ("reason",),
+)
+JOBS_REPEATED = Counter(
+    "corti_jobs_repeated_total",
+    "Deliveries of finished jobs, by what was done (dropped, republished).",
+    ("outcome",),
+)
+ADMISSIONS_REFUSED = Counter(
+    "corti_admissions_refused_total", "Times a job had to wait for one of its tenant's places."
+)
+RESULTS_SWEPT = Counter(
+    "corti_results_swept_total", "Results delivered for a worker that had stored but not delivered them."
+)
+
 SLOTS = Gauge("corti_slots", "Jobs this worker can run at once.")
 JOBS_RUNNING = Gauge("corti_jobs_running", "Jobs this worker is running now.")
 STREAMS_OPEN = Gauge("corti_streams_open", "Streams whose audio the pacer is moving now.")

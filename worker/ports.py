@@ -1,16 +1,16 @@
 """What the story needs from outside, as small Protocols. Adapters implement them; tests bring fakes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from worker import job as jobs
 from worker.audio.pace import Chunk
+from worker.claims import Parcel
 from worker.corti.session import Content
 from worker.corti.token import Token
 from worker.dead_letter import DeadLetter
-from worker.errors import JobError
 from worker.events import AudioFigures, Event
 from worker.measures import Counter, Histogram
 
@@ -51,8 +51,20 @@ class Interaction:
     stream_url: str
 
 
+class Cipher(Protocol):
+    """Encrypts what is stored outside of this process."""
+
+    def encrypt(self, plain: bytes) -> bytes:
+        """The stored form."""
+        ...
+
+    def decrypt(self, secret: bytes) -> bytes | None:
+        """The plain form, or None when it was stored with a key that we do not have."""
+        ...
+
+
 class Interactions(Protocol):
-    """Creates interactions."""
+    """Creates interactions, and finds those that were created."""
 
     def create(self, job: jobs.Job, token: Token) -> Interaction:
         """Create the interaction of a job.
@@ -63,6 +75,10 @@ class Interactions(Protocol):
         """
         ...
 
+    def find(self, job: jobs.Job, token: Token) -> Interaction | None:
+        """The interaction that has the job's encounter identifier, if there is one. Raises like `create`."""
+        ...
+
 
 class Audio(Protocol):
     """Opened audio."""
@@ -70,6 +86,11 @@ class Audio(Protocol):
     @property
     def format(self) -> str | None:
         """MIME string to declare, or None to let the service find out."""
+        ...
+
+    @property
+    def total_seconds(self) -> float | None:
+        """How long the audio lasts, if that is known before it was read."""
         ...
 
     def chunks(self) -> Iterator[Chunk]:
@@ -99,16 +120,20 @@ class Sent:
 class Stream(Protocol):
     """One open stream."""
 
-    def converse(self, chunks: Iterator[Chunk], speed: float, *, live: bool) -> Iterator[Content | Sent]:
+    def converse(
+        self, chunks: Iterator[Chunk], speed: float, *, live: bool, interrupt: "Interrupt"
+    ) -> Iterator[Content | Sent]:
         """Send the audio at its pace and yield what comes back, until the service has ended the stream.
 
         Args:
             chunks: The audio.
             speed: Times real time.
             live: Yield as things happen; otherwise they may come in one batch at the end.
+            interrupt: Ends the conversation early.
 
         Raises:
             JobError: The stream did not come to a good end, or `chunks` raised.
+            Interrupted: By `interrupt`.
         """
         ...
 
@@ -132,19 +157,38 @@ class Streams(Protocol):
         ...
 
 
-class Outlet(Protocol):
-    """Where results and dead letters go. Both calls return when the broker has confirmed."""
+class LiveEvents(Protocol):
+    """Where events go that are sent while a job runs."""
 
     def publish(self, event: Event, reply_to: str | None) -> None:
-        """Publish an event.
+        """Publish an event, with one try.
 
         Raises:
-            OutletUnavailable: The broker did not confirm within the outlet's patience.
+            OutletUnavailable: The broker did not confirm.
         """
         ...
 
+
+class Outlet(Protocol):
+    """Where the ends of jobs go. Both calls return when the broker has confirmed.
+
+    They raise OutletUnavailable when it did not within the outlet's patience.
+    """
+
+    def deliver(self, parcel: Parcel) -> None:
+        """Publish a final event, after its dead letter if there is one."""
+        ...
+
     def bury(self, letter: DeadLetter) -> None:
-        """Put a dead letter on corti.dead. Raises like `publish`."""
+        """Put the dead letter of a message that is no job on corti.dead."""
+        ...
+
+
+class Aside(Protocol):
+    """Where deliveries wait that cannot run now."""
+
+    def set_aside(self, body: bytes) -> None:
+        """Have a job come back through the door in a while; raises OutletUnavailable."""
         ...
 
 
@@ -152,26 +196,25 @@ class OutletUnavailable(Exception):
     """The broker did not confirm in time. The job must stay with the broker, so that it runs again."""
 
 
+class Interrupt(Protocol):
+    """How one job is interrupted from outside of its thread."""
+
+    def on_trigger(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called at the interrupt, or now if there was one."""
+        ...
+
+    def expect(self, remaining: Callable[[], float | None]) -> None:
+        """The job can tell how many seconds its audio still takes."""
+        ...
+
+    def check(self) -> None:
+        """Raise Interrupted if there was an interrupt."""
+        ...
+
+
 class Waiter(Protocol):
-    """Lets time pass between attempts."""
+    """Lets time pass."""
 
     def wait(self, seconds: float) -> None:
         """Return after `seconds`."""
         ...
-
-
-__all__ = [
-    "Audio",
-    "AudioLibrary",
-    "Interaction",
-    "Interactions",
-    "JobError",
-    "Outlet",
-    "OutletUnavailable",
-    "Recorder",
-    "Sent",
-    "Stream",
-    "Streams",
-    "Tokens",
-    "Waiter",
-]

@@ -1,28 +1,31 @@
 """The life of a process: start, run until a signal, stop."""
 
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from celery import Celery, signals
+from celery.worker import state
 
 from worker import measures, tasks
 from worker.app import STUCK_SECONDS, Application
 from worker.broker import redis_leases
 from worker.broker.work_queue import WORKER_OPTIONS
+from worker.delivery import Deliveries
+from worker.drain import Drain, RunningJobs
 from worker.health import Pulse
+from worker.interrupt import Interrupt
+from worker.ledger import Keeper, TenantCap
+from worker.outbox import Sweeper
+from worker.ports import OutletUnavailable
 from worker.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(slots=True)
-class Running:
-    """How many jobs run now."""
-
-    count: int = 0
+_EXIT_OK = 0
 
 
 def run_worker(settings: Settings) -> int:
@@ -33,28 +36,43 @@ def run_worker(settings: Settings) -> int:
     """
     with ExitStack() as stack:
         application = Application(settings, stack)
-        running = Running()
-        runner = application.runner()
-        tasks.register(application.celery, runner.run, _holder(application, running))
+        jobs = RunningJobs()
+        sweeper = Sweeper(application.ledger, application.outlet, application.metrics)
+        deliveries = _deliveries(application, sweeper)
+        leases = _leases(application)
+        tasks.register(
+            application.celery, deliveries.take, _holder(jobs, leases), _forfeiter(application, leases)
+        )
+        _sweep_now_and_then(application, sweeper)
         application.metrics.watch(measures.SLOTS, lambda: settings.slots)
-        application.metrics.watch(measures.JOBS_RUNNING, lambda: running.count)
+        application.metrics.watch(measures.JOBS_RUNNING, lambda: len(jobs))
         consumer = Pulse(application.clock, STUCK_SECONDS)
         application.live["consumer"] = consumer.check
         application.ready["consumer"] = lambda: None if consumer.beating else "not connected to the broker"
         application.celery.attendance = (consumer.beat, consumer.rest)
+        worker = _celery_worker(application.celery, settings)
+        drain = Drain(
+            grace=settings.grace,
+            jobs=jobs,
+            clock=application.clock,
+            stop_taking=lambda: _stop_taking(application, worker),
+            stop_celery=_stop_celery,
+        )
+        application.ready["drain"] = drain.check
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, drain.on_signal)
+        drain.start()
         door = application.start_door() if settings.door else None
         application.start_health()
-        log.info(
-            "worker_starting",
-            slots=settings.slots,
-            broker="redis" if settings.broker_is_redis else "rabbitmq",
-        )
+        broker = "redis" if settings.broker_is_redis else "rabbitmq"
+        log.info("worker_starting", slots=settings.slots, broker=broker)
         try:
-            code = _celery_worker(application.celery, settings, application.stop_door)
+            worker.start()
         finally:
             application.stop_door.set()
             if door is not None:
                 door.join()
+        code = int(worker.exitcode or 0)
         log.info("worker_stopped", code=code)
         return code
 
@@ -72,47 +90,116 @@ def run_door_alone(settings: Settings, stop: threading.Event) -> int:
         return 0
 
 
-def _holder(application: Application, running: Running) -> tasks.Held:
-    """Counts a delivery as running and, on Redis, keeps its lease."""
-    lock = threading.Lock()
-    leases: redis_leases.Leases | None = None
-    if application.redis_broker:
-        client = application.redis_client(application.url)
-        redis_leases.install(lambda: client)
-        leases = redis_leases.Leases(
-            client, application.settings.visibility_timeout, application.metrics, application.clock
-        )
-        leases.start()
-        application.stack.callback(leases.stop)
+def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:
+    settings = application.settings
+    keeper = Keeper(application.ledger, application.metrics, application.clock)
+    cap = TenantCap(
+        application.soft_redis,
+        tenant=settings.tenant,
+        most=settings.tenant_streams,
+        lease=settings.lease,
+        recorder=application.metrics,
+    )
+    keeper.also(cap.renew)
+    application.ready["redis"] = keeper.check
+    keeper.start()
+    application.stack.callback(keeper.stop)
+    return Deliveries(
+        claims=application.ledger,
+        keep=keeper.keep,
+        runner=application.runner(),
+        aside=application.outlet,
+        place=cap.place,
+        repeat=sweeper.deliver if settings.on_repeat == "republish" else _dropped,
+        recorder=application.metrics,
+        clock=application.clock,
+        job_seconds=settings.job_seconds,
+    )
 
+
+def _dropped(_job_id: str) -> bool:
+    return False
+
+
+def _leases(application: Application) -> redis_leases.Leases | None:
+    """On Redis, correct kombu and keep deliveries ours."""
+    if not application.redis_broker:
+        return None
+    client = application.redis_client(application.url)
+    redis_leases.install(lambda: client)
+    leases = redis_leases.Leases(
+        client,
+        application.settings.visibility_timeout,
+        application.metrics,
+        application.clock,
+        application.lane,
+    )
+    leases.start()
+    application.stack.callback(leases.stop)
+    return leases
+
+
+def _holder(jobs: RunningJobs, leases: redis_leases.Leases | None) -> tasks.Held:
     @contextmanager
-    def held(tag: str) -> Iterator[None]:
-        with lock:
-            running.count += 1
-        if leases is not None:
-            leases.hold(tag)
-        try:
-            yield
-        finally:
+    def held(tag: str) -> Iterator[Interrupt]:
+        with jobs.one() as job:
             if leases is not None:
-                leases.drop(tag)
-            with lock:
-                running.count -= 1
+                leases.hold(tag)
+            try:
+                yield job
+            finally:
+                if leases is not None:
+                    leases.drop(tag)
 
     return held
 
 
-def _celery_worker(app: Celery, settings: Settings, stop_door: threading.Event) -> int:
-    def shutting_down(**_: object) -> None:
-        stop_door.set()
+def _forfeiter(application: Application, leases: redis_leases.Leases | None) -> tasks.Forfeit:
+    def forfeit(tag: str, body: bytes) -> bool:
+        if leases is not None:
+            leases.forfeit(tag)
+            return True
+        try:
+            application.outlet.set_aside(body)
+        except OutletUnavailable:
+            return False
+        return True
 
+    return forfeit
+
+
+def _sweep_now_and_then(application: Application, sweeper: Sweeper) -> None:
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.wait(application.settings.lease / 2):
+            sweeper.sweep()
+
+    threading.Thread(target=run, name="sweeper", daemon=True).start()
+    application.stack.callback(stop.set)
+
+
+def _celery_worker(app: Celery, settings: Settings) -> Any:
     def leave_logging_alone(**_: object) -> None:
         """Celery sets up no logging of its own when somebody listens to this signal."""
 
-    signals.worker_shutting_down.connect(shutting_down)
+    # Held here, because Celery keeps its listeners by weak references.
+    app.leave_logging_alone = leave_logging_alone
     signals.setup_logging.connect(leave_logging_alone)
-    worker = app.Worker(
-        pool="threads", concurrency=settings.slots, optimization="fair", quiet=True, **WORKER_OPTIONS
+    # The controller without Celery's command line around it: no banner, no signal handlers of its own.
+    return app.WorkController(
+        app=app, pool="threads", concurrency=settings.slots, optimization="fair", **WORKER_OPTIONS
     )
-    worker.start()
-    return int(worker.exitcode or 0)
+
+
+def _stop_taking(application: Application, worker: Any) -> None:
+    application.stop_door.set()
+    consumer = worker.consumer
+    task_consumer = getattr(consumer, "task_consumer", None)
+    if task_consumer is not None:
+        consumer.call_soon(task_consumer.cancel)
+
+
+def _stop_celery() -> None:
+    # What Celery's own signal handlers set; its loop looks at it each turn.
+    state.should_stop = _EXIT_OK

@@ -1,46 +1,59 @@
-"""The one Celery task: from a delivery to the runner, and back to an acknowledgement."""
+"""The one Celery task: from a delivery to its verdict, and what that means for the message."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import structlog
 from celery import Celery
-from celery.exceptions import Reject
+from celery.exceptions import Ignore, Reject
 
 from worker.broker.work_queue import TASK
+from worker.delivery import Verdict
+from worker.interrupt import Interrupt, Interrupted
 from worker.message import InvalidJob
-from worker.ports import OutletUnavailable
 
 log = structlog.get_logger(__name__)
 
-#: Keeps the delivery with this tag ours while the context lasts.
-Held = Callable[[str], AbstractContextManager[None]]
+Take = Callable[[bytes, Interrupt], Verdict]
+#: Keeps the delivery with this tag ours, and counts it as running, while the context lasts.
+Held = Callable[[str], AbstractContextManager[Interrupt]]
+#: Sees to it that a delivery, by tag, is left alone and its job does not get lost; False if it cannot.
+Forfeit = Callable[[str, bytes], bool]
+
+#: Before a delivery that broke goes back to the queue, so that it cannot spin.
+_PAUSE = 1.0
 
 
-def register(app: Celery, run: Callable[[bytes], None], held: Held) -> None:
+def register(app: Celery, take: Take, held: Held, forfeit: Forfeit) -> None:
     """Register the task.
 
     Args:
         app: Celery's application.
-        run: Runs the job in a body and returns when its result is confirmed.
-        held: Keeps a delivery ours while the context lasts.
+        take: Takes a delivery.
+        held: See `Held`.
+        forfeit: See `Forfeit`.
     """
 
     def transcribe(task: Any, text: str) -> None:
-        tag = str(
-            task.request.properties.get("delivery_tag") or task.request.delivery_info.get("delivery_tag")
-        )
-        with held(tag):
+        request = task.request
+        tag = str(request.properties.get("delivery_tag") or request.delivery_info.get("delivery_tag"))
+        body = text.encode()
+        with held(tag) as interrupt:
             try:
-                run(text.encode())
-            except OutletUnavailable:
-                # Not acknowledged: whoever takes it next runs it again, since its result got nowhere.
-                log.error("job_handed_back", reason="result_not_confirmed")
-                raise Reject("result_not_confirmed", requeue=True) from None
+                verdict = take(body, interrupt)
             except InvalidJob as refusal:
                 # The door stops these; what is here was put on Celery's queue by somebody else.
                 log.error("task_without_job", problems=len(refusal.problems))
                 raise Reject("invalid_job", requeue=False) from None
+            except Exception as error:  # noqa: BLE001  # Celery would acknowledge, and the job would be gone
+                log.error("delivery_broke", error=type(error).__name__)
+                verdict = Verdict.HAND_BACK
+                with suppress(Interrupted):
+                    interrupt.wait(_PAUSE)
+            if verdict is Verdict.FORFEIT and forfeit(tag, body):
+                raise Ignore
+        if verdict is not Verdict.DONE:
+            raise Reject("handed_back", requeue=True)
 
     app.task(name=TASK, bind=True, ignore_result=True, acks_late=True)(transcribe)

@@ -8,25 +8,41 @@ from worker.corti import messages
 from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
 from worker.corti.token import Token
 from worker.corti.transcript import Transcript
-from worker.errors import TokenRefused
+from worker.errors import PermanentError, Reason, TokenRefused
 from worker.events import Completed, Data, Facts, Progress, Segments
 from worker.job import Job
-from worker.ports import AudioLibrary, Interaction, Interactions, Sent, Streams, Tokens
+from worker.ports import AudioLibrary, Interaction, Interactions, Interrupt, Sent, Stream, Streams, Tokens
 
 T = TypeVar("T")
 Report = Callable[[Data], None]
 
 
+def _forget(_: Interaction) -> None:
+    pass
+
+
+def _remaining(total: float | None, stream: Stream, pace: float) -> Callable[[], float | None]:
+    return lambda: None if total is None else (total - stream.figures()[0].seconds) / pace
+
+
 @dataclass(slots=True)
 class Attempt:
-    """What one attempt leaves to the next: its number, and the interaction once there is one.
+    """What one attempt leaves to the next, on this worker or another.
 
     An interaction is created once per job and used again: a second create with the same identifier
     is refused by the service (protocol 3.2).
+
+    Attributes:
+        number: Of the attempt, from 1.
+        interaction: The job's interaction, once there is one.
+        remember: Told of an interaction as soon as it exists.
+        asked: Whether this worker has asked the service to create it; the answer may have got lost.
     """
 
     number: int = 1
     interaction: Interaction | None = None
+    remember: Callable[[Interaction], None] = _forget
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +54,34 @@ class Transcriber:
     audio: AudioLibrary
     streams: Streams
 
-    def transcribe(self, job: Job, attempt: Attempt, report: Report) -> Completed:
+    def transcribe(self, job: Job, attempt: Attempt, interrupt: Interrupt, report: Report) -> Completed:
         """Stream a job's audio and fold what comes back.
 
         Args:
             job: The job.
             attempt: Carries the interaction from one attempt to the next; changed in place.
+            interrupt: Ends the attempt early.
             report: Takes the data of live events that the job asked for.
 
         Raises:
             JobError: The attempt failed; its class says whether another one can help.
+            Interrupted: By `interrupt`.
         """
         with self.audio.open(job.audio) as audio:
             if attempt.interaction is None:
-                attempt.interaction = self._authorised(lambda token: self.interactions.create(job, token))
+                attempt.interaction = self._interaction(job, attempt)
+                attempt.remember(attempt.interaction)
+            interrupt.check()
             interaction = attempt.interaction
             configuration = messages.configuration(job, audio.format)
             transcript, usage = Transcript(), None
             opened = self._authorised(lambda token: self.streams.open(interaction, token, configuration))
             with opened as stream:
-                for news in stream.converse(audio.chunks(), job.pace, live=bool(job.events)):
+                interrupt.expect(_remaining(audio.total_seconds, stream, job.pace))
+                conversation = stream.converse(
+                    audio.chunks(), job.pace, live=bool(job.events), interrupt=interrupt
+                )
+                for news in conversation:
                     match news:
                         case TranscriptMessage(segments):
                             transcript.add_segments(segments)
@@ -71,7 +95,7 @@ class Transcriber:
                             usage = news.credits
                         case Sent(seconds):
                             if "progress" in job.events:
-                                report(Progress(audio_seconds=seconds, total_seconds=None))
+                                report(Progress(audio_seconds=seconds, total_seconds=audio.total_seconds))
                 figures, warnings = stream.figures()
         return Completed(
             interaction_id=interaction.id,
@@ -83,6 +107,21 @@ class Transcriber:
             attempts=attempt.number,
             metadata=job.metadata,
         )
+
+    def _interaction(self, job: Job, attempt: Attempt) -> Interaction:
+        asked_before, attempt.asked = attempt.asked, True
+        try:
+            return self._authorised(lambda token: self.interactions.create(job, token))
+        except PermanentError as error:
+            # Ours if an earlier attempt may have created it without hearing so, or if it bears the name
+            # of this very job. Any other is the producer's, or somebody else's: not to be touched.
+            ours = asked_before or attempt.number > 1 or job.encounter.identifier is None
+            if error.reason is not Reason.DUPLICATE_ENCOUNTER or not ours:
+                raise
+            found = self._authorised(lambda token: self.interactions.find(job, token))
+            if found is None:
+                raise
+            return found
 
     def _authorised(self, call: Callable[[Token], T]) -> T:
         token = self.tokens.get()

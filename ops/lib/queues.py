@@ -4,6 +4,7 @@ Written against the documented contract with plain clients, sharing nothing with
 """
 
 import json
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
@@ -11,6 +12,7 @@ from typing import Any, Protocol, Self
 
 import kombu
 import redis
+from amqp.exceptions import MessageNacked
 
 JOBS = "corti.jobs"
 RESULTS = "corti.results"
@@ -28,8 +30,8 @@ _JOBS_ARGUMENTS = {
 class Queues(Protocol):
     """One broker, seen by an EHR."""
 
-    def put(self, *bodies: bytes) -> None:
-        """Put messages on `corti.jobs`, in order."""
+    def put(self, *bodies: bytes, queue: str = JOBS) -> None:
+        """Put messages on a queue, in order."""
         ...
 
     def take(self, queue: str, timeout: float) -> bytes | None:
@@ -66,11 +68,11 @@ class RedisQueues(_Closing):
     def __init__(self, url: str) -> None:
         self._client = redis.Redis.from_url(url)
 
-    def put(self, *bodies: bytes) -> None:
+    def put(self, *bodies: bytes, queue: str = JOBS) -> None:
         """See `Queues`."""
         with self._client.pipeline(transaction=False) as pipe:
             for body in bodies:
-                pipe.lpush(JOBS, body)
+                pipe.lpush(queue, body)
             pipe.execute()
 
     def take(self, queue: str, timeout: float) -> bytes | None:
@@ -87,20 +89,36 @@ class RabbitQueues(_Closing):
     """RabbitMQ: publish to the queue by the default exchange; consume with acknowledgement."""
 
     def __init__(self, url: str) -> None:
-        self._connection = kombu.Connection(url)
+        self._connection = kombu.Connection(url, transport_options={"confirm_publish": True})
         self._channel = self._connection.channel()
         self._channel.auto_decode = False
         self._received: dict[str, list[bytes]] = {}
         self._consumers: dict[str, Any] = {}
 
-    def put(self, *bodies: bytes) -> None:
+    def put(self, *bodies: bytes, queue: str = JOBS) -> None:
         """See `Queues`."""
-        kombu.Queue(JOBS, durable=True, queue_arguments=_JOBS_ARGUMENTS)(self._channel).declare()
+        kombu.Queue(queue, durable=True, queue_arguments=_JOBS_ARGUMENTS)(self._channel).declare()
         producer = kombu.Producer(self._channel)
         for body in bodies:
-            producer.publish(
-                body, routing_key=JOBS, content_type="application/json", content_encoding="utf-8"
-            )
+            self._publish(producer, body, queue)
+
+    def _publish(self, producer: kombu.Producer, body: bytes, queue: str) -> None:
+        """Publish with confirmation: a quorum queue that is just being made refuses for a moment."""
+        for pause in (0.1, 0.5, 2.0, 0.0):
+            try:
+                producer.publish(
+                    body,
+                    routing_key=queue,
+                    content_type="application/json",
+                    content_encoding="utf-8",
+                    mandatory=True,
+                    confirm_timeout=10,
+                )
+            except MessageNacked:
+                time.sleep(pause)
+            else:
+                return
+        raise RuntimeError(f"RabbitMQ refused a message for {queue}")
 
     def take(self, queue: str, timeout: float) -> bytes | None:
         """See `Queues`."""

@@ -82,7 +82,7 @@ class CortiSide:
             self.session,
             url or self.token_url,
             info.client_id,
-            secret or info.client_secret,
+            lambda: secret or info.client_secret,
             self.timeout,
             SystemClock(),
         )

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from worker import measures
-from worker.broker.topology import DEAD, RESULTS
+from worker.broker.topology import DEAD, MAIN_LANE, RESULTS
 from worker.errors import JobError
 from worker.ports import OutletUnavailable
 
@@ -118,6 +118,9 @@ class FakeSender:
 
     def send_dead_letter(self, body: bytes) -> None:
         self._put(DEAD, body)
+
+    def send_aside(self, body: bytes) -> None:
+        self._put(MAIN_LANE.aside, body)
 
     def _put(self, queue: str, body: bytes) -> None:
         self.tries += 1

@@ -23,6 +23,7 @@ from worker.corti.stream import Pacer, WebSocketStreams
 from worker.corti.stream.streams import WebSocketStream
 from worker.errors import JobError
 from worker.events import Fact, Segment
+from worker.interrupt import Interrupt
 from worker.ports import Interaction, Sent
 
 RATE = 16_000
@@ -125,13 +126,14 @@ class Studio:
         speed: float = FAST,
         live: bool = False,
         interaction: Interaction | None = None,
+        interrupt: Interrupt | None = None,
         **output: Any,
     ) -> Heard:
         """Have one conversation to its end."""
         heard = Heard()
         with self.open(interaction, **output) as stream:
             audio = chunks_of(speech()) if chunks is None else iter(chunks)
-            for item in stream.converse(audio, speed, live=live):
+            for item in stream.converse(audio, speed, live=live, interrupt=interrupt or Interrupt()):
                 heard.items.append(item)
             figures, heard.warnings = stream.figures()
         heard.seconds, heard.bytes = figures.seconds, figures.bytes

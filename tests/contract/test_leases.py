@@ -12,8 +12,11 @@ from tests.contract.fakes import FakeClock, FakeRecorder
 from tests.contract.waiting import eventually
 from worker import measures
 from worker.broker import redis_leases
-from worker.broker.redis_leases import UNACKED, UNACKED_INDEX, Leases
+from worker.broker.redis_leases import Leases, unacked, unacked_index
+from worker.broker.topology import MAIN_LANE
 from worker.clock import SystemClock
+
+UNACKED, UNACKED_INDEX = unacked(MAIN_LANE), unacked_index(MAIN_LANE)
 
 
 @pytest.fixture
@@ -26,6 +29,8 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 def kombu_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `install` replaces is put back afterwards."""
     monkeypatch.setattr(kombu_redis.QoS, "ack", kombu_redis.QoS.ack)
+    monkeypatch.setattr(kombu_redis.QoS, "reject", kombu_redis.QoS.reject)
+    monkeypatch.setattr(redis_leases, "_forfeited", set())
     monkeypatch.setattr(kombu_redis.QoS, "restore_unacked_once", kombu_redis.QoS.restore_unacked_once)
 
 

@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -15,7 +16,8 @@ from tests.contract.waiting import eventually
 from worker import measures
 from worker.app import ThreadWaiter
 from worker.broker.outlet import PatientOutlet, RabbitSender, RedisSender, Sender
-from worker.broker.topology import DEAD, RESULTS
+from worker.broker.topology import DEAD, MAIN_LANE, RESULTS
+from worker.claims import Parcel
 from worker.clock import SystemClock
 from worker.dead_letter import DeadLetter
 from worker.errors import Reason
@@ -55,6 +57,7 @@ _FAILURE = Event(
         reason=Reason.EXPIRED, detail="late", cause=None, attempts=1, interaction_id=None, metadata={}
     ),
 )
+_COMPLETION = Parcel("job-1", "completed", COMPLETED, _RESULT.to_json(), None, None)
 _LETTER = DeadLetter.of(
     b"{}", reason=Reason.INVALID_JOB, detail="no", queue="corti.jobs", received_at=_NOW, dead_at=_NOW
 )
@@ -90,7 +93,7 @@ def real_outlet(sender: Sender, recorder: FakeRecorder, patience: float) -> Pati
 
 def test_what_was_published_is_counted_by_type(world: FakeWorld) -> None:
     world.outlet.publish(_LIVE, None)
-    world.outlet.publish(_RESULT, "corti.results.a")
+    world.outlet.deliver(replace(_COMPLETION, reply_to="corti.results.a"))
     world.outlet.bury(_LETTER)
     assert [len(world.sender.queues[name]) for name in (RESULTS, "corti.results.a", DEAD)] == [1, 1, 1]
     assert world.sender.queues["corti.results.a"] == [_RESULT.to_json()]
@@ -107,12 +110,30 @@ def test_a_live_event_is_offered_once(world: FakeWorld) -> None:
     assert world.recorder.total(measures.EVENTS_PUBLISHED) == 0
 
 
-@pytest.mark.parametrize("event", [_RESULT, _FAILURE], ids=["completed", "failed"])
-def test_a_final_event_is_offered_until_it_is_taken(world: FakeWorld, event: Event) -> None:
+def test_a_final_event_is_offered_until_it_is_taken(world: FakeWorld) -> None:
     world.sender.up, world.mended_at = False, world.clock.monotonic() + 45
-    world.outlet.publish(event, None)
-    assert world.sender.queues[RESULTS] == [event.to_json()]
+    world.outlet.deliver(_COMPLETION)
+    assert world.sender.queues[RESULTS] == [_RESULT.to_json()]
     assert world.recorder.total(measures.PUBLISH_RETRIES) == world.sender.tries - 1 > 5
+
+
+def test_a_failure_is_delivered_after_its_dead_letter(world: FakeWorld) -> None:
+    failure = Parcel("job-1", "failed", FAILED, _FAILURE.to_json(), "corti.results.a", _LETTER.to_json())
+    world.sender.up, world.mended_at = False, world.clock.monotonic() + 45
+    world.outlet.deliver(failure)
+    assert [(name, bodies) for name, bodies in world.sender.queues.items() if bodies] == [
+        (DEAD, [_LETTER.to_json()]),
+        ("corti.results.a", [_FAILURE.to_json()]),
+    ]
+
+
+def test_a_job_is_set_aside_with_one_try(world: FakeWorld) -> None:
+    world.outlet.set_aside(b"job")
+    assert world.sender.queues[MAIN_LANE.aside] == [b"job"]
+    world.sender.up, world.sender.tries = False, 0
+    with pytest.raises(OutletUnavailable):
+        world.outlet.set_aside(b"job")
+    assert world.sender.tries == 1
 
 
 def test_a_dead_letter_is_offered_until_it_is_taken(world: FakeWorld) -> None:
@@ -124,16 +145,29 @@ def test_a_dead_letter_is_offered_until_it_is_taken(world: FakeWorld) -> None:
 def test_patience_ends(world: FakeWorld) -> None:
     world.sender.up, began = False, world.clock.monotonic()
     with pytest.raises(OutletUnavailable):
-        world.outlet.publish(_RESULT, None)
+        world.outlet.deliver(_COMPLETION)
     assert 60 <= world.clock.monotonic() - began <= 66
     assert 10 <= world.sender.tries <= 40, "neither given up nor hammered"
 
 
+def test_after_a_live_event_that_was_lost_the_next_are_not_even_tried_for_a_while(world: FakeWorld) -> None:
+    world.sender.up = False
+    for _ in range(3):
+        with pytest.raises(OutletUnavailable):
+            world.outlet.publish(_LIVE, None)
+    assert world.sender.tries == 1
+    world.sender.up = True
+    world.outlet.deliver(_COMPLETION)  # is none, and is not held up
+    world.clock.wait(15)
+    world.outlet.publish(_LIVE, None)
+    assert world.sender.queues[RESULTS] == [_RESULT.to_json(), _LIVE.to_json()]
+
+
 def test_a_live_event_does_not_wait_for_a_rabbitmq_that_is_away(
-    rabbitmq_relay: Relay, recorder: FakeRecorder
+    rabbitmq_relay: Relay, clock: FakeClock, recorder: FakeRecorder
 ) -> None:
     sender = RabbitSender(rabbitmq_relay.url)
-    outlet = real_outlet(sender, recorder, patience=20)
+    outlet = PatientOutlet(sender, patience=20, recorder=recorder, clock=clock, waiter=clock)
     outlet.publish(_LIVE, None)
     rabbitmq_relay.cut()
     began = time.monotonic()
@@ -141,6 +175,7 @@ def test_a_live_event_does_not_wait_for_a_rabbitmq_that_is_away(
         outlet.publish(_LIVE, None)
     assert time.monotonic() - began < 1.8
     rabbitmq_relay.mend()
+    clock.wait(15)
     outlet.publish(_LIVE, None)
     sender.close()
 
@@ -153,7 +188,7 @@ def test_a_final_event_outlasts_the_absence_of_rabbitmq(
     outlet.publish(_LIVE, None)
     rabbitmq_relay.cut()
     with ThreadPoolExecutor(1) as pool:
-        publishing = pool.submit(outlet.publish, _RESULT, None)
+        publishing = pool.submit(outlet.deliver, _COMPLETION)
         eventually(lambda: recorder.total(measures.PUBLISH_RETRIES) >= 1)
         rabbitmq_relay.mend()
         publishing.result(timeout=60)
@@ -172,7 +207,7 @@ def test_a_final_event_outlasts_a_restart_of_redis(own_redis: RedisServer, recor
             outlet.publish(_LIVE, None)
         assert time.monotonic() - began < 1
         with ThreadPoolExecutor(1) as pool:
-            publishing = pool.submit(outlet.publish, _RESULT, None)
+            publishing = pool.submit(outlet.deliver, _COMPLETION)
             eventually(lambda: recorder.total(measures.PUBLISH_RETRIES) >= 1)
             own_redis.start()
             publishing.result(timeout=20)
@@ -185,4 +220,4 @@ def test_a_redis_without_memory_refuses_instead_of_losing(
     with redis.Redis.from_url(own_redis.url) as client:
         client.config_set("maxmemory", "1")
         with pytest.raises(OutletUnavailable, match="OutOfMemory"):
-            real_outlet(RedisSender(client), recorder, patience=0).publish(_RESULT, None)
+            real_outlet(RedisSender(client), recorder, patience=0).deliver(_COMPLETION)

@@ -11,6 +11,7 @@ from tests.contract.token_world import TokenWorld
 from tests.unit.story.world import AuthServer
 from worker.audio.pace import Chunk
 from worker.errors import PermanentError, Reason, TokenRefused
+from worker.interrupt import Interrupt
 from worker.ports import Sent, Tokens
 
 
@@ -49,7 +50,7 @@ def test_a_refusal_that_comes_twice_counts_once(tokens: Tokens) -> None:
 def test_all_audio_arrives_and_the_figures_say_so(bench: Bench, *, live: bool) -> None:
     interaction = bench.interactions.create(make_job(), bench.token)
     with bench.streams.open(interaction, bench.token, configuration()) as stream:
-        for _ in stream.converse(chunks_of(speech(3)), FAST, live=live):
+        for _ in stream.converse(chunks_of(speech(3)), FAST, live=live, interrupt=Interrupt()):
             pass
         figures, warnings = stream.figures()
     all_closed(bench)
@@ -64,7 +65,7 @@ def test_only_a_live_conversation_tells_its_position(bench: Bench) -> None:
         interaction = bench.interactions.create(make_job(), bench.token)
         with bench.streams.open(interaction, bench.token, configuration()) as stream:
             # A position is reported each second of real time: once, at this speed.
-            news = list(stream.converse(chunks_of(speech(3)), speed, live=live))
+            news = list(stream.converse(chunks_of(speech(3)), speed, live=live, interrupt=Interrupt()))
         positions.append([item.seconds for item in news if isinstance(item, Sent)])
     assert positions[0] == []
     assert positions[1]
@@ -75,7 +76,11 @@ def test_only_a_live_conversation_tells_its_position(bench: Bench) -> None:
 def test_a_conversation_without_audio_ends_well(bench: Bench) -> None:
     interaction = bench.interactions.create(make_job(), bench.token)
     with bench.streams.open(interaction, bench.token, configuration()) as stream:
-        assert not [item for item in stream.converse(iter(()), FAST, live=True) if isinstance(item, Sent)]
+        assert not [
+            item
+            for item in stream.converse(iter(()), FAST, live=True, interrupt=Interrupt())
+            if isinstance(item, Sent)
+        ]
         assert stream.figures()[0].bytes == 0
     all_closed(bench)
 
@@ -100,7 +105,7 @@ def test_what_the_audio_raises_comes_out_as_it_is_and_the_stream_is_closed(bench
         pytest.raises(PermanentError) as raised,
         bench.streams.open(interaction, bench.token, configuration()) as stream,
     ):
-        list(stream.converse(failing(), FAST, live=False))
+        list(stream.converse(failing(), FAST, live=False, interrupt=Interrupt()))
     assert raised.value is failure
     all_closed(bench)
 

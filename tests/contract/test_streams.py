@@ -15,6 +15,7 @@ from tests.contract.waiting import eventually
 from worker import measures
 from worker.audio.pace import Chunk
 from worker.errors import JobError, PermanentError, Reason
+from worker.interrupt import Interrupt
 from worker.ports import Sent
 
 
@@ -85,7 +86,7 @@ def test_at_four_times_real_time_it_takes_a_quarter(room: Studio) -> None:
 def test_live_news_come_while_the_audio_goes_on(room: Studio) -> None:
     heard, before_the_end = [], 0
     with room.open() as stream:
-        for item in stream.converse(chunks_of(speech(3)), 4.0, live=True):
+        for item in stream.converse(chunks_of(speech(3)), 4.0, live=True, interrupt=Interrupt()):
             heard.append(item)
             before_the_end += stream.figures()[0].seconds < 6.0
     positions = [item.seconds for item in heard if isinstance(item, Sent)]
@@ -123,7 +124,7 @@ def test_a_source_that_fails_in_mid_stream_surfaces_as_it_is(any_room: Studio) -
 def test_leaving_early_closes_the_socket(any_room: Studio, sandbox: Sandbox) -> None:
     interaction = any_room.interaction()
     with any_room.open(interaction) as stream:
-        next(stream.converse(chunks_of(speech(30)), 8.0, live=True))
+        next(stream.converse(chunks_of(speech(30)), 8.0, live=True, interrupt=Interrupt()))
     eventually(lambda: sandbox.stats(summary=True)["sockets_open"] == 0)
     eventually(lambda: any_room.pacer.open_streams == 0)
     assert any_room.record(interaction)["close_code"] == 1000

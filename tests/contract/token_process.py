@@ -41,7 +41,7 @@ def get_token(together: Barrier, digests: "SimpleQueue[str]", arguments: list[st
     session = http_session(ca_file, 2)
     cache = TokenCache(
         client,
-        TokenEndpoint(session, token_url, client_id, client_secret, 10, SystemClock()),
+        TokenEndpoint(session, token_url, client_id, lambda: client_secret, 10, SystemClock()),
         name="processes",
         keys=(key,),
         fetch_timeout=10,

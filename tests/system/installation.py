@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,14 @@ class Installation:
         folder: Path,
         stack: ExitStack,
     ) -> None:
+        self.broker_url = broker_url
+        self.broker = "redis" if broker_url.startswith("redis") else "rabbitmq"
         self.sandbox = sandbox
         self.box = box
         self.folder = folder
         self.workers: list[WorkerProcess] = []
         self._stack = stack
-        self._settings = {
+        self.settings = {
             **sandbox_settings(sandbox.info),
             "CORTI_WORKER_BROKER_URL": broker_url,
             "CORTI_WORKER_REDIS_URL": redis_url,
@@ -43,7 +46,7 @@ class Installation:
         """Start a worker; `settings` are names without prefix, in lower case."""
         own = {f"CORTI_WORKER_{name.upper()}": str(value) for name, value in settings.items()}
         log = self.folder / f"worker-{len(self.workers)}.log"
-        worker = self._stack.enter_context(WorkerProcess({**self._settings, **own}, log))
+        worker = self._stack.enter_context(WorkerProcess({**self.settings, **own}, log))
         self.workers.append(worker)
         return worker
 
@@ -56,9 +59,10 @@ class Installation:
             **changes,
         }
 
-    def put(self, *jobs: dict[str, Any] | bytes) -> None:
-        """Put jobs, or raw bytes, on the queue."""
-        self.box.put(*(job if isinstance(job, bytes) else json.dumps(job).encode() for job in jobs))
+    def put(self, *jobs: dict[str, Any] | bytes, queue: str = queues.JOBS) -> None:
+        """Put jobs, or raw bytes, on a queue."""
+        bodies = [job if isinstance(job, bytes) else json.dumps(job).encode() for job in jobs]
+        self.box.put(*bodies, queue=queue)
 
     def finals(self, count: int, timeout: float) -> dict[str, dict[str, Any]]:
         """Wait for `count` final events; by job id. A second one for a job is an error at once."""
@@ -104,6 +108,23 @@ class Installation:
             if body:
                 found.append(json.loads(body))
         return found
+
+    def wait_for_streams(self, count: int, timeout: float = 40) -> None:
+        """Wait until `count` streams are open at once and have sent some audio."""
+        self.until(lambda: sum(record["audio_bytes"] > 0 for record in self.open_streams()) >= count, timeout)
+
+    def open_streams(self) -> list[dict[str, Any]]:
+        """The sandbox's records of streams that are open."""
+        return [record for record in self.streams() if record["closed_at"] is None]
+
+    def until(self, condition: Callable[[], bool], timeout: float) -> None:
+        """Wait for a condition."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                tails = "\n".join(worker.tail() for worker in self.workers)
+                raise AssertionError(f"not within {timeout} s\n{tails}")
+            time.sleep(0.1)
 
     def streams(self) -> list[dict[str, Any]]:
         """The sandbox's records of streams."""

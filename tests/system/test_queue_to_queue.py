@@ -115,3 +115,19 @@ def test_a_job_that_cannot_succeed_becomes_one_failure_and_one_dead_letter(
     }
     assert {job_id: letter["reason"] for job_id, letter in letters.items()} == reasons
     assert finals[bad["job_id"]]["data"]["metadata"] == {"case": "7"}
+
+
+def test_an_urgent_job_does_not_wait_behind_routine_ones(installation: Installation, tmp_path: Path) -> None:
+    path = tmp_path / "clip.wav"
+    clip(path, 8.0, seed=1)
+    installation.start_worker(slots=1).ready()
+    installation.start_worker(slots=1, lane="urgent").ready()
+    routine = [installation.job(path) for _ in range(3)]
+    installation.put(*routine)
+    installation.wait_for_streams(1)
+    urgent = installation.job(path, pace=4)
+    installation.put(urgent, queue="corti.jobs.urgent")
+
+    first = installation.finals(1, timeout=30)
+
+    assert list(first) == [urgent["job_id"]]

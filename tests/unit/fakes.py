@@ -1,11 +1,14 @@
 """Small real implementations of what the code under test asks for: time, measurements, brokers."""
 
 from collections import Counter as Tally
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from worker.claims import Parcel
 from worker.dead_letter import DeadLetter
 from worker.events import Data, Event
+from worker.interrupt import Interrupt
 from worker.measures import Counter, Histogram
 from worker.ports import OutletUnavailable
 
@@ -40,6 +43,32 @@ class FakeWaiter:
         self._clock.advance(seconds)
 
 
+class FakeInterrupt(Interrupt):
+    """An interrupt whose waits move the clock; what is planned happens on the way."""
+
+    def __init__(self, clock: FakeClock, waits: list[float] | None = None) -> None:
+        super().__init__()
+        self._clock = clock
+        self._waits = [] if waits is None else waits
+        self._plans: list[tuple[float, Callable[[], None]]] = []
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Plan something for later; it happens when somebody waits past that time."""
+        self._plans.append((self._clock.monotonic() + seconds, action))
+
+    def wait(self, seconds: float) -> None:
+        self._waits.append(seconds)
+        until = self._clock.monotonic() + seconds
+        for plan in sorted(self._plans, key=lambda plan: plan[0]):
+            at, action = plan
+            if at <= until and self.why is None:
+                self._plans.remove(plan)
+                self._clock.advance(max(0.0, at - self._clock.monotonic()))
+                action()
+        self.check()
+        self._clock.advance(until - self._clock.monotonic())
+
+
 class FakeRecorder:
     """Adds up measurements in memory, and is as strict about labels as Prometheus is."""
 
@@ -64,9 +93,10 @@ class FakeRecorder:
 
 @dataclass
 class FakeOutlet:
-    """Keeps what was published, and confirms nothing of the types in `away`."""
+    """Keeps what was published; confirms nothing of the types in `away`, nor "letters", nor "aside"."""
 
     events: list[tuple[Event, str | None]] = field(default_factory=list)
+    set_aside_bodies: list[bytes] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     away: set[str] = field(default_factory=set)
 
@@ -74,6 +104,18 @@ class FakeOutlet:
         if event.type in self.away:
             raise OutletUnavailable("away")
         self.events.append((event, reply_to))
+
+    def deliver(self, parcel: Parcel) -> None:
+        event = Event.model_validate_json(parcel.event)
+        assert (event.type, event.subject) == (parcel.event_type, parcel.job_id)
+        if parcel.letter is not None:
+            self.bury(DeadLetter.model_validate_json(parcel.letter))
+        self.publish(event, parcel.reply_to)
+
+    def set_aside(self, body: bytes) -> None:
+        if "aside" in self.away:
+            raise OutletUnavailable("away")
+        self.set_aside_bodies.append(body)
 
     def bury(self, letter: DeadLetter) -> None:
         if "letters" in self.away:

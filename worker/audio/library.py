@@ -62,7 +62,8 @@ class Library:
                 "the audio is neither WAV, Ogg, WebM, MP3, FLAC nor MP4; for raw PCM give audio.media_type "
                 "as audio/pcm; rate=R; channels=C; bits=B",
             )
-        return _Opened(declared, container.container_chunks(rest, self._chunk_seconds), self._max_seconds)
+        chunks = container.container_chunks(rest, self._chunk_seconds)
+        return _Opened(declared, chunks, self._max_seconds, None)
 
     def _wav(self, head: bytes, blocks: Iterator[bytes]) -> Audio:
         while (header := wav.read_header(head)) is None:
@@ -72,12 +73,12 @@ class Library:
             head += block
         if self._wav_as == "wav":
             whole = pcm_chunks(chain([head], blocks), header.bytes_per_second, 1, self._chunk_seconds)
-            return _Opened(None, whole, self._max_seconds)
-        if header.data_size is not None and header.data_size / header.bytes_per_second > self._max_seconds:
+            return _Opened(None, whole, self._max_seconds, header.seconds)
+        if header.seconds is not None and header.seconds > self._max_seconds:
             raise _too_long(self._max_seconds)
         samples = _limited(chain([head[header.data_offset :]], blocks), header.data_size)
         chunks = pcm_chunks(samples, header.bytes_per_second, header.align, self._chunk_seconds)
-        return _Opened(header.audio_format, chunks, self._max_seconds)
+        return _Opened(header.audio_format, chunks, self._max_seconds, header.seconds)
 
     def _pcm(self, media_type: str, blocks: Iterator[bytes]) -> Audio:
         parameters = {
@@ -95,15 +96,25 @@ class Library:
             )
         align = channels * bits // 8
         return _Opened(
-            media_type, pcm_chunks(blocks, rate * align, align, self._chunk_seconds), self._max_seconds
+            media_type,
+            pcm_chunks(blocks, rate * align, align, self._chunk_seconds),
+            self._max_seconds,
+            None,
         )
 
 
 class _Opened:
     """Implements the `Audio` port."""
 
-    def __init__(self, audio_format: str | None, chunks: Iterator[Chunk], max_seconds: float) -> None:
+    def __init__(
+        self,
+        audio_format: str | None,
+        chunks: Iterator[Chunk],
+        max_seconds: float,
+        total_seconds: float | None,
+    ) -> None:
         self.format = audio_format
+        self.total_seconds = total_seconds
         self._chunks = chunks
         self._max_seconds = max_seconds
 

@@ -46,6 +46,11 @@ class WavHeader:
         return self.rate * self.align
 
     @property
+    def seconds(self) -> float | None:
+        """How long the samples last, if the header says how many there are."""
+        return None if self.data_size is None else self.data_size / self.bytes_per_second
+
+    @property
     def audio_format(self) -> str:
         """The format as the service wants it declared (protocol 5). 8-bit WAV is unsigned, else signed."""
         encoding = "uint" if self.bits == 8 else "sint"  # noqa: PLR2004

@@ -9,6 +9,7 @@ key                           type    content and life
 ``corti.jobs:taken:<door>``   list    the message that door is handling; gone when it is handled
 ``corti.jobs:door:<door>``    string  sign of life of that door; expires after `ALIVE_SECONDS`
 ``corti.jobs:doors``          set     names of all doors that may hold a message
+``corti.jobs.aside``          zset    jobs set aside, with the time (s) to come back; see outlet.py
 ============================  ======  ===============================================================
 """
 
@@ -21,9 +22,10 @@ from uuid import uuid4
 import kombu
 import redis
 import structlog
+from amqp.exceptions import PreconditionFailed
 from kombu.exceptions import OperationalError
 
-from worker.broker.topology import JOBS, jobs_arguments, keepalive
+from worker.broker.topology import MAIN_LANE, Lane, jobs_arguments, keepalive
 from worker.clock import Clock, Deadline
 from worker.ports import OutletUnavailable
 
@@ -41,6 +43,17 @@ local moved = 0
 while redis.call('LMOVE', KEYS[1], KEYS[2], 'RIGHT', 'RIGHT') do moved = moved + 1 end
 redis.call('SREM', KEYS[4], ARGV[1])
 return moved
+"""
+
+#: Brings back what was set aside and whose time is up: next in line.
+_COME_BACK = """
+local now = tonumber(redis.call('TIME')[1])
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100)
+for _, body in ipairs(due) do
+    redis.call('RPUSH', KEYS[2], body)
+    redis.call('ZREM', KEYS[1], body)
+end
+return #due
 """
 
 
@@ -69,14 +82,17 @@ class Door(Protocol):
 class RedisDoor:
     """Takes from a plain list with BLMOVE, so that a message is always in one list or another."""
 
-    def __init__(self, client: redis.Redis, intake: Takes, clock: Clock) -> None:
+    def __init__(self, client: redis.Redis, intake: Takes, clock: Clock, lane: Lane = MAIN_LANE) -> None:
         self._client = client
+        self._lane = lane
+        self._jobs = lane.jobs
         self._intake = intake
         self._clock = clock
         self._next_sign = Deadline(0.0)
         self._name = uuid4().hex
-        self._taken = f"{JOBS}:taken:{self._name}"
+        self._taken = f"{self._jobs}:taken:{self._name}"
         self._reclaim = client.register_script(_RECLAIM)
+        self._come_back = client.register_script(_COME_BACK)
 
     def run(self, stop: threading.Event, beat: Callable[[], None], rest: Callable[[], None]) -> None:
         """See `Door`."""
@@ -84,7 +100,7 @@ class RedisDoor:
             try:
                 self._sign_of_life()
                 beat()
-                body: Any = self._client.blmove(JOBS, self._taken, _POLL_SECONDS, "RIGHT", "LEFT")
+                body: Any = self._client.blmove(self._jobs, self._taken, _POLL_SECONDS, "RIGHT", "LEFT")
                 if body is not None:
                     self._handle(body)
             except OutletUnavailable as error:
@@ -99,15 +115,15 @@ class RedisDoor:
         rest()
         with suppress(redis.RedisError):
             self._put_back()
-            self._client.delete(f"{JOBS}:door:{self._name}")
-            self._client.srem(f"{JOBS}:doors", self._name)
+            self._client.delete(f"{self._jobs}:door:{self._name}")
+            self._client.srem(f"{self._jobs}:doors", self._name)
 
     def _handle(self, body: Any) -> None:
         self._intake.take(body)
         self._client.lrem(self._taken, 1, body)
 
     def _put_back(self) -> None:
-        while self._client.lmove(self._taken, JOBS, "RIGHT", "RIGHT") is not None:
+        while self._client.lmove(self._taken, self._jobs, "RIGHT", "RIGHT") is not None:
             pass
 
     def _sign_of_life(self) -> None:
@@ -116,14 +132,20 @@ class RedisDoor:
             return
         self._next_sign = Deadline.after(_SIGN_SECONDS, now)
         with self._client.pipeline(transaction=False) as pipe:
-            pipe.set(f"{JOBS}:door:{self._name}", 1, ex=ALIVE_SECONDS)
-            pipe.sadd(f"{JOBS}:doors", self._name)
-            pipe.smembers(f"{JOBS}:doors")
+            pipe.set(f"{self._jobs}:door:{self._name}", 1, ex=ALIVE_SECONDS)
+            pipe.sadd(f"{self._jobs}:doors", self._name)
+            pipe.smembers(f"{self._jobs}:doors")
             doors = pipe.execute()[-1]
+        self._come_back(keys=[self._lane.aside, self._jobs])
         # What this door itself still holds was taken before a failure: it comes first again.
         self._put_back()
         for door in (name.decode() for name in doors if name.decode() != self._name):
-            keys = [f"{JOBS}:taken:{door}", JOBS, f"{JOBS}:door:{door}", f"{JOBS}:doors"]
+            keys = [
+                f"{self._jobs}:taken:{door}",
+                self._jobs,
+                f"{self._jobs}:door:{door}",
+                f"{self._jobs}:doors",
+            ]
             moved = self._reclaim(keys=keys, args=[door])
             if moved:
                 log.info("door_reclaimed", messages=moved)
@@ -132,8 +154,9 @@ class RedisDoor:
 class RabbitDoor:
     """Takes from a durable quorum queue with a consumer; acknowledges one by one."""
 
-    def __init__(self, url: str, intake: Takes) -> None:
+    def __init__(self, url: str, intake: Takes, lane: Lane = MAIN_LANE) -> None:
         self._url = url
+        self._lane = lane
         self._intake = intake
 
     def run(self, stop: threading.Event, beat: Callable[[], None], rest: Callable[[], None]) -> None:
@@ -170,20 +193,34 @@ class RabbitDoor:
             if self._passed_on(bytes(message.body or b""), stop, rest):
                 channel.basic_ack(message.delivery_tag)
 
-        channel = connection.default_channel
+        channel = self._channel(connection)
         # Else py-amqp decodes the body by the content encoding that a producer happened to name.
         channel.auto_decode = False
-        kombu.Queue(JOBS, durable=True, queue_arguments=jobs_arguments())(channel).declare()
         # One at a time: whatever waits here when the connection breaks counts one delivery more, and
         # after DELIVERY_LIMIT of them RabbitMQ gives it up.
         channel.basic_qos(0, 1, False)
         # Not kombu's own consumer: it decompresses a body whose headers name a compression, and breaks
         # on one that is not compressed.
-        channel.basic_consume(JOBS, callback=on_message)
+        channel.basic_consume(self._lane.jobs, callback=on_message)
         while not stop.is_set():
             beat()
             with suppress(TimeoutError):
                 connection.drain_events(timeout=_POLL_SECONDS)
+
+    def _channel(self, connection: kombu.Connection) -> Any:
+        """A channel on which the queue exists, with our arguments or with those of whoever made it first."""
+        channel = connection.channel()
+        try:
+            kombu.Queue(self._lane.jobs, durable=True, queue_arguments=jobs_arguments())(channel).declare()
+        except PreconditionFailed:
+            log.warning(
+                "jobs_queue_has_other_arguments",
+                queue=self._lane.jobs,
+                advice="somebody declared it before us, and it is used as it is; delete it to have it made "
+                "a quorum queue that sends to corti.dead what cannot be delivered",
+            )
+            channel = connection.channel()  # the refusal closed the first
+        return channel
 
     def _passed_on(self, body: bytes, stop: threading.Event, rest: Callable[[], None]) -> bool:
         """Offer a message to the intake until it takes it; False when the door stops before that."""

@@ -28,31 +28,41 @@ import redis
 import structlog
 from celery.worker import state
 from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
 
 from worker import measures
-from worker.broker.topology import WORK
+from worker.broker.topology import MAIN_LANE, Lane
 from worker.clock import Clock
 from worker.ports import Recorder
 
 log = structlog.get_logger(__name__)
 
-UNACKED = f"{WORK}:unacked"
-UNACKED_INDEX = f"{WORK}:unacked_index"
-UNACKED_MUTEX = f"{WORK}:unacked_mutex"
+
+def unacked(lane: Lane) -> str:
+    """Kombu's hash of deliveries."""
+    return f"{lane.work}:unacked"
+
+
+def unacked_index(lane: Lane) -> str:
+    """The sorted set of their times."""
+    return f"{lane.work}:unacked_index"
+
+
 _CORRECTED = {"celery": "5.7.0", "kombu": "5.7.0"}
 
 
-def transport_options(visibility_timeout: int) -> dict[str, Any]:
+def transport_options(visibility_timeout: int, lane: Lane = MAIN_LANE) -> dict[str, Any]:
     """Kombu's options for Redis.
 
     Args:
         visibility_timeout: Seconds after which a delivery that nobody renewed goes to somebody else.
+        lane: Whose work queue this is.
     """
     return {
         "visibility_timeout": visibility_timeout,
-        "unacked_key": UNACKED,
-        "unacked_index_key": UNACKED_INDEX,
-        "unacked_mutex_key": UNACKED_MUTEX,
+        "unacked_key": unacked(lane),
+        "unacked_index_key": unacked_index(lane),
+        "unacked_mutex_key": f"{lane.work}:unacked_mutex",
         # The sweep for overdue deliveries ran every 100 s whatever the timeout (pitfalls, 3.1).
         "unacked_restore_interval": max(1, min(5, visibility_timeout // 6)),
         "unacked_restore_throttle": 1,
@@ -74,9 +84,15 @@ class Leases:
     """
 
     def __init__(
-        self, client: redis.Redis, visibility_timeout: int, recorder: Recorder, clock: Clock
+        self,
+        client: redis.Redis,
+        visibility_timeout: int,
+        recorder: Recorder,
+        clock: Clock,
+        lane: Lane = MAIN_LANE,
     ) -> None:
         self._client = client
+        self._index = unacked_index(lane)
         self._interval = visibility_timeout / 4
         self._recorder = recorder
         self._clock = clock
@@ -104,6 +120,15 @@ class Leases:
         with self._lock:
             self._tags.discard(tag)
 
+    def forfeit(self, tag: str) -> None:
+        """A delivery that may be somebody else's by now: never acknowledge or reject it.
+
+        kombu keeps a restored message's tag, so our acknowledgement would remove theirs. If it is still
+        ours, the sweep restores it when its lease has run out.
+        """
+        self.drop(tag)
+        _forfeited.add(tag)
+
     def renew(self) -> None:
         """Renew every lease once."""
         with self._lock:
@@ -115,7 +140,7 @@ class Leases:
         now = self._clock.wall().timestamp()
         with self._client.pipeline(transaction=False) as pipe:
             for tag in tags:
-                pipe.zadd(UNACKED_INDEX, {tag: now}, xx=True, ch=True)
+                pipe.zadd(self._index, {tag: now}, xx=True, ch=True)
             renewed = pipe.execute()
         lost = [tag for tag, changed in zip(tags, renewed, strict=True) if not changed]
         self._recorder.count(measures.LEASE_RENEWALS, len(tags) - len(lost), outcome="renewed")
@@ -147,10 +172,15 @@ def install(fresh_client: Callable[[], redis.Redis]) -> None:
             "install the pinned versions, or repeat tests/system/test_reconnect.py with the new ones"
         )
     kombu_redis.QoS.restore_unacked_once = _restore_when_stopping
-    kombu_redis.QoS.ack = _ack_with(kombu_redis.QoS.ack, fresh_client)
+    kombu_redis.QoS.ack = _ack_with(_original_ack, fresh_client)
+    kombu_redis.QoS.reject = _reject_with(_original_reject, fresh_client)
 
 
 _original_restore = kombu_redis.QoS.restore_unacked_once
+_original_ack = kombu_redis.QoS.ack
+_original_reject = kombu_redis.QoS.reject
+#: Tags that are neither to be acknowledged nor rejected; as few as claims are lost.
+_forfeited: set[str] = set()
 
 
 def _restore_when_stopping(self: Any, stderr: Any = None) -> Any:
@@ -165,14 +195,30 @@ def _restore_when_stopping(self: Any, stderr: Any = None) -> Any:
 
 def _ack_with(original: Callable[..., Any], fresh_client: Callable[[], redis.Redis]) -> Callable[..., Any]:
     def ack(self: Any, delivery_tag: str) -> Any:
+        if delivery_tag in _forfeited:
+            return virtual.QoS.ack(self, delivery_tag)
         try:
             return original(self, delivery_tag)
         except AttributeError:
             # The channel of a lost connection has no client any more; the delivery is still ours.
             with fresh_client().pipeline() as pipe:
-                pipe.zrem(UNACKED_INDEX, delivery_tag)
-                pipe.hdel(UNACKED, delivery_tag)
+                pipe.zrem(self.unacked_index_key, delivery_tag)
+                pipe.hdel(self.unacked_key, delivery_tag)
                 pipe.execute()
             return None
 
     return ack
+
+
+def _reject_with(original: Callable[..., Any], fresh_client: Callable[[], redis.Redis]) -> Callable[..., Any]:
+    def reject(self: Any, delivery_tag: str, requeue: bool = False) -> Any:
+        if delivery_tag in _forfeited:
+            return virtual.QoS.ack(self, delivery_tag)
+        try:
+            return original(self, delivery_tag, requeue=requeue)
+        except AttributeError:
+            # As above. Overdue at once: the next sweep of any worker restores it.
+            fresh_client().zadd(self.unacked_index_key, {delivery_tag: 0}, xx=True)
+            return None
+
+    return reject

@@ -7,17 +7,24 @@ name                RabbitMQ                               Redis
 ``corti.work``      durable quorum queue, Celery's own     list and kombu's unacked hash, Celery's own
 ``corti.results``   topic exchange and durable queue       list; we LPUSH, consumers BRPOP
 ``corti.dead``      durable quorum queue                   list; we LPUSH
+``corti.jobs.aside`` quorum queue whose messages move to   zset: body -> time (s) to come back
+                    ``corti.jobs`` when their time is up
 ==================  =====================================  ==========================================
 """
 
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 JOBS: Final = "corti.jobs"
 WORK: Final = "corti.work"
 RESULTS: Final = "corti.results"
 DEAD: Final = "corti.dead"
+
+#: How long a delivery waits aside whose job somebody else is running. Long enough that a duplicate of
+#: an hour's job costs next to nothing, short enough that it is at hand soon if that somebody dies.
+ASIDE_SECONDS = 15
 
 #: Redeliveries after which RabbitMQ itself gives a message up. Our own attempts end long before; this
 #: catches what kills a worker before it can count. Every requeue counts, so it must not be small.
@@ -35,6 +42,41 @@ _TO_THE_DEAD: Mapping[str, object] = {
 _QUORUM: Mapping[str, object] = {"x-queue-type": "quorum"}
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A set of queues with workers of their own, so that urgent jobs never wait behind routine ones.
+
+    Priorities within one queue mean opposite things on Redis and RabbitMQ, and none at all on quorum
+    queues before RabbitMQ 4.3 (pitfalls, 3.8). Results and dead letters are the same for all lanes.
+
+    Attributes:
+        name: Appended to the queues' names; empty for the lane that needs no name.
+    """
+
+    name: str = ""
+
+    @property
+    def jobs(self) -> str:
+        """Where producers put messages."""
+        return self._named(JOBS)
+
+    @property
+    def work(self) -> str:
+        """Celery's own queue."""
+        return self._named(WORK)
+
+    @property
+    def aside(self) -> str:
+        """Where deliveries wait that cannot run now."""
+        return f"{self.jobs}.aside"
+
+    def _named(self, queue: str) -> str:
+        return f"{queue}.{self.name}" if self.name else queue
+
+
+MAIN_LANE: Final = Lane()
+
+
 def quorum_arguments() -> dict[str, object]:
     """Arguments of `corti.results`, `corti.dead` and the queues that jobs name in `reply_to`."""
     return dict(_QUORUM)
@@ -43,6 +85,18 @@ def quorum_arguments() -> dict[str, object]:
 def jobs_arguments() -> dict[str, object]:
     """Arguments of `corti.jobs`."""
     return {**_QUORUM, **_TO_THE_DEAD}
+
+
+def aside_arguments(lane: Lane) -> dict[str, object]:
+    """Arguments of a lane's `corti.jobs.aside`."""
+    return {
+        **_QUORUM,
+        "x-message-ttl": ASIDE_SECONDS * 1000,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": lane.jobs,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
 
 
 def work_arguments(consumer_timeout: int) -> dict[str, object]:

@@ -8,7 +8,7 @@ from celery.worker.consumer import Consumer
 from kombu.exceptions import OperationalError
 
 from worker.broker.confirms import ConfirmingConnection
-from worker.broker.topology import WORK, keepalive, work_arguments
+from worker.broker.topology import MAIN_LANE, Lane, keepalive, work_arguments
 from worker.ports import OutletUnavailable
 
 TASK = "corti.transcribe"
@@ -17,28 +17,31 @@ _SEND_TIMEOUT = 10.0
 WORKER_OPTIONS = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
 
 
-def make_celery(url: str, *, redis_options: dict[str, Any] | None, consumer_timeout: int) -> Celery:
+def make_celery(
+    url: str, *, redis_options: dict[str, Any] | None, consumer_timeout: int, lane: Lane = MAIN_LANE
+) -> Celery:
     """Celery's application.
 
     Args:
         url: The broker. Secret.
         redis_options: kombu's options when the broker is Redis, None when it is RabbitMQ.
         consumer_timeout: Seconds a delivery may stay unacknowledged on RabbitMQ.
+        lane: Whose work queue this is.
     """
     app = Celery("corti-worker", broker=url, set_as_current=False)
     on_rabbit = redis_options is None
     app.conf.update(
         task_queues=[
             kombu.Queue(
-                WORK,
+                lane.work,
                 # The default exchange: no binding that could be lost (pitfalls, 3.1).
                 kombu.Exchange(""),
-                routing_key=WORK,
+                routing_key=lane.work,
                 durable=True,
                 queue_arguments=work_arguments(consumer_timeout) if on_rabbit else None,
             )
         ],
-        task_default_queue=WORK,
+        task_default_queue=lane.work,
         task_create_missing_queues=False,
         broker_transport_options=redis_options or {"socket_settings": keepalive()},
         task_acks_late=True,
@@ -146,7 +149,7 @@ class CeleryWorkQueue:
             TASK,
             args=(text,),
             producer=producer,
-            queue=WORK,
+            queue=self._app.conf.task_default_queue,
             retry=False,
             timeout=_SEND_TIMEOUT,
             confirm_timeout=_SEND_TIMEOUT,
@@ -157,4 +160,4 @@ class CeleryWorkQueue:
         )
 
     def _declare(self, connection: kombu.Connection) -> None:
-        self._app.amqp.queues[WORK](connection.default_channel).declare()
+        self._app.amqp.queues[self._app.conf.task_default_queue](connection.default_channel).declare()

@@ -86,6 +86,21 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
+def reread(field: str) -> str | None:
+    """The value of a secret that was given as a file, read again, because mounted secrets change.
+
+    Returns:
+        The value, or None when it was not given as a file or cannot be read now.
+    """
+    name = os.environ.get(f"{variable(field)}_FILE")
+    if name is None:
+        return None
+    try:
+        return Path(name).read_text().strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
 def _fault(fault: Any, unreadable: set[str]) -> str | None:
     message = str(fault["msg"]).removeprefix("Value error, ")
     if not fault["loc"]:

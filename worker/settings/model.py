@@ -90,6 +90,12 @@ class Settings(BaseModel):
         description="Fernet keys for what is stored in Redis, newest first, separated by commas; "
         "unset: stored in clear.",
     )
+    lane: str = Field(
+        "",
+        pattern=r"^[a-z0-9-]{0,32}$",
+        description="Serve a lane of its own: `urgent` takes jobs from `corti.jobs.urgent`, whatever waits "
+        "in `corti.jobs`.",
+    )
     slots: int = Field(100, ge=1, le=10000, description="Jobs run at once by this process.")
     door: bool = Field(True, description="Whether `corti-worker run` also takes in producers' messages.")
     reply_prefix: str = Field(
@@ -119,12 +125,38 @@ class Settings(BaseModel):
     retry_cap: _Seconds = Field(
         60, description="Widest backoff range, and longest Retry-After that is granted."
     )
+    outage_patience: _Seconds = Field(
+        3600, description="How long a service that is away is waited for, without counting attempts."
+    )
     publish_patience: _Seconds = Field(
         300,
         description="How long a result is offered to a broker that is away before its job is handed back.",
     )
+    lease: _Seconds = Field(
+        30,
+        description="How long a job stays claimed by a worker that gives no sign of life.",
+    )
+    keep: float = Field(
+        604800,
+        gt=0,
+        le=31536000,
+        description="Seconds a job's outcome is remembered, to answer its repetition.",
+    )
+    on_repeat: Literal["drop", "republish"] = Field(
+        "drop",
+        description="What to do with a job that has ended: drop it, or publish its result again (results are "
+        "then stored as long as outcomes).",
+    )
+    job_seconds: _Seconds = Field(21600, description="Longest time one delivery of a job may take in all.")
+    tenant_streams: int = Field(
+        0,
+        ge=0,
+        le=1000000,
+        description="Most streams of the tenant at once across all workers; 0 for any number.",
+    )
+    grace: _Seconds = Field(60, description="Seconds between SIGTERM and the end of the process.")
     visibility_timeout: int = Field(
-        90, ge=4, le=43200, description="Redis broker: how soon the jobs of a dead worker are taken over."
+        45, ge=4, le=43200, description="Redis broker: how soon the jobs of a dead worker are taken over."
     )
     consumer_timeout: int = Field(
         21600,

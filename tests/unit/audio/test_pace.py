@@ -41,18 +41,18 @@ def test_the_first_chunk_starts_a_schedule_that_was_not_started() -> None:
 
 
 @pytest.mark.parametrize("speed", [0.5, 8.0])
-def test_ten_thousand_late_chunks_leave_no_drift(speed: float) -> None:
+def test_two_thousand_late_chunks_leave_no_drift(speed: float) -> None:
     dice = random.Random(4)  # noqa: S311  # the same lateness at each run
     pace = Pace(speed)
     now = 1000.0
     pace.start(now)
-    for number in range(10_000):
+    for number in range(2_000):
         due = 1000.0 + number * 0.25 / speed
         assert pace.due is not None
         assert abs(pace.due - due) < 1e-6
         now = max(now, due + dice.random() * dice.choice([0.0, 0.001, 0.02, 0.9]))
         assert abs(pace.sent(0.25, now) - (now - due)) < 1e-6
-    assert pace.position == 2500.0
+    assert pace.position == 500.0
 
 
 def test_lateness_within_patience_is_caught_up() -> None:

@@ -11,14 +11,15 @@ from tests.unit.fakes import EPOCH
 from tests.unit.story.world import World
 from worker import measures
 from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
+from worker.delivery import Verdict
 from worker.errors import Reason, TransientError
 from worker.events import COMPLETED, FACTS, PROGRESS, SEGMENTS, STARTED, Completed, Started
 from worker.message import InvalidJob
-from worker.ports import OutletUnavailable
 
 INTERIM = TranscriptMessage((segment("it hurts, says Ada", 8, 9, final=False),))
 WORDS = TranscriptMessage((segment("It hurts, says Ada.", 1, 2), segment("Where?", 3, 4)))
 FOUND = FactsMessage((fact("f1"), fact("f2")))
+CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
 AWAY = TransientError(Reason.UPSTREAM_UNAVAILABLE, "no connection")
 LIVE = ["progress", "transcript", "facts"]
 
@@ -30,7 +31,7 @@ def speaking(attempts: int = 3) -> World:
 
 def test_a_job_starts_once_and_completes_once() -> None:
     world = speaking()
-    world.runner.run(body(metadata={"ward": 7}))
+    world.run(body(metadata={"ward": 7}))
     assert world.outlet.types == [STARTED, COMPLETED]
     (started, _), (completed, reply_to) = world.outlet.events
     assert started.data == Started(attempt=1, metadata={"ward": 7})
@@ -42,7 +43,7 @@ def test_a_job_starts_once_and_completes_once() -> None:
 
 def test_every_event_carries_the_jobs_trace_and_goes_where_the_job_says() -> None:
     world = speaking()
-    world.runner.run(json.dumps({**FULL, "not_after": None}).encode())
+    world.run(json.dumps({**FULL, "not_after": None}).encode())
     assert len(world.outlet.events) > 4
     for event, reply_to in world.outlet.events:
         assert event.traceparent == FULL["traceparent"]
@@ -51,8 +52,8 @@ def test_every_event_carries_the_jobs_trace_and_goes_where_the_job_says() -> Non
 
 def test_live_events_are_numbered_by_type_and_the_numbers_go_on_over_attempts() -> None:
     world = speaking()
-    world.service.breaks("stream", None, AWAY)
-    world.runner.run(body(events=LIVE))
+    world.service.breaks("stream", None, CUT)
+    world.run(body(events=LIVE))
     ids = [event.id.removeprefix("visit-17/") for event, _ in world.outlet.events]
     first = ["progress/1", "transcript/1", "progress/2", "facts/1"]
     second = ["progress/3", "transcript/2", "progress/4", "facts/2", "progress/5", "transcript/3"]
@@ -62,7 +63,7 @@ def test_live_events_are_numbered_by_type_and_the_numbers_go_on_over_attempts() 
 def test_the_same_job_run_twice_has_the_same_ids() -> None:
     first, second = speaking(), speaking()
     for world in first, second:
-        world.runner.run(body(events=LIVE))
+        world.run(body(events=LIVE))
     assert [event.id for event, _ in first.outlet.events] == [event.id for event, _ in second.outlet.events]
 
 
@@ -71,7 +72,7 @@ def test_a_live_event_that_is_lost_does_not_stop_the_job(lost: str) -> None:
     world = speaking()
     world.outlet.away = {lost}
     with capture_logs() as logs:
-        world.runner.run(body(events=LIVE))
+        world.run(body(events=LIVE))
     assert lost not in world.outlet.types
     assert world.outlet.types[-1] == COMPLETED
     dropped = [line for line in logs if line["event"] == "live_event_dropped"]
@@ -82,36 +83,39 @@ def test_a_live_event_that_is_lost_does_not_stop_the_job(lost: str) -> None:
 def test_a_final_event_that_is_not_confirmed_leaves_the_job_with_its_broker() -> None:
     world = speaking()
     world.outlet.away = {COMPLETED}
-    with pytest.raises(OutletUnavailable):
-        world.runner.run(body())
+    assert world.run(body()) is Verdict.HAND_BACK
     assert world.recorder.counts[measures.JOBS_FINISHED.name, "completed", "none"] == 0
-    # The broker delivers it again, and the result has the same id.
+    assert world.nothing_is_left_open()
+    # The result is stored: whoever sweeps next delivers it, and the job is not run again.
     world.outlet.away = set()
-    world.service.interactions.clear()
-    world.runner.run(body())
-    assert world.outlet.types[-1] == COMPLETED
+    world.clock.advance(world.ledger.lease)
+    assert world.sweeper.sweep() == 1
+    assert world.outlet.types == [STARTED, COMPLETED]
+    assert world.run(body()) is Verdict.DONE
+    assert world.outlet.types == [STARTED, COMPLETED]
 
 
 def test_a_failed_attempt_is_repeated_after_the_policys_wait() -> None:
     world = speaking()
-    world.service.breaks("create", AWAY, TransientError(Reason.RATE_LIMITED, "HTTP 429", retry_after=30))
-    world.runner.run(body())
+    silent = TransientError(Reason.STREAM_SILENT, "no answer", retry_after=30)
+    world.service.breaks("stream", CUT, None, silent)
+    world.run(body())
     # Half of 2 s, then half of 4 s and what the server asked for.
-    assert world.waiter.waits == [1.0, 32.0]
+    assert world.waits == [1.0, 32.0]
     assert isinstance(world.outlet.last, Completed)
     assert world.outlet.last.attempts == 3
     assert world.outlet.types.count(STARTED) == 1
-    assert world.recorder.counts[measures.JOBS_RETRIED.name, "upstream_unavailable"] == 1
-    assert world.recorder.counts[measures.JOBS_RETRIED.name, "rate_limited"] == 1
+    assert world.recorder.counts[measures.JOBS_RETRIED.name, "stream_interrupted"] == 1
+    assert world.recorder.counts[measures.JOBS_RETRIED.name, "stream_silent"] == 1
 
 
 def test_an_interaction_is_made_once_over_all_attempts() -> None:
     # The fake refuses a second one of the same encounter, as the service does.
     world = speaking(attempts=5)
-    world.service.breaks("create", AWAY)
-    world.service.breaks("open", AWAY)
-    world.service.breaks("stream", AWAY, None, AWAY)
-    world.runner.run(body())
+    world.service.breaks("create", CUT)
+    world.service.breaks("open", CUT)
+    world.service.breaks("stream", CUT, None, CUT)
+    world.run(body())
     assert isinstance(world.outlet.last, Completed)
     assert (world.outlet.last.attempts, world.outlet.last.interaction_id) == (5, "interaction-1")
     assert world.nothing_is_left_open()
@@ -119,8 +123,8 @@ def test_an_interaction_is_made_once_over_all_attempts() -> None:
 
 def test_a_result_holds_nothing_of_the_attempts_before() -> None:
     world = speaking()
-    world.service.breaks("stream", AWAY)
-    world.runner.run(body())
+    world.service.breaks("stream", CUT)
+    world.run(body())
     assert isinstance(world.outlet.last, Completed)
     assert [one.text for one in world.outlet.last.segments] == [
         "It hurts, says Ada.",
@@ -132,9 +136,10 @@ def test_a_result_holds_nothing_of_the_attempts_before() -> None:
 
 def test_a_finished_job_is_measured() -> None:
     world = speaking()
-    world.service.breaks("create", AWAY)
-    world.runner.run(body())
+    world.service.breaks("create", CUT)
+    world.run(body())
     assert {name: value for (name, *_), value in world.recorder.counts.items()} == {
+        measures.CLAIMS.name: 1,
         measures.JOBS_RECEIVED.name: 1,
         measures.JOBS_RETRIED.name: 1,
         measures.JOBS_FINISHED.name: 1,
@@ -147,16 +152,16 @@ def test_a_finished_job_is_measured() -> None:
 
 def test_the_log_tells_the_story_in_numbers_and_no_words() -> None:
     world = speaking()
-    world.service.breaks("create", AWAY)
+    world.service.breaks("create", CUT)
     with capture_logs() as logs:
-        world.runner.run(json.dumps({**FULL, "not_after": None}).encode())
+        world.run(json.dumps({**FULL, "not_after": None}).encode())
     assert [line["event"] for line in logs] == ["attempt_failed", "job_completed"]
     assert logs[0] == {
         "event": "attempt_failed",
         "log_level": "info",
         "job_id": "visit-17",
         "attempt": 1,
-        "reason": "upstream_unavailable",
+        "reason": "stream_interrupted",
         "next_in": 1.0,
     }
     done = logs[1]
@@ -167,14 +172,43 @@ def test_the_log_tells_the_story_in_numbers_and_no_words() -> None:
 
 def test_the_times_of_events_are_wall_clock_times() -> None:
     world = speaking()
-    world.service.breaks("create", AWAY)
-    world.runner.run(body())
+    world.service.breaks("create", CUT)
+    world.run(body())
     assert [event.time for event, _ in world.outlet.events] == [EPOCH, EPOCH + timedelta(seconds=1)]
 
 
 def test_a_body_that_is_no_job_is_not_for_the_runner() -> None:
     world = speaking()
     with pytest.raises(InvalidJob):
-        world.runner.run(b"{}")
+        world.run(b"{}")
     assert world.outlet.events == []
     assert not world.recorder.counts
+
+
+def test_a_service_that_is_away_for_long_costs_no_attempt() -> None:
+    world = speaking(attempts=1)
+    world.service.breaks("create", *[AWAY] * 40)
+    assert world.run(body()) is Verdict.DONE
+    assert isinstance(world.outlet.last, Completed)
+    assert world.outlet.last.attempts == 1
+    # Half of 2, 4, 8, 16, 32 s, then of the cap.
+    assert world.waits == [1.0, 2.0, 4.0, 8.0, 16.0] + [30.0] * 35
+    assert world.recorder.counts[measures.JOBS_RETRIED.name, "upstream_unavailable"] == 40
+
+
+def test_each_outage_is_waited_out_from_its_own_beginning() -> None:
+    world = World(attempts=2, outage=10.0)
+    world.service.breaks("open", AWAY, AWAY, AWAY, None, AWAY, AWAY, AWAY)
+    world.service.breaks("stream", CUT)
+    world.run(body())
+    assert isinstance(world.outlet.last, Completed)
+    assert world.outlet.last.attempts == 2
+    assert world.waits == [1.0, 2.0, 4.0, 1.0, 1.0, 2.0, 4.0]
+
+
+def test_an_interaction_that_an_unheard_answer_made_is_found_and_used() -> None:
+    world = speaking()
+    world.service.interactions["visit-17"] = "interaction-1"
+    world.run(body())
+    assert isinstance(world.outlet.last, Completed)
+    assert world.outlet.last.interaction_id == "interaction-1"

@@ -10,17 +10,17 @@ from tests.unit.examples import body
 from tests.unit.fakes import EPOCH
 from tests.unit.story.world import World
 from worker import measures
-from worker.errors import PermanentError, Reason, TokenRefused, TransientError
+from worker.delivery import Verdict
+from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
 from worker.events import COMPLETED, FAILED, STARTED, Failed
-from worker.ports import OutletUnavailable
 
-AWAY = TransientError(Reason.UPSTREAM_UNAVAILABLE, "no connection")
+CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
 DENIED = PermanentError(Reason.CONFIG_DENIED, "the service refused the configuration")
 
 
 def outcome(world: World, message: bytes) -> Failed:
     """How a job fails. There is one final event, and one dead letter that says the same."""
-    world.runner.run(message)
+    world.run(message)
     assert world.outlet.types == [STARTED, FAILED]
     failed = world.outlet.last
     assert isinstance(failed, Failed)
@@ -46,28 +46,37 @@ def test_a_permanent_failure_ends_the_job_at_once() -> None:
         interaction_id="interaction-1",
         metadata={"ward": 7},
     )
-    assert world.waiter.waits == []
+    assert world.waits == []
 
 
 def test_exhausted_attempts_name_the_last_failure_as_their_cause() -> None:
     world = World()
-    world.service.breaks("create", AWAY, AWAY, TransientError(Reason.RATE_LIMITED, "HTTP 429"))
+    world.service.breaks("create", CUT, CUT, TransientError(Reason.STREAM_SILENT, "no answer"))
     failed = outcome(world, body())
     assert (failed.reason, failed.cause, failed.attempts) == (
         Reason.ATTEMPTS_EXHAUSTED,
-        Reason.RATE_LIMITED,
+        Reason.STREAM_SILENT,
         3,
     )
-    assert failed.detail == "3 attempts failed, the last one because: HTTP 429"
+    assert failed.detail == "3 attempts failed, the last one because: no answer"
     assert failed.interaction_id is None
-    assert len(world.waiter.waits) == 2
+    assert len(world.waits) == 2
 
 
-def test_a_token_that_is_refused_again_and_again_exhausts_the_attempts() -> None:
-    world = World()
-    world.service.breaks("create", *[TokenRefused("HTTP 401")] * 6)
+@pytest.mark.parametrize(
+    ("outage", "reason"),
+    [
+        (TokenRefused("HTTP 401"), Reason.AUTH_REJECTED),
+        (TransientError(Reason.UPSTREAM_UNAVAILABLE, "no connection"), Reason.UPSTREAM_UNAVAILABLE),
+        (TransientError(Reason.RATE_LIMITED, "HTTP 429"), Reason.RATE_LIMITED),
+    ],
+)
+def test_an_outage_that_outlasts_patience_is_the_reason_itself(outage: JobError, reason: Reason) -> None:
+    world = World(outage=10.0)
+    world.service.breaks("create", *[outage] * 20)
     failed = outcome(world, body())
-    assert (failed.reason, failed.cause) == (Reason.ATTEMPTS_EXHAUSTED, Reason.AUTH_REJECTED)
+    assert (failed.reason, failed.cause, failed.attempts) == (reason, None, 1)
+    assert world.waits == [1.0, 2.0, 4.0, 8.0]
 
 
 def test_a_job_of_another_tenant_is_not_run_with_our_credentials() -> None:
@@ -76,7 +85,7 @@ def test_a_job_of_another_tenant_is_not_run_with_our_credentials() -> None:
     assert failed.reason is Reason.UNKNOWN_TENANT
     assert world.service.interactions == {}
     own = World()
-    own.runner.run(body(tenant="base"))
+    own.run(body(tenant="base"))
     assert own.outlet.types[-1] == COMPLETED
 
 
@@ -88,22 +97,22 @@ def test_a_job_whose_time_has_passed_is_not_run(seconds: float, expired: bool) -
         assert outcome(world, message).reason is Reason.EXPIRED
         assert world.service.interactions == {}
     else:
-        world.runner.run(message)
+        world.run(message)
         assert world.outlet.types[-1] == COMPLETED
 
 
 def test_a_job_is_not_repeated_beyond_its_time() -> None:
     world = World()
-    world.service.breaks("create", AWAY, AWAY)
+    world.service.breaks("create", CUT, CUT)
     failed = outcome(world, body(not_after=(EPOCH + timedelta(seconds=2.5)).isoformat()))
     # After 1 s there was time for a second attempt; another 2 s would be too late.
-    assert (failed.reason, failed.cause, failed.attempts) == (Reason.EXPIRED, Reason.UPSTREAM_UNAVAILABLE, 2)
-    assert world.waiter.waits == [1.0]
+    assert (failed.reason, failed.cause, failed.attempts) == (Reason.EXPIRED, Reason.STREAM_INTERRUPTED, 2)
+    assert world.waits == [1.0]
 
 
 def test_a_dead_letter_keeps_when_the_job_came_and_when_it_died() -> None:
     world = World()
-    world.service.breaks("create", AWAY, DENIED)
+    world.service.breaks("create", CUT, DENIED)
     outcome(world, body())
     (letter,) = world.outlet.letters
     assert (letter.received_at, letter.dead_at) == (EPOCH, EPOCH + timedelta(seconds=1))
@@ -113,14 +122,12 @@ def test_a_job_is_buried_before_its_failure_is_told_so_that_neither_can_be_lost(
     world = World()
     world.service.breaks("open", DENIED, DENIED)
     world.outlet.away = {"letters"}
-    with pytest.raises(OutletUnavailable):
-        world.runner.run(body())
+    assert world.run(body()) is Verdict.HAND_BACK
     assert world.outlet.types == [STARTED]
     again = World()
     again.service.breaks("open", DENIED)
     again.outlet.away = {FAILED}
-    with pytest.raises(OutletUnavailable):
-        again.runner.run(body())
+    assert again.run(body()) is Verdict.HAND_BACK
     assert len(again.outlet.letters) == 1
 
 
@@ -146,7 +153,7 @@ def test_a_fault_of_ours_is_retried_and_its_text_is_read_by_nobody(step: str) ->
 def test_one_fault_of_ours_does_not_lose_the_consultation() -> None:
     world = World()
     world.service.breaks("stream", RuntimeError("oops"))
-    world.runner.run(body())
+    world.run(body())
     assert world.outlet.types == [STARTED, COMPLETED]
 
 
@@ -155,14 +162,14 @@ def test_what_ends_the_process_is_not_taken_for_a_failure_of_the_job(stop: type[
     world = World()
     world.service.breaks("stream", stop())
     with pytest.raises(stop):
-        world.runner.run(body())
+        world.run(body())
     assert world.outlet.letters == []
     assert world.nothing_is_left_open()
 
 
 def test_the_log_says_that_a_job_failed_and_why() -> None:
     world = World()
-    world.service.breaks("create", AWAY, AWAY, AWAY)
+    world.service.breaks("create", CUT, CUT, CUT)
     with capture_logs() as logs:
         outcome(world, body())
     assert logs[-1] == {
@@ -171,6 +178,6 @@ def test_the_log_says_that_a_job_failed_and_why() -> None:
         "job_id": "visit-17",
         "attempts": 3,
         "reason": "attempts_exhausted",
-        "cause": "upstream_unavailable",
+        "cause": "stream_interrupted",
         "seconds": 3.0,
     }

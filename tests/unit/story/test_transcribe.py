@@ -10,7 +10,9 @@ from tests.unit.story.world import World
 from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
 from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
 from worker.events import AudioFigures, Completed, Data, Facts, Progress, Segments
+from worker.interrupt import Interrupted, Why
 from worker.job import Job
+from worker.ports import Interaction
 from worker.transcribe import Attempt
 
 FIRST = TranscriptMessage((segment("it hurts", 1, 2, final=False),))
@@ -18,6 +20,7 @@ SECOND = TranscriptMessage((segment("It hurts.", 1, 2.5), segment("Where?", 3, 4
 FACTS = FactsMessage((fact("f1"), fact("f2", discarded=True)))
 USAGE = Usage(0.04, final=True)
 AWAY = TransientError(Reason.UPSTREAM_UNAVAILABLE, "no connection")
+DUPLICATE = PermanentError(Reason.DUPLICATE_ENCOUNTER, "HTTP 409")
 
 
 def transcribed(
@@ -25,7 +28,9 @@ def transcribed(
 ) -> tuple[Completed, list[Data]]:
     """The result of one attempt, and what was reported on the way."""
     reported: list[Data] = []
-    result = world.transcriber.transcribe(wanted or job(), attempt or Attempt(), reported.append)
+    result = world.transcriber.transcribe(
+        wanted or job(), attempt or Attempt(), world.interrupt, reported.append
+    )
     assert world.nothing_is_left_open()
     return result, reported
 
@@ -33,7 +38,7 @@ def transcribed(
 def failed(world: World, attempt: Attempt | None = None) -> JobError:
     """Why an attempt failed."""
     with pytest.raises(JobError) as caught:
-        world.transcriber.transcribe(job(), attempt or Attempt(), lambda _: None)
+        world.transcriber.transcribe(job(), attempt or Attempt(), world.interrupt, lambda _: None)
     assert world.nothing_is_left_open()
     return caught.value
 
@@ -140,3 +145,75 @@ def test_a_second_refusal_is_left_to_the_retry_policy() -> None:
     # The next attempt finds out about the second token itself, and gets a third.
     transcribed(world)
     assert world.auth.issued == 3
+
+
+@pytest.mark.parametrize(
+    ("number", "encounter"), [(1, {}), (2, {}), (2, {"identifier": "visit-17"})], ids=str
+)
+def test_an_interaction_of_ours_whose_creation_was_not_heard_of_is_found(
+    number: int, encounter: dict[str, str]
+) -> None:
+    world = World()
+    world.service.interactions["visit-17"] = "interaction-7"
+    told: list[Interaction] = []
+    attempt = Attempt(number, remember=told.append)
+    result, _ = transcribed(world, job(encounter=encounter), attempt)
+    assert result.interaction_id == "interaction-7"
+    assert told == [attempt.interaction]
+
+
+def test_an_encounter_that_somebody_else_recorded_is_not_touched() -> None:
+    world = World()
+    world.service.interactions["enc-17"] = "interaction-7"
+    with pytest.raises(PermanentError) as caught:
+        transcribed(world, job(encounter={"identifier": "enc-17"}))
+    assert caught.value.reason is Reason.DUPLICATE_ENCOUNTER
+    assert world.service.streamed == []
+
+
+def test_a_duplicate_that_cannot_be_found_is_a_duplicate() -> None:
+    world = World()
+    world.service.breaks("create", DUPLICATE)
+    assert failed(world) is DUPLICATE
+
+
+def test_a_failure_to_find_comes_through_and_a_refused_token_is_replaced_there_too() -> None:
+    world = World()
+    world.service.interactions["visit-17"] = "interaction-7"
+    world.service.breaks("find", AWAY, TokenRefused("HTTP 401"))
+    assert failed(world) is AWAY
+    result, _ = transcribed(world)
+    assert (result.interaction_id, world.auth.issued) == ("interaction-7", 2)
+
+
+def test_an_interrupt_ends_the_attempt_and_leaves_nothing_open() -> None:
+    world, attempt = World(FIRST), Attempt()
+    world.service.during = lambda: world.interrupt.trigger(Why.DRAIN)
+    with pytest.raises(Interrupted):
+        world.transcriber.transcribe(job(), attempt, world.interrupt, lambda _: None)
+    assert world.nothing_is_left_open()
+    assert attempt.interaction is not None
+
+
+def test_an_interrupted_job_opens_no_stream() -> None:
+    world = World()
+    world.interrupt.trigger(Why.CLAIM_LOST)
+    with pytest.raises(Interrupted):
+        world.transcriber.transcribe(job(), Attempt(), world.interrupt, lambda _: None)
+    assert world.nothing_is_left_open()
+    assert world.service.streamed == []
+
+
+def test_it_is_known_how_long_the_audio_still_takes_at_its_pace() -> None:
+    world, left = World(), list[float | None]()
+    world.shelf.total_seconds = 0.625
+    world.service.during = lambda: left.append(world.interrupt.remaining())
+    transcribed(world, job(pace=2.5))
+    assert left == pytest.approx([0.625 / 2.5, 0.375 / 2.5, 0.125 / 2.5])
+    assert world.interrupt.remaining() == 0
+
+
+def test_audio_of_unknown_length_takes_an_unknown_time() -> None:
+    world = World()
+    transcribed(world)
+    assert world.interrupt.remaining() is None

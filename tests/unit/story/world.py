@@ -1,19 +1,25 @@
 """The world a job runs in, in memory: auth server, API, audio and streams that keep their own rules."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
-from tests.unit.fakes import FakeClock, FakeOutlet, FakeRecorder, FakeWaiter
+from tests.unit.fakes import FakeClock, FakeInterrupt, FakeOutlet, FakeRecorder
+from tests.unit.story.ledger import MemoryLedger
 from worker.audio.pace import Chunk
+from worker.claims import Claim
 from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
 from worker.corti.session import Content
 from worker.corti.token import Token
+from worker.delivery import Deliveries, Verdict
 from worker.errors import PermanentError, Reason, TokenRefused
 from worker.events import AudioFigures
+from worker.interrupt import Interrupt, Why
 from worker.job import Audio, Job
+from worker.outbox import Sweeper
 from worker.ports import Interaction, Sent
+from worker.ports import Interrupt as AnyInterrupt
 from worker.retry import RetryPolicy
 from worker.runner import Runner
 from worker.transcribe import Transcriber
@@ -46,6 +52,7 @@ class Service:
     Attributes:
         outages: What goes wrong with the next calls, one each; None is a call that goes well.
         says: What a stream says, a piece after each chunk of audio and the rest at its end.
+        during: Called for each chunk of audio.
     """
 
     auth: AuthServer
@@ -54,6 +61,7 @@ class Service:
     open_streams: int = 0
     outages: dict[str, deque[BaseException | None]] = field(default_factory=dict)
     says: list[Content] = field(default_factory=list)
+    during: Callable[[], None] = lambda: None
 
     def create(self, job: Job, token: Token) -> Interaction:
         self._perhaps_fail("create")
@@ -63,6 +71,12 @@ class Service:
         made = f"interaction-{len(self.interactions) + 1}"
         self.interactions[job.encounter_identifier] = made
         return Interaction(made, f"wss://corti.example/{made}")
+
+    def find(self, job: Job, token: Token) -> Interaction | None:
+        self._perhaps_fail("find")
+        self.auth.check(token)
+        made = self.interactions.get(job.encounter_identifier)
+        return Interaction(made, f"wss://corti.example/{made}") if made else None
 
     def open(
         self, interaction: Interaction, token: Token, configuration: str
@@ -101,9 +115,13 @@ class OpenStream:
         self._seconds = 0.0
         self._audio = b""
 
-    def converse(self, chunks: Iterator[Chunk], speed: float, *, live: bool) -> Iterator[Content | Sent]:
+    def converse(
+        self, chunks: Iterator[Chunk], speed: float, *, live: bool, interrupt: AnyInterrupt
+    ) -> Iterator[Content | Sent]:
         news = deque(self._service.says)
         for chunk in chunks:
+            interrupt.check()
+            self._service.during()
             self._audio += chunk.data
             self._seconds += chunk.seconds
             if live:
@@ -124,6 +142,7 @@ class Shelf:
 
     chunks: list[Chunk]
     failure: Exception | None = None
+    total_seconds: float | None = None
     open_now: int = 0
 
     @contextmanager
@@ -132,7 +151,7 @@ class Shelf:
             raise self.failure
         self.open_now += 1
         try:
-            yield OpenAudio(self.chunks)
+            yield OpenAudio(self.chunks, total_seconds=self.total_seconds)
         finally:
             self.open_now -= 1
 
@@ -143,35 +162,88 @@ class OpenAudio:
 
     _chunks: list[Chunk]
     format: str | None = "audio/ogg"
+    total_seconds: float | None = None
 
     def chunks(self) -> Iterator[Chunk]:
         return iter(self._chunks)
 
 
 class World:
-    """All of it, with a runner in it."""
+    """All of it, with a ledger, a broker and a worker in it."""
 
-    def __init__(self, *says: TranscriptMessage | FactsMessage | Usage, attempts: int = 3) -> None:
+    def __init__(
+        self,
+        *says: TranscriptMessage | FactsMessage | Usage,
+        attempts: int = 3,
+        outage: float = 3600.0,
+        job_seconds: float = 21600.0,
+        republish: bool = False,
+    ) -> None:
         self.clock = FakeClock()
-        self.waiter = FakeWaiter(self.clock)
+        self.waits: list[float] = []
+        self.interrupt = FakeInterrupt(self.clock, self.waits)
         self.recorder = FakeRecorder()
         self.outlet = FakeOutlet()
+        self.ledger = MemoryLedger(self.clock)
         self.auth = AuthServer()
         self.service = Service(self.auth, says=list(says))
         self.shelf = Shelf([Chunk(b"a" * 8, 0.25), Chunk(b"b" * 8, 0.25), Chunk(b"c" * 4, 0.125)])
         self.transcriber = Transcriber(self.auth, self.service, self.shelf, self.service)
         self.runner = Runner(
             transcriber=self.transcriber,
+            live=self.outlet,
             outlet=self.outlet,
-            retry=RetryPolicy(attempts, base=2.0, cap=60.0),
+            outbox=self.ledger,
+            attempts=self.ledger,
+            retry=RetryPolicy(attempts, base=2.0, cap=60.0, outage=outage),
             recorder=self.recorder,
             clock=self.clock,
-            waiter=self.waiter,
             chance=lambda: 0.5,
             tenant="base",
             queue="corti.work",
+            patience=300.0,
+        )
+        self.sweeper = Sweeper(self.ledger, self.outlet, self.recorder)
+        self.full_for = 0.0
+        self.deliveries = Deliveries(
+            claims=self.ledger,
+            keep=self._keep,
+            runner=self.runner,
+            aside=self.outlet,
+            place=self._place,
+            repeat=self.sweeper.deliver if republish else lambda _: False,
+            recorder=self.recorder,
+            clock=self.clock,
+            job_seconds=job_seconds,
         )
 
+    def run(self, body: bytes) -> Verdict:
+        """A delivery with this body; the interrupt is for this one alone."""
+        try:
+            return self.deliveries.take(body, self.interrupt)
+        finally:
+            self.interrupt = FakeInterrupt(self.clock, self.waits)
+
     def nothing_is_left_open(self) -> bool:
-        """Whether every stream and every audio was closed again."""
-        return self.service.open_streams == self.shelf.open_now == 0
+        """Whether every stream and audio was closed again, and no claim is renewed any more."""
+        return self.service.open_streams == self.shelf.open_now == 0 and not self.ledger.kept
+
+    @contextmanager
+    def _keep(self, claim: Claim, interrupt: Interrupt, until: float | None) -> Iterator[None]:
+        """The keeper: renews the claim, and interrupts the job when its time is over."""
+        assert isinstance(interrupt, FakeInterrupt)
+        if until is not None:
+            interrupt.after(until - self.clock.monotonic(), lambda: interrupt.trigger(Why.EXPIRED))
+        self.ledger.kept.add(claim.owner)
+        try:
+            yield
+        finally:
+            self.ledger.kept.discard(claim.owner)
+
+    @contextmanager
+    def _place(self, owner: str, interrupt: Interrupt) -> Iterator[None]:
+        """The cap: full for some seconds, or not."""
+        assert owner in self.ledger.kept
+        if self.full_for:
+            interrupt.wait(self.full_for)
+        yield

@@ -15,6 +15,8 @@ from worker.errors import Reason, TransientError
 from worker.job import Job
 from worker.ports import Interaction, Recorder
 
+_PAGE_SIZE, _MOST_PAGES = 100, 20
+
 
 class RestInteractions:
     """Creates interactions (protocol 3.1, 3.2). Implements the `Interactions` port."""
@@ -50,8 +52,32 @@ class RestInteractions:
                 "Corti API: the answer to create has no interactionId or websocketUrl",
             ) from None
 
+    def find(self, job: Job, token: Token) -> Interaction | None:
+        """See `worker.ports.Interactions`.
+
+        The service has no filter for the identifier (protocol 3.3), so the newest interactions are read
+        page by page: what is looked for was created minutes ago, by an attempt whose answer got lost.
+        """
+        for page in range(1, _MOST_PAGES + 1):
+            path = f"/interactions/?sort=createdAt&direction=desc&pageSize={_PAGE_SIZE}&index={page}"
+            response = self._call("GET", path, "list_interactions", token)
+            with mapped("Corti API"):
+                value = response.json()
+            try:
+                items = value["interactions"]
+                for item in items:
+                    if item["encounter"]["identifier"] == job.encounter_identifier:
+                        return self._interaction(str(item["id"]), str(item["websocketUrl"]))
+            except (KeyError, TypeError):
+                raise TransientError(
+                    Reason.UPSTREAM_UNAVAILABLE, "Corti API: the answer to list has no interactions"
+                ) from None
+            if not items:
+                return None
+        return None
+
     def _call(
-        self, method: str, path: str, operation: str, token: Token, body: dict[str, Any]
+        self, method: str, path: str, operation: str, token: Token, body: dict[str, Any] | None = None
     ) -> requests.Response:
         headers = {"Authorization": f"Bearer {token.value}", "Tenant-Name": self._tenant}
         started, status = self._clock.monotonic(), "error"

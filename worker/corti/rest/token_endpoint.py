@@ -1,6 +1,7 @@
 """The token endpoint (protocol, section 2)."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,25 +24,30 @@ class Grant:
 
 
 class TokenEndpoint:
-    """Requests tokens with the client_credentials grant (protocol 2.1)."""
+    """Requests tokens with the client_credentials grant (protocol 2.1).
+
+    Args:
+        session: For requests.
+        url: The endpoint.
+        client_id: OAuth client.
+        client_secret: Gives its secret, asked for at each request: secrets are rotated under running workers.
+        timeout: Seconds.
+        clock: For time.
+    """
 
     def __init__(
         self,
         session: requests.Session,
         url: str,
         client_id: str,
-        client_secret: str,
+        client_secret: Callable[[], str],
         timeout: float,
         clock: Clock,
     ) -> None:
         self._session = session
         self._url = url
-        self._form = {
-            "grant_type": "client_credentials",
-            "client_id": client_id,
-            "client_secret": client_secret,
-            "scope": "openid",
-        }
+        self._client_id = client_id
+        self._client_secret = client_secret
         self._timeout = timeout
         self._clock = clock
 
@@ -51,10 +57,14 @@ class TokenEndpoint:
         Raises:
             JobError: `auth_rejected` when the credentials are wrong, else why there was no answer.
         """
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self._client_id,
+            "client_secret": self._client_secret(),
+            "scope": "openid",
+        }
         with mapped("auth server"):
-            response = self._session.post(
-                self._url, data=self._form, timeout=self._timeout, allow_redirects=False
-            )
+            response = self._session.post(self._url, data=form, timeout=self._timeout, allow_redirects=False)
             if response.ok:
                 return _grant(response.json())
         if response.status_code in {400, 401, 403, 404}:

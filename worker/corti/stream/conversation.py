@@ -93,6 +93,10 @@ class Conversation:
         self._wake.wait()
         self._wake.clear()
 
+    def wake(self) -> None:
+        """End `wait`. From any thread."""
+        self._wake.set()
+
     def news(self) -> list[Content]:
         """Take what the service said since the last call."""
         taken = []

@@ -16,7 +16,7 @@ from worker.corti.stream.pacer import Pacer
 from worker.corti.token import Token
 from worker.errors import Reason
 from worker.events import AudioFigures
-from worker.ports import Interaction, Recorder, Sent
+from worker.ports import Interaction, Interrupt, Recorder, Sent
 
 
 class WebSocketStreams:
@@ -81,15 +81,19 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
             self._pacer.attend(self._conversation)
         self._recorder.count(measures.STREAMS_ENDED, reason=reason)
 
-    def converse(self, chunks: Iterator[Chunk], speed: float, *, live: bool) -> Iterator[Content | Sent]:
+    def converse(
+        self, chunks: Iterator[Chunk], speed: float, *, live: bool, interrupt: Interrupt
+    ) -> Iterator[Content | Sent]:
         """See `worker.ports.Stream`."""
         conversation = self._conversation
+        interrupt.on_trigger(conversation.wake)
         first = next(chunks, None)
         length = first.seconds if first else 1.0
         ahead = conversation.begin(Pace(speed), length, speed, live=live)
         audio = chain([first] if first else [], chunks)
         fed_all, reported = False, 0.0
         while True:
+            interrupt.check()
             if not fed_all:
                 wanted = ahead - conversation.queued
                 batch = list(islice(audio, wanted))

@@ -1,0 +1,37 @@
+"""The door on a RabbitMQ where somebody has declared its queue before."""
+
+import threading
+
+import kombu
+from structlog.testing import capture_logs
+
+from tests.contract.waiting import eventually
+from worker.broker.door import RabbitDoor
+from worker.broker.topology import JOBS
+
+
+class Pile:
+    """Takes everything."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    def take(self, body: bytes) -> None:
+        self.bodies.append(body)
+
+
+def test_a_queue_with_other_arguments_is_used_as_it_is_and_the_log_says_so(rabbitmq_url: str) -> None:
+    with kombu.Connection(rabbitmq_url) as connection:
+        kombu.Queue(JOBS, durable=True)(connection.channel()).declare()
+        connection.Producer().publish(b"a message", routing_key=JOBS)
+    pile, stop = Pile(), threading.Event()
+    door = RabbitDoor(rabbitmq_url, pile)
+    with capture_logs() as logs:
+        thread = threading.Thread(target=door.run, args=(stop, lambda: None, lambda: None))
+        thread.start()
+        try:
+            eventually(lambda: pile.bodies == [b"a message"])
+        finally:
+            stop.set()
+            thread.join()
+    assert [record["event"] for record in logs] == ["jobs_queue_has_other_arguments"]

@@ -1,0 +1,64 @@
+"""A worker dies in mid-stream: every job is taken over by another, and no job has two results."""
+
+import time
+from pathlib import Path
+
+from tests.system.audio import clip
+from tests.system.installation import Installation
+
+JOBS, LEASE, BOUND = 20, 10, 15.0
+
+
+def test_jobs_of_a_killed_worker_are_taken_over_and_end_once(
+    installation: Installation, tmp_path: Path
+) -> None:
+    path = tmp_path / "long.wav"
+    sha256 = clip(path, 12.0, seed=1)
+    jobs = [installation.job(path) for _ in range(JOBS)]
+    first = installation.start_worker(lease=LEASE, visibility_timeout=LEASE).ready()
+    installation.put(*jobs)
+    installation.wait_for_streams(JOBS)
+    survivor = installation.start_worker(lease=LEASE, visibility_timeout=LEASE).ready()
+    killed_at = time.monotonic()
+    first.kill()
+
+    finals = installation.finals(JOBS, timeout=90)
+    installation.no_more_finals(3)
+
+    assert installation.outcomes(finals) == {"completed": JOBS}
+    second = [record for record in installation.streams() if record["stream_number"] == 2]
+    assert len(second) == JOBS
+    assert all(record["sha256"] == sha256 for record in second)
+    delays = sorted(record["first_audio_at"] - killed_at for record in second)
+    print(
+        f"\n{installation.broker}: takeover of {JOBS} jobs, first audio after the kill: median "
+        f"{delays[JOBS // 2]:.1f} s, slowest {delays[-1]:.1f} s (lease {LEASE} s)"
+    )
+    assert delays[-1] <= BOUND
+    stats = installation.sandbox.stats(summary=True)
+    assert stats["interactions_created"] == JOBS
+    assert stats["overlaps"] == 0
+    assert {event["data"]["attempts"] for event in finals.values()} == {2}
+    assert survivor.metric("corti_claims_total", outcome="taken_over") == JOBS
+
+
+def test_a_job_whose_workers_keep_dying_ends_as_a_dead_letter(
+    installation: Installation, tmp_path: Path
+) -> None:
+    path = tmp_path / "long.wav"
+    clip(path, 30.0, seed=1)
+    poison = installation.job(path)
+    installation.put(poison)
+    for _ in range(2):
+        victim = installation.start_worker(lease=4, visibility_timeout=4, attempts=2).ready()
+        installation.wait_for_streams(1)
+        victim.kill()
+        installation.until(lambda: not installation.open_streams(), 10)
+    installation.start_worker(lease=4, visibility_timeout=4, attempts=2).ready()
+
+    finals = installation.finals(1, timeout=30)
+    letters = installation.dead(1, timeout=10)
+
+    assert installation.outcomes(finals) == {"attempts_exhausted": 1}
+    assert [letter["job_id"] for letter in letters] == [poison["job_id"]]
+    assert len(installation.streams()) == 2

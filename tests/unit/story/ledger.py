@@ -1,0 +1,118 @@
+"""The ledger, in memory, by its real rules: one claim at a time, fences that grow, an end that stays."""
+
+from dataclasses import dataclass, field
+from itertools import count
+
+from tests.unit.fakes import FakeClock
+from worker.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, Parcel
+
+
+@dataclass
+class Record:
+    """What the ledger knows of a job."""
+
+    owner: str = ""
+    ends: float = 0.0
+    fence: int = 0
+    attempts: int = 0
+    interaction: tuple[str, str] = ("", "")
+    parcel: Parcel | None = None
+    delivered: bool = False
+
+
+@dataclass
+class MemoryLedger:
+    """Implements `Claims`, `Attempts`, `Outbox` and `Stored`.
+
+    Attributes:
+        kept: Owners whose claims somebody renews.
+        unreadable: Jobs whose results were stored with a key that nobody has any more.
+        away: Methods that do not answer, and how often; a negative number is for ever.
+    """
+
+    clock: FakeClock
+    lease: float = 30.0
+    records: dict[str, Record] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
+    unreadable: set[str] = field(default_factory=set)
+    away: dict[str, int] = field(default_factory=dict)
+    _names: "count[int]" = field(default_factory=count)
+
+    def claim(self, job_id: str) -> Claim | Busy | Finished:
+        self._answer("claim")
+        record = self.records.setdefault(job_id, Record())
+        if record.parcel is not None:
+            return Finished(undelivered=not record.delivered)
+        left = self.lease if record.owner in self.kept else record.ends - self.clock.monotonic()
+        if record.owner and left > 0:
+            return Busy(left)
+        takeover, record.owner = bool(record.owner), f"owner-{next(self._names)}"
+        record.ends = self.clock.monotonic() + self.lease
+        record.fence = max(int(self.clock.monotonic() * 1e6), record.fence + 1)
+        record.attempts += 1
+        return Claim(job_id, record.owner, record.fence, record.attempts, takeover, *record.interaction)
+
+    def release(self, claim: Claim) -> None:
+        self._answer("release")
+        record = self.records[claim.job_id]
+        if record.owner == claim.owner:
+            record.owner, record.ends = "", 0.0
+            record.attempts -= 1
+
+    def again(self, claim: Claim) -> int:
+        self._answer("again")
+        record = self._ours(claim)
+        record.attempts += 1
+        return record.attempts
+
+    def remember(self, claim: Claim, interaction_id: str, stream_url: str) -> None:
+        self._answer("remember")
+        record = self.records[claim.job_id]
+        if record.owner == claim.owner:
+            record.interaction = (interaction_id, stream_url)
+
+    def store(self, claim: Claim, parcel: Parcel) -> None:
+        self._answer("store")
+        record = self._ours(claim)
+        if record.parcel is not None:
+            raise ClaimLost
+        record.parcel = parcel
+        record.ends = self.clock.monotonic() + self.lease
+
+    def delivered(self, job_id: str) -> None:
+        self._answer("delivered")
+        record = self.records[job_id]
+        record.delivered, record.owner = True, ""
+
+    def take_undelivered(self) -> list[str]:
+        self._answer("take_undelivered")
+        now = self.clock.monotonic()
+        waiting = [
+            job_id
+            for job_id, record in self.records.items()
+            if record.parcel is not None and not record.delivered and record.ends <= now
+        ]
+        for job_id in waiting:
+            self.records[job_id].ends = now + self.lease
+        return waiting
+
+    def parcel(self, job_id: str) -> Parcel | None:
+        self._answer("parcel")
+        return None if job_id in self.unreadable else self.records[job_id].parcel
+
+    def steal(self, job_id: str) -> None:
+        """The claim runs out unseen, and somebody else takes the job."""
+        self.records[job_id].owner = "somebody else"
+        self.kept.add("somebody else")
+
+    def _ours(self, claim: Claim) -> Record:
+        record = self.records[claim.job_id]
+        if record.owner != claim.owner:
+            raise ClaimLost
+        return record
+
+    def _answer(self, method: str) -> None:
+        left = self.away.get(method, 0)
+        if left:
+            self.away[method] = left - 1
+            raise LedgerUnavailable("ConnectionError")

@@ -1,0 +1,74 @@
+"""Deliveries that wait for a place among the tenant's streams, and jobs that kill their workers."""
+
+import pytest
+
+from tests.unit.examples import body
+from tests.unit.story.world import World
+from worker.claims import Claim
+from worker.delivery import Verdict
+from worker.errors import Reason
+from worker.events import COMPLETED, FAILED, STARTED, Failed
+from worker.interrupt import Why
+from worker.message import InvalidJob
+
+
+def die(world: World, times: int) -> None:
+    """So many workers take the job and die."""
+    for _ in range(times):
+        assert isinstance(world.ledger.claim("visit-17"), Claim)
+        world.clock.advance(world.ledger.lease + 1)
+
+
+@pytest.mark.parametrize(("deaths", "last"), [(2, COMPLETED), (3, FAILED)])
+def test_a_job_that_kills_its_workers_is_ended_before_it_kills_another(deaths: int, last: str) -> None:
+    world = World(attempts=3)
+    die(world, deaths)
+    assert world.run(body()) is Verdict.DONE
+    assert world.outlet.types == [last]
+    assert len(world.service.streamed) == (last == COMPLETED)
+
+
+def test_the_dead_letter_of_such_a_job_says_where_to_look() -> None:
+    world = World(attempts=3)
+    die(world, 3)
+    world.run(body())
+    (letter,) = world.outlet.letters
+    assert isinstance(world.outlet.last, Failed)
+    assert letter.reason == world.outlet.last.reason == Reason.ATTEMPTS_EXHAUSTED
+    assert "workers" in letter.detail
+
+
+def test_a_job_waits_for_its_place_under_a_claim_that_is_kept() -> None:
+    world = World()
+    world.full_for = 100.0
+    assert world.run(body()) is Verdict.DONE
+    assert world.outlet.types == [STARTED, COMPLETED]
+    assert world.waits == [100.0]
+
+
+def test_a_job_that_waits_for_its_place_is_handed_back_by_a_drain() -> None:
+    world = World()
+    world.full_for = 100.0
+    world.interrupt.after(5, lambda: world.interrupt.trigger(Why.DRAIN))
+    assert world.run(body()) is Verdict.HAND_BACK
+    assert world.outlet.events == []
+    assert world.ledger.records["visit-17"].attempts == 0
+    assert world.nothing_is_left_open()
+
+
+def test_a_job_whose_time_runs_out_while_it_waits_for_its_place_is_expired() -> None:
+    world = World(job_seconds=50.0)
+    world.full_for = 100.0
+    assert world.run(body()) is Verdict.DONE
+    assert isinstance(world.outlet.last, Failed)
+    assert world.outlet.last.reason is Reason.EXPIRED
+    assert [letter.reason for letter in world.outlet.letters] == [Reason.EXPIRED]
+    assert world.waits == [100.0]
+    assert world.nothing_is_left_open()
+
+
+def test_what_is_no_job_claims_nothing() -> None:
+    world = World()
+    with pytest.raises(InvalidJob):
+        world.run(b"{}")
+    assert world.ledger.records == {}

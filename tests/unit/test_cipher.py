@@ -1,0 +1,35 @@
+"""What is stored in Redis: readable with any key we have, with no other, and in clear without keys."""
+
+import pytest
+from cryptography.fernet import Fernet
+
+from worker.cipher import make_cipher
+
+OLD, NEW, OTHER = (Fernet.generate_key().decode() for _ in range(3))
+PLAIN = b'{"text": "It hurts, says Ada."}'
+
+
+@pytest.mark.parametrize("keys", [NEW, f"{NEW},{OLD}", f" {NEW} , {OLD} "])
+def test_what_was_encrypted_is_read_again_and_shows_nothing(keys: str) -> None:
+    cipher = make_cipher(keys)
+    secret = cipher.encrypt(PLAIN)
+    assert cipher.decrypt(secret) == PLAIN
+    assert b"Ada" not in secret
+
+
+def test_keys_are_rotated_by_putting_the_new_one_first() -> None:
+    both = make_cipher(f"{NEW},{OLD}")
+    assert both.decrypt(make_cipher(OLD).encrypt(PLAIN)) == PLAIN
+    assert make_cipher(NEW).decrypt(both.encrypt(PLAIN)) == PLAIN
+    assert make_cipher(OLD).decrypt(both.encrypt(PLAIN)) is None
+
+
+@pytest.mark.parametrize("secret", [b"", b"in clear", make_cipher(OTHER).encrypt(PLAIN)])
+def test_what_we_cannot_read_is_none(secret: bytes) -> None:
+    assert make_cipher(NEW).decrypt(secret) is None
+
+
+@pytest.mark.parametrize("keys", [None, ""])
+def test_without_keys_it_is_stored_in_clear(keys: str | None) -> None:
+    cipher = make_cipher(keys)
+    assert cipher.encrypt(PLAIN) == PLAIN == cipher.decrypt(PLAIN)

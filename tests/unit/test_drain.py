@@ -1,0 +1,157 @@
+"""The drain: signals are counted, jobs that can end do, the others are handed back, and then it is over."""
+
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.unit.fakes import FakeClock
+from worker.drain import Drain, RunningJobs
+from worker.interrupt import Interrupt, Why
+
+
+class Exited(Exception):
+    """Instead of the end of the process."""
+
+
+class Pause:
+    """Lets time pass on the clock, and the jobs with it."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.then: Callable[[], None] = lambda: None
+
+    def wait(self, seconds: float) -> None:
+        self._clock.advance(seconds)
+        self.then()
+
+
+class Bench:
+    """A drain whose thread is the test's own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, grace: float) -> None:
+        self.clock, self.jobs, self.said = FakeClock(), RunningJobs(), list[str]()
+        self.drain = Drain(
+            grace=grace,
+            jobs=self.jobs,
+            clock=self.clock,
+            stop_taking=lambda: self.said.append("stop taking"),
+            stop_celery=lambda: self.said.append("stop celery"),
+        )
+        self.pause = Pause(self.clock)
+        monkeypatch.setattr(self.drain, "_pause", self.pause)
+        monkeypatch.setattr("os._exit", self._exit)
+
+    def _exit(self, code: int) -> None:
+        self.said.append(f"exit {code}")
+        raise Exited
+
+    def signal(self) -> None:
+        self.drain.on_signal(signal.SIGTERM, None)
+
+    def run(self) -> float:
+        """Drain until the process would be ended by force; how long that took."""
+        began = self.clock.monotonic()
+        with pytest.raises(Exited):
+            self.drain._run()
+        return self.clock.monotonic() - began
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(monkeypatch, grace=60.0)
+
+
+def test_jobs_run_while_their_contexts_last() -> None:
+    jobs = RunningJobs()
+    with jobs.one() as first, jobs.one() as second:
+        assert len(jobs) == 2
+        assert set(jobs.all()) == {first, second}
+    with pytest.raises(ZeroDivisionError), jobs.one():
+        raise ZeroDivisionError
+    assert (len(jobs), jobs.all()) == (0, [])
+
+
+def test_a_signal_makes_the_worker_unready_and_is_counted(bench: Bench) -> None:
+    assert (bench.drain.check(), bench.drain.draining) == (None, False)
+    bench.signal()
+    assert (bench.drain.check(), bench.drain.draining) == ("draining", True)
+    bench.signal()
+    assert bench.drain.signals == 2
+
+
+def test_without_jobs_a_drain_ends_at_once_and_in_order(bench: Bench) -> None:
+    bench.signal()
+    seconds: list[float] = []
+    began = bench.clock.monotonic()
+    bench.drain._stop_celery = lambda: seconds.append(bench.clock.monotonic() - began)
+    bench.run()
+    assert seconds[0] < 1
+    assert bench.said == ["stop taking", "exit 70"]
+
+
+def drained(bench: Bench, remaining: Callable[[], float | None]) -> tuple[float | None, Interrupt]:
+    """When a job was interrupted that says what remains of it, and the job."""
+    with bench.jobs.one() as job:
+        job.expect(remaining)
+        moment: list[float] = []
+        began = bench.clock.monotonic()
+        job.on_trigger(lambda: moment.append(bench.clock.monotonic() - began))
+        bench.signal()
+        bench.run()
+    return (moment[0] if moment else None), job
+
+
+@pytest.mark.parametrize("remaining", [None, 58.0, 3600.0])
+def test_a_job_that_cannot_end_in_time_is_handed_back_at_once(bench: Bench, remaining: float | None) -> None:
+    moment, job = drained(bench, lambda: remaining)
+    assert (moment, job.why) == (0.0, Why.DRAIN)
+
+
+def test_a_job_that_can_end_in_time_may(bench: Bench) -> None:
+    end = bench.clock.monotonic() + 50.0
+    with bench.jobs.one() as job:
+        job.expect(lambda: end - bench.clock.monotonic())
+
+        def pass_by() -> None:
+            if bench.clock.monotonic() >= end:
+                bench.jobs._jobs.clear()
+
+        bench.pause.then = pass_by
+        bench.signal()
+        bench.run()
+    assert job.why is None
+    assert bench.said == ["stop taking", "stop celery", "exit 70"]
+
+
+def test_a_job_that_falls_behind_is_handed_back_before_the_end(bench: Bench) -> None:
+    moment, job = drained(bench, lambda: 20.0)
+    assert job.why is Why.DRAIN
+    assert moment == pytest.approx(60.0 - 1.0 - 1.5 - 20.0, abs=0.2)
+
+
+def test_a_second_signal_hands_everything_back_at_once(bench: Bench) -> None:
+    bench.signal()
+    moment, job = drained(bench, lambda: 5.0)
+    assert (moment, job.why) == (0.0, Why.DRAIN)
+
+
+def test_whatever_hangs_the_process_ends_with_the_grace_period(bench: Bench) -> None:
+    bench.signal()
+    with bench.jobs.one():
+        assert 60.0 <= bench.run() <= 61.5
+    assert bench.said == ["stop taking", "stop celery", "exit 70"]
+
+
+def test_nothing_is_stopped_before_a_signal(bench: Bench) -> None:
+    looks: list[float] = []
+
+    def look() -> None:
+        looks.append(bench.clock.monotonic())
+        assert bench.said == [] or bench.drain.draining
+        if len(looks) == 5:
+            bench.signal()
+
+    bench.pause.then = look
+    bench.run()
+    assert bench.said == ["stop taking", "stop celery", "exit 70"]

@@ -1,0 +1,99 @@
+"""The words of the ledger: claims, what else a claim can find, and the parcel that ends a job."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.job import JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to run a job now.
+
+    Attributes:
+        job_id: The job.
+        owner: Random name of this claim.
+        fence: A number that only grows; of two claims on a job the larger one is right.
+        attempts: Number of the attempt that this claim starts with, from 1.
+        takeover: Whether a claim before it ran out, because its worker died or froze.
+        interaction_id: The job's interaction, if an earlier attempt made one; else empty.
+        stream_url: Where it streams to; else empty.
+    """
+
+    job_id: JobId
+    owner: str
+    fence: int
+    attempts: int
+    takeover: bool = False
+    interaction_id: str = ""
+    stream_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Somebody has the claim; without renewal it ends in `seconds`."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The job has ended. `undelivered`: its result is not confirmed by the broker yet."""
+
+    undelivered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """How a job ended, ready to be delivered: its final event, and the dead letter if it failed."""
+
+    job_id: str
+    outcome: str
+    event_type: str
+    event: bytes
+    reply_to: str | None
+    letter: bytes | None
+
+
+class LedgerUnavailable(Exception):
+    """Redis did not answer. Nothing was lost by it: the broker has the job."""
+
+
+class ClaimLost(Exception):
+    """Somebody else has the claim now, or the job is finished: stop, and publish nothing."""
+
+
+class Claims(Protocol):
+    """Claims on jobs. Every method raises LedgerUnavailable when Redis does not answer."""
+
+    def claim(self, job_id: str) -> Claim | Busy | Finished:
+        """Ask for the right to run a job."""
+        ...
+
+    def release(self, claim: Claim) -> None:
+        """Give a claim back; its attempt does not count."""
+        ...
+
+
+class Attempts(Protocol):
+    """What a job carries from one attempt to the next, across workers."""
+
+    def again(self, claim: Claim) -> int:
+        """Count another attempt; raises ClaimLost."""
+        ...
+
+    def remember(self, claim: Claim, interaction_id: str, stream_url: str) -> None:
+        """Keep the job's interaction."""
+        ...
+
+
+class Outbox(Protocol):
+    """Results between the end of a job and the broker's confirmation."""
+
+    def store(self, claim: Claim, parcel: Parcel) -> None:
+        """Keep a parcel, and with it the end of the job; raises ClaimLost."""
+        ...
+
+    def delivered(self, job_id: str) -> None:
+        """The broker has confirmed the parcel."""
+        ...

@@ -1,0 +1,163 @@
+"""One delivery of a job: claim it, run it, or step aside. What becomes of its message is the verdict."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum
+
+import structlog
+
+from worker import measures
+from worker.claims import Busy, Claim, ClaimLost, Claims, Finished, LedgerUnavailable
+from worker.clock import Clock
+from worker.interrupt import Interrupt, Interrupted, Why
+from worker.job import Job
+from worker.ports import Aside, OutletUnavailable, Recorder
+from worker.runner import Runner
+
+log = structlog.get_logger(__name__)
+
+_PAUSE = 1.0
+#: Added to what is left of another's lease, so that we look just after its end and not just before.
+_MARGIN = 0.2
+
+
+class Verdict(Enum):
+    """What to do with the delivery's message."""
+
+    DONE = "acknowledge it: the job has ended, or a copy waits aside"
+    HAND_BACK = "return it to the queue"
+    FORFEIT = "leave it: it may be somebody else's by now"
+
+
+Keep = Callable[[Claim, Interrupt, float | None], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """Takes deliveries. One object serves all job threads.
+
+    Attributes:
+        claims: Who may run what.
+        keep: Renews a claim while its context lasts.
+        runner: Runs claimed jobs.
+        aside: Where deliveries wait that cannot run now.
+        place: Waits for and holds a place among the tenant's streams.
+        repeat: Publishes the stored result of a finished job again; False when it is not to be.
+        job_seconds: Longest time that a claim on a job may last.
+    """
+
+    claims: Claims
+    keep: Keep
+    runner: Runner
+    aside: Aside
+    place: Callable[[str, Interrupt], AbstractContextManager[None]]
+    repeat: Callable[[str], bool]
+    recorder: Recorder
+    clock: Clock
+    job_seconds: float
+
+    def take(self, body: bytes, interrupt: Interrupt) -> Verdict:
+        """Run the job in a body, unless it is run elsewhere or has ended.
+
+        Raises:
+            InvalidJob: The body is no job; the door should have stopped it.
+        """
+        job = Job.from_message(body)
+        claim: Claim | None = None
+        try:
+            found = self._claim(job.job_id, interrupt)
+            if isinstance(found, Finished) and not found.undelivered:
+                return self._repeated(job.job_id)
+            if not isinstance(found, Claim):
+                return self._step_aside(body)
+            claim = found
+            with self.keep(claim, interrupt, self._until(job)):
+                self._run(job, body, claim, interrupt)
+        except Interrupted as interrupted:
+            if interrupted.why is Why.CLAIM_LOST:
+                return self._lost(job.job_id)
+            if claim is not None:
+                self._release(claim)
+            return self._handed_back(job.job_id, "drain")
+        except ClaimLost:
+            return self._lost(job.job_id)
+        except OutletUnavailable:
+            if claim is not None:
+                self._release(claim)
+            return self._handed_back(job.job_id, "unconfirmed")
+        return Verdict.DONE
+
+    def _run(self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt) -> None:
+        try:
+            with self.place(claim.owner, interrupt):
+                self.runner.run(job, body, claim, interrupt)
+        except Interrupted as interrupted:
+            if interrupted.why is not Why.EXPIRED:
+                raise
+            self.runner.expire(job, body, claim)
+
+    def _claim(self, job_id: str, interrupt: Interrupt) -> Claim | Busy | Finished:
+        """Claim a job; wait while Redis is away, and once for a claim that may be a dead worker's."""
+        waited = False
+        while True:
+            try:
+                found = self.claims.claim(job_id)
+            except LedgerUnavailable as error:
+                log.warning("ledger_unavailable", error=str(error))
+                interrupt.wait(_PAUSE)
+                continue
+            self.recorder.count(measures.CLAIMS, outcome=_outcome(found))
+            if isinstance(found, Claim) or (isinstance(found, Finished) and not found.undelivered) or waited:
+                return found
+            # The delivery of a dead worker's job comes before its claim runs out. If somebody is alive
+            # and renews it, we see that afterwards.
+            waited = True
+            interrupt.wait(found.seconds + _MARGIN if isinstance(found, Busy) else _PAUSE)
+
+    def _until(self, job: Job) -> float | None:
+        now = self.clock.monotonic()
+        until = now + self.job_seconds
+        if job.not_after is not None:
+            until = min(until, now + (job.not_after - self.clock.wall()).total_seconds())
+        # A job that is late already is failed by the runner, with an attempt of its own to say so.
+        return max(until, now + _PAUSE)
+
+    def _step_aside(self, body: bytes) -> Verdict:
+        try:
+            self.aside.set_aside(body)
+        except OutletUnavailable:
+            return Verdict.HAND_BACK
+        self.recorder.count(measures.JOBS_HANDED_BACK, reason="set_aside")
+        return Verdict.DONE
+
+    def _repeated(self, job_id: str) -> Verdict:
+        try:
+            published = self.repeat(job_id)
+        except (LedgerUnavailable, OutletUnavailable):
+            return Verdict.HAND_BACK
+        self.recorder.count(measures.JOBS_REPEATED, outcome="republished" if published else "dropped")
+        log.info("job_repeated", job_id=job_id, republished=published)
+        return Verdict.DONE
+
+    def _release(self, claim: Claim) -> None:
+        try:
+            self.claims.release(claim)
+        except LedgerUnavailable as error:
+            log.warning("claim_not_released", job_id=claim.job_id, error=str(error))
+
+    def _lost(self, job_id: str) -> Verdict:
+        self.recorder.count(measures.JOBS_HANDED_BACK, reason="claim_lost")
+        log.warning("claim_lost", job_id=job_id)
+        return Verdict.FORFEIT
+
+    def _handed_back(self, job_id: str, reason: str) -> Verdict:
+        self.recorder.count(measures.JOBS_HANDED_BACK, reason=reason)
+        log.info("job_handed_back", job_id=job_id, reason=reason)
+        return Verdict.HAND_BACK
+
+
+def _outcome(found: Claim | Busy | Finished) -> str:
+    if isinstance(found, Claim):
+        return "taken_over" if found.takeover else "claimed"
+    return "busy" if isinstance(found, Busy) else "finished"
