@@ -183,7 +183,7 @@ def test_a_stream_that_comes_while_the_pacer_stops_is_a_failure_too(sandbox: San
         stream = room.open()
         room.pacer._stopping = True
         with room.pacer, stream, pytest.raises(JobError) as failure:
-            list(stream.converse(chunks_of(speech()), 1.0, live=False))
+            list(stream.converse(chunks_of(speech()), 1.0, live=False, interrupt=Interrupt()))
         assert failure.value.reason is Reason.STREAM_INTERRUPTED
     eventually(lambda: sandbox.stats(summary=True)["sockets_open"] == 0)
 
