@@ -1,5 +1,6 @@
 """A worker dies in mid-stream: every job is taken over by another, and no job has two results."""
 
+import signal
 import time
 from pathlib import Path
 
@@ -62,3 +63,27 @@ def test_a_job_whose_workers_keep_dying_ends_as_a_dead_letter(
     assert installation.outcomes(finals) == {"attempts_exhausted": 1}
     assert [letter["job_id"] for letter in letters] == [poison["job_id"]]
     assert len(installation.streams()) == 2
+
+
+def test_a_worker_that_was_frozen_beyond_its_lease_publishes_nothing_twice(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """It wakes up in the belief that the jobs are still its own."""
+    path = tmp_path / "long.wav"
+    clip(path, 12.0, seed=1)
+    jobs = [installation.job(path) for _ in range(5)]
+    frozen = installation.start_worker(lease=4, visibility_timeout=4).ready()
+    installation.put(*jobs)
+    installation.wait_for_streams(5)
+    installation.start_worker(lease=4, visibility_timeout=4).ready()
+    frozen.process.send_signal(signal.SIGSTOP)
+    time.sleep(10)
+    frozen.process.send_signal(signal.SIGCONT)
+
+    finals = installation.finals(5, timeout=60)
+    installation.no_more_finals(8)
+
+    assert installation.outcomes(finals) == {"completed": 5}
+    assert frozen.process.poll() is None
+    if installation.broker == "redis":  # RabbitMQ keeps a frozen consumer's deliveries for it
+        assert frozen.metric("corti_jobs_handed_back_total", reason="claim_lost") == 5

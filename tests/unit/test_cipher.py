@@ -9,7 +9,7 @@ OLD, NEW, OTHER = (Fernet.generate_key().decode() for _ in range(3))
 PLAIN = b'{"text": "It hurts, says Ada."}'
 
 
-@pytest.mark.parametrize("keys", [NEW, f"{NEW},{OLD}", f" {NEW} , {OLD} "])
+@pytest.mark.parametrize("keys", [NEW, f"{NEW},{OLD}", f" {NEW} , {OLD} "], ids=["one", "two", "spaced"])
 def test_what_was_encrypted_is_read_again_and_shows_nothing(keys: str) -> None:
     cipher = make_cipher(keys)
     secret = cipher.encrypt(PLAIN)
@@ -24,7 +24,9 @@ def test_keys_are_rotated_by_putting_the_new_one_first() -> None:
     assert make_cipher(OLD).decrypt(both.encrypt(PLAIN)) is None
 
 
-@pytest.mark.parametrize("secret", [b"", b"in clear", make_cipher(OTHER).encrypt(PLAIN)])
+@pytest.mark.parametrize(
+    "secret", [b"", b"in clear", make_cipher(OTHER).encrypt(PLAIN)], ids=["empty", "clear", "other"]
+)
 def test_what_we_cannot_read_is_none(secret: bytes) -> None:
     assert make_cipher(NEW).decrypt(secret) is None
 
