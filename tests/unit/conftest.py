@@ -10,7 +10,7 @@ settings.register_profile(
     "unit",
     deadline=None,
     derandomize=True,
-    max_examples=10,
+    max_examples=5,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
