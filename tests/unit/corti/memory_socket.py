@@ -60,8 +60,8 @@ class MemorySocket:
 class Service:
     """The service's end of a memory socket: frames in, the model's answers out."""
 
-    def __init__(self, sock: MemorySocket) -> None:
-        self.model = ServiceModel()
+    def __init__(self, sock: MemorySocket, every: int) -> None:
+        self.model = ServiceModel(every)
         self.pings = 0
         self._sock = sock
         self._protocol = Protocol(SERVER, state=OPEN, max_size=None)

@@ -2,64 +2,10 @@
 
 import pytest
 
-from tests.unit.corti.memory_socket import MemorySocket, Service
-from tests.unit.corti.session_steps import TIMINGS
-from tests.unit.examples import job
-from worker.audio.pace import Chunk, Pace
-from worker.corti.messages import FactsMessage, TranscriptMessage, Usage, configuration
-from worker.corti.session import Session
-from worker.corti.stream.conversation import Conversation
+from tests.unit.corti.stage import QUARTER, Stage
+from worker.audio.pace import Pace
+from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
 from worker.corti.stream.wire import MAX_UNSENT
-
-QUARTER = Chunk(bytes(8000), 0.25)
-
-
-class Stage:
-    """A conversation, its service, and the part of the pacer that turns them."""
-
-    def __init__(self, *, speed: float = 1.0, live: bool = False) -> None:
-        self.sock = MemorySocket()
-        self.service = Service(self.sock)
-        self.sent_at: list[float] = []
-        self.lateness: list[float] = []
-        session = Session(configuration(job(), None), TIMINGS)
-        self.conversation = Conversation(self.sock.as_socket, session, self._on_sent)
-        self.ahead = self.conversation.begin(Pace(speed), 0.25, speed, live=live)
-        self.now = 50.0
-        self.conversation.opened(self.now)
-
-    def _on_sent(self, size: int, seconds: float, lateness: float) -> None:
-        assert (size, seconds) == (8000, 0.25)
-        self.sent_at.append(self.now)
-        self.lateness.append(lateness)
-
-    def exchange(self) -> None:
-        """Both sides take what the other sent, until there is nothing more."""
-        while self.service.turn() or self.sock.inbox:
-            self.conversation.readable(self.now)
-
-    def accepted(self) -> "Stage":
-        """The configuration went out and was accepted."""
-        self.exchange()
-        assert self.conversation.session.may_send_audio
-        return self
-
-    def turn(self, late: float = 0.0) -> bool:
-        """The pacer's next turn, when it is due; False when nothing will ever be due again."""
-        at = self.conversation.next_due()
-        if at is None or self.conversation.finished(self.now):
-            return False
-        self.now = max(self.now, at) + late
-        self.conversation.due(self.now)
-        self.exchange()
-        return True
-
-    @property
-    def woken(self) -> bool:
-        """Whether the job's thread was woken since the last look."""
-        woken = self.conversation._wake.is_set()
-        self.conversation._wake.clear()
-        return woken
 
 
 def test_the_configuration_goes_out_when_the_pacer_takes_over() -> None:
