@@ -20,7 +20,7 @@ from worker.cipher import make_cipher
 from worker.clock import SystemClock
 from worker.corti.rest import RestInteractions, TokenEndpoint, http_session
 from worker.corti.session import Timings
-from worker.corti.stream import Pacer, WebSocketStreams
+from worker.corti.stream import Feeder, Pacer, WebSocketStreams
 from worker.corti.token import TokenPolicy
 from worker.health import Check, HealthServer, Pulse
 from worker.intake import Intake
@@ -201,6 +201,7 @@ class Application:
         )
         streams = WebSocketStreams(
             pacer,
+            self.stack.enter_context(Feeder()),
             timings=Timings(
                 config=settings.config_timeout,
                 ping=settings.ping_after,

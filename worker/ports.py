@@ -93,6 +93,11 @@ class Audio(Protocol):
         """How long the audio lasts, if that is known before it was read."""
         ...
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether `chunks` never waits for a network."""
+        ...
+
     def chunks(self) -> Iterator[Chunk]:
         """The chunks, once. Blocks while the source does; raises JobError when the source fails."""
         ...
@@ -121,7 +126,13 @@ class Stream(Protocol):
     """One open stream."""
 
     def converse(
-        self, chunks: Iterator[Chunk], speed: float, *, live: bool, interrupt: "Interrupt"
+        self,
+        chunks: Iterator[Chunk],
+        speed: float,
+        *,
+        live: bool,
+        interrupt: "Interrupt",
+        at_hand: bool = False,
     ) -> Iterator[Content | Sent]:
         """Send the audio at its pace and yield what comes back, until the service has ended the stream.
 
@@ -130,6 +141,7 @@ class Stream(Protocol):
             speed: Times real time.
             live: Yield as things happen; otherwise they may come in one batch at the end.
             interrupt: Ends the conversation early.
+            at_hand: Whether taking a chunk never waits for a network.
 
         Raises:
             JobError: The stream did not come to a good end, or `chunks` raised.

@@ -79,7 +79,11 @@ class Transcriber:
             with opened as stream:
                 interrupt.expect(_remaining(audio.total_seconds, stream, job.pace))
                 conversation = stream.converse(
-                    audio.chunks(), job.pace, live=bool(job.events), interrupt=interrupt
+                    audio.chunks(),
+                    job.pace,
+                    live=bool(job.events),
+                    interrupt=interrupt,
+                    at_hand=audio.at_hand,
                 )
                 for news in conversation:
                     match news:

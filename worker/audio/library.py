@@ -45,9 +45,13 @@ class Library:
                 head += block
             if not head:
                 raise PermanentError(Reason.AUDIO_UNSUPPORTED, "the audio is empty")
-            yield self._opened(head, blocks, audio.media_type, source.media_type)
+            opened = self._opened(head, blocks, audio.media_type, source.media_type)
+            opened.at_hand = source.at_hand
+            yield opened
 
-    def _opened(self, head: bytes, blocks: Iterator[bytes], told: str | None, served: str | None) -> Audio:
+    def _opened(
+        self, head: bytes, blocks: Iterator[bytes], told: str | None, served: str | None
+    ) -> "_Opened":
         """Decide what the audio is: by the producer's word, else its first bytes, else the server's word."""
         if wav.is_wav(head):
             return self._wav(head, blocks)
@@ -65,7 +69,7 @@ class Library:
         chunks = container.container_chunks(rest, self._chunk_seconds)
         return _Opened(declared, chunks, self._max_seconds, None)
 
-    def _wav(self, head: bytes, blocks: Iterator[bytes]) -> Audio:
+    def _wav(self, head: bytes, blocks: Iterator[bytes]) -> "_Opened":
         while (header := wav.read_header(head)) is None:
             block = next(blocks, b"")
             if not block:
@@ -80,7 +84,7 @@ class Library:
         chunks = pcm_chunks(samples, header.bytes_per_second, header.align, self._chunk_seconds)
         return _Opened(header.audio_format, chunks, self._max_seconds, header.seconds)
 
-    def _pcm(self, media_type: str, blocks: Iterator[bytes]) -> Audio:
+    def _pcm(self, media_type: str, blocks: Iterator[bytes]) -> "_Opened":
         parameters = {
             key.strip().lower(): value.strip()
             for key, _, value in (part.partition("=") for part in media_type.split(";")[1:])
@@ -115,6 +119,7 @@ class _Opened:
     ) -> None:
         self.format = audio_format
         self.total_seconds = total_seconds
+        self.at_hand = False
         self._chunks = chunks
         self._max_seconds = max_seconds
 

@@ -30,7 +30,7 @@ class Pace:
     """
 
     def __init__(self, speed: float, patience: float = 1.0) -> None:
-        self._speed = speed
+        self.speed = speed
         self._patience = patience
         self._start: float | None = None
         self.position = 0.0
@@ -38,7 +38,7 @@ class Pace:
     @property
     def due(self) -> float | None:
         """When the next chunk is due; None before `start`."""
-        return None if self._start is None else self._start + self.position / self._speed
+        return None if self._start is None else self._start + self.position / self.speed
 
     def start(self, now: float) -> None:
         """The first chunk may go out now."""
@@ -52,7 +52,7 @@ class Pace:
         """
         if self._start is None:
             self._start = now
-        lateness = now - (self._start + self.position / self._speed)
+        lateness = now - (self._start + self.position / self.speed)
         if lateness > self._patience:
             self._start += lateness
         self.position += seconds
@@ -73,14 +73,13 @@ def pcm_chunks(blocks: Iterable[bytes], bytes_per_second: int, align: int, secon
     """
     size = min(int(bytes_per_second * seconds), MAX_CHUNK_BYTES)
     size = max(align, size - size % align)
-    pending = bytearray()
+    pending = b""
     for block in blocks:
-        pending += block
-        start = 0
-        while len(pending) - start >= size:
-            yield Chunk(bytes(pending[start : start + size]), size / bytes_per_second)
-            start += size
-        del pending[:start]
+        data = pending + block if pending else block
+        whole = len(data) - len(data) % size
+        for start in range(0, whole, size):
+            yield Chunk(data[start : start + size], size / bytes_per_second)
+        pending = data[whole:]
     rest = len(pending) - len(pending) % align
     if rest:
-        yield Chunk(bytes(pending[:rest]), rest / bytes_per_second)
+        yield Chunk(pending[:rest], rest / bytes_per_second)

@@ -1,7 +1,7 @@
-"""One stream between two threads: the job's, which feeds audio and takes news, and the pacer's.
+"""One stream between threads: the one that feeds its audio, the job's, which takes its news, and the pacer's.
 
 Rule of ownership: the socket, the framing, the session and the schedule belong to the pacer's
-thread alone (OpenSSL forbids two threads on one TLS socket, and no error would show it). What both
+thread alone (OpenSSL forbids two threads on one TLS socket, and no error would show it). What others
 touch is listed in `__init__` and is safe to touch: deques, flags, one event.
 """
 
@@ -17,10 +17,6 @@ from worker.corti.stream.frames import Alive, Closed, TextMessage
 from worker.corti.stream.wire import MAX_UNSENT, Wire
 from worker.errors import Reason, TransientError
 
-#: Audio held ready for the pacer, in seconds of its time: enough for a job thread that is slow to
-#: wake up, little enough that thousands of streams fit in memory.
-AHEAD_SECONDS = 2.0
-_MIN_AHEAD, _MAX_AHEAD = 2, 64
 #: How often a job that wants live events hears how far its audio is.
 REPORT_SECONDS = 1.0
 #: For the peer's close frame after ours.
@@ -39,37 +35,40 @@ class Conversation:
     def __init__(self, sock: socket, session: Session, on_sent: Callable[[int, float, float], None]) -> None:
         self.wire = Wire(sock)
         self.session = session
-        self.starved = False  # pacer: out of audio; the job's thread pokes the pacer when it has fed some
+        self.starved = False  # pacer: out of audio; whoever feeds pokes the pacer after feeding some
         self.done = False  # pacer: the session is over and all its news can be taken
         self._on_sent = on_sent
         self._pace: Pace | None = None
         self._linger_ends: float | None = None
         self._aborted = False
-        # Touched by both threads:
+        # Touched by several threads:
         self._audio: deque[Chunk] = deque()
         self._no_more_audio = False
         self._news: deque[Content] = deque()
         self._wake = threading.Event()
         self._live = False
-        self._low = _MIN_AHEAD
+        self._low = 0
+        self._on_low: Callable[[bool], None] | None = None
         self._report_at = math.inf
         self._report_every = math.inf
 
     # -- the job's thread ----------------------------------------------------------------------
 
-    def begin(self, pace: Pace, chunk_seconds: float, speed: float, *, live: bool) -> int:
+    def begin(self, pace: Pace, low: int, on_low: Callable[[bool], None], *, live: bool) -> None:
         """Say how the audio is to be sent.
 
-        Returns:
-            How many chunks to hold ready.
+        Args:
+            pace: Its schedule.
+            low: Chunks left at which to ask for more.
+            on_low: Called then, and again when there are none left (True). On the pacer's thread: be quick.
+            live: Wake the job for news and progress as they happen.
         """
-        ahead = min(max(math.ceil(AHEAD_SECONDS * speed / chunk_seconds), _MIN_AHEAD), _MAX_AHEAD)
-        self._low = ahead // 2
+        self._low = low
+        self._on_low = on_low
         self._live = live
         if live:
-            self._report_every = self._report_at = speed * REPORT_SECONDS
+            self._report_every = self._report_at = pace.speed * REPORT_SECONDS
         self._pace = pace
-        return ahead
 
     def feed(self, chunks: Iterable[Chunk]) -> None:
         """Hand over audio."""
@@ -89,7 +88,7 @@ class Conversation:
         return len(self._audio)
 
     def wait(self) -> None:
-        """Sleep until audio runs low, live news is there, or the session is over."""
+        """Sleep until `wake`, live news, or the end of the session."""
         self._wake.wait()
         self._wake.clear()
 
@@ -177,12 +176,13 @@ class Conversation:
     def _send_chunk(self, pace: Pace, now: float) -> bool:
         if not self._audio:
             self.starved = True
-            # Looked at again after the flag is up: the job's thread feeds first and reads the flag
+            # Looked at again after the flag is up: the other thread feeds first and reads the flag
             # second, so one of the two sees the other, and no audio lies here unnoticed.
             if not self._audio:
                 if self._no_more_audio:
                     self.session.audio_ended(now)
-                self._wake.set()
+                elif self._on_low is not None:
+                    self._on_low(True)
                 return False
         self.starved = False
         chunk = self._audio.popleft()
@@ -190,7 +190,9 @@ class Conversation:
         self.session.sent(len(chunk.data), now)
         self.wire.send_audio(chunk.data)
         self._on_sent(len(chunk.data), chunk.seconds, lateness)
-        if len(self._audio) == self._low or pace.position >= self._report_at:
+        if len(self._audio) == self._low and self._on_low is not None:
+            self._on_low(False)
+        if pace.position >= self._report_at:
             self._report_at = pace.position + self._report_every
             self._wake.set()
         return not self.wire.unsent

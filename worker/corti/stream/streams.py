@@ -3,14 +3,15 @@
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from itertools import chain, islice
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 
 from worker import measures
 from worker.audio.pace import Chunk, Pace
 from worker.clock import Clock
 from worker.corti.session import Content, Session, Timings
 from worker.corti.stream.conversation import REPORT_SECONDS, Conversation
+from worker.corti.stream.feed import Feed, Feeder, chunks_ahead
 from worker.corti.stream.handshake import connect
 from worker.corti.stream.pacer import Pacer
 from worker.corti.token import Token
@@ -24,6 +25,7 @@ class WebSocketStreams:
 
     Args:
         pacer: Moves their audio.
+        feeder: Feeds those whose audio is at hand.
         timings: How long a session waits for what.
         context: TLS settings, shared.
         connect_timeout: Seconds for each step of a connection.
@@ -36,6 +38,7 @@ class WebSocketStreams:
     def __init__(
         self,
         pacer: Pacer,
+        feeder: Feeder,
         *,
         timings: Timings,
         context: ssl.SSLContext | None,
@@ -45,6 +48,7 @@ class WebSocketStreams:
         clock: Clock,
     ) -> None:
         self._pacer = pacer
+        self._feeder = feeder
         self._timings = timings
         self._context = context
         self._connect_timeout = connect_timeout
@@ -60,15 +64,18 @@ class WebSocketStreams:
             self._recorder.observe(measures.STREAM_OPEN_SECONDS, self._clock.monotonic() - started)
         conversation = Conversation(sock, Session(configuration, self._timings), self._pacer.sent)
         self._pacer.attend(conversation)
-        return WebSocketStream(conversation, self._pacer, self._recorder)
+        return WebSocketStream(conversation, self._pacer, self._feeder, self._recorder)
 
 
 class WebSocketStream(AbstractContextManager["WebSocketStream"]):
     """One open stream, seen from the job's thread."""
 
-    def __init__(self, conversation: Conversation, pacer: Pacer, recorder: Recorder) -> None:
+    def __init__(
+        self, conversation: Conversation, pacer: Pacer, feeder: Feeder, recorder: Recorder
+    ) -> None:
         self._conversation = conversation
         self._pacer = pacer
+        self._feeder = feeder
         self._recorder = recorder
 
     def __exit__(self, *_: object) -> None:
@@ -82,35 +89,45 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
         self._recorder.count(measures.STREAMS_ENDED, reason=reason)
 
     def converse(
-        self, chunks: Iterator[Chunk], speed: float, *, live: bool, interrupt: Interrupt
+        self,
+        chunks: Iterator[Chunk],
+        speed: float,
+        *,
+        live: bool,
+        interrupt: Interrupt,
+        at_hand: bool = False,
     ) -> Iterator[Content | Sent]:
         """See `worker.ports.Stream`."""
         conversation = self._conversation
         interrupt.on_trigger(conversation.wake)
         first = next(chunks, None)
-        length = first.seconds if first else 1.0
-        ahead = conversation.begin(Pace(speed), length, speed, live=live)
-        audio = chain([first] if first else [], chunks)
-        fed_all, reported = False, 0.0
-        while True:
-            interrupt.check()
-            if not fed_all:
-                wanted = ahead - conversation.queued
-                batch = list(islice(audio, wanted))
-                conversation.feed(batch)
-                if len(batch) < wanted:
-                    fed_all = True
-                    conversation.end_audio()
-                if conversation.starved or conversation.position == 0.0:
-                    self._pacer.attend(conversation)
-            conversation.wait()
-            done = conversation.done  # before the news are taken: what comes with the end is among them
-            yield from conversation.news()
-            if live and conversation.position >= reported + speed * REPORT_SECONDS:
-                reported = conversation.position
-                yield Sent(reported)
-            if done:
-                break
+        ahead = chunks_ahead(first.seconds if first else 1.0, speed)
+        feed = Feed(conversation, chain([first] if first else [], chunks), ahead, self._pacer.attend)
+        shared = self._feeder if at_hand else None
+        conversation.begin(
+            Pace(speed),
+            ahead // 2,
+            (lambda dry: shared.low(feed, dry=dry)) if shared else (lambda _: conversation.wake()),
+            live=live,
+        )
+        # The first audio is fed here in any case: it is due now.
+        feed.fill()
+        self._pacer.attend(conversation)
+        reported = 0.0
+        with shared.feeding(feed) if shared else nullcontext():
+            while True:
+                interrupt.check()
+                feed.check()
+                conversation.wait()
+                if not shared:
+                    feed.fill()
+                done = conversation.done  # before the news are taken: what comes with the end is among them
+                yield from conversation.news()
+                if live and conversation.position >= reported + speed * REPORT_SECONDS:
+                    reported = conversation.position
+                    yield Sent(reported)
+                if done:
+                    break
         if conversation.session.failure is not None:
             raise conversation.session.failure
 

@@ -1,0 +1,131 @@
+"""Keeping streams in audio: each is fed a little ahead of its time, and no further, for memory's sake.
+
+Audio that is at hand (a file, the job itself) is fed by one thread for all streams: a wake-up of
+each job's own thread every second would cost as much CPU as sending the audio does. Audio that has
+to be waited for (a download) is fed by the thread of its job, where waiting harms nobody else.
+"""
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
+from typing import Self
+
+from worker.audio.pace import Chunk
+from worker.corti.stream.conversation import Conversation
+
+#: Audio held ready, in seconds of its time: enough for a disk that is slow for once, little enough
+#: (32 kB a second) that thousands of streams fit in memory.
+AHEAD_SECONDS = 1.0
+_MIN_AHEAD, _MAX_AHEAD = 2, 64
+#: How often the shared thread looks who runs low. Far less than half of `AHEAD_SECONDS`, so that
+#: nobody has to wake it up; only a stream that ran dry does.
+_PERIOD = 0.05
+
+
+def chunks_ahead(chunk_seconds: float, speed: float) -> int:
+    """How many chunks to hold ready."""
+    return min(max(math.ceil(AHEAD_SECONDS * speed / chunk_seconds), _MIN_AHEAD), _MAX_AHEAD)
+
+
+class Feed:
+    """The audio of one conversation on its way from the source to the pacer.
+
+    Args:
+        conversation: Takes the audio.
+        chunks: The audio.
+        ahead: Chunks to hold ready.
+        attend: Has the pacer look at a conversation that waits for audio.
+    """
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        chunks: Iterator[Chunk],
+        ahead: int,
+        attend: Callable[[Conversation], None],
+    ) -> None:
+        self._conversation = conversation
+        self._chunks = chunks
+        self._ahead = ahead
+        self._attend = attend
+        self._failure: Exception | None = None
+        self._over = False
+        # The job closes the source when it leaves, and must not do so under the feeder's hands.
+        self._lock = threading.Lock()
+
+    def fill(self) -> None:
+        """Top up. An error of the source is kept for the job, see `check`."""
+        conversation = self._conversation
+        with self._lock:
+            if self._over:
+                return
+            wanted = self._ahead - conversation.queued
+            try:
+                batch = list(islice(self._chunks, wanted))
+            except Exception as error:  # noqa: BLE001  # raised again by `check`, on the job's thread
+                self._failure, self._over = error, True
+                conversation.wake()
+                return
+            conversation.feed(batch)
+            if len(batch) < wanted:
+                self._over = True
+                conversation.end_audio()
+        if conversation.starved:
+            self._attend(conversation)
+
+    def check(self) -> None:
+        """Raise what the source raised."""
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Take no more from the source. When this returns, nobody does."""
+        with self._lock:
+            self._over = True
+
+
+class Feeder(AbstractContextManager["Feeder"]):
+    """The shared thread."""
+
+    def __init__(self) -> None:
+        self._low: deque[Feed] = deque()
+        self._feeds: set[Feed] = set()
+        self._poked = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping = True
+        self._poked.set()
+        self._thread.join()
+
+    @contextmanager
+    def feeding(self, feed: Feed) -> Iterator[None]:
+        """Feed a conversation while the block lasts."""
+        self._feeds.add(feed)
+        self._poked.set()
+        try:
+            yield
+        finally:
+            self._feeds.discard(feed)
+            feed.stop()
+
+    def low(self, feed: Feed, *, dry: bool) -> None:
+        """A conversation's audio runs low, or has run out. From any thread; costs next to nothing."""
+        self._low.append(feed)
+        if dry:
+            self._poked.set()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._poked.wait(_PERIOD if self._feeds else None)
+            self._poked.clear()
+            while self._low:
+                self._low.popleft().fill()
