@@ -1,0 +1,83 @@
+"""Compiles the bench's C programs, once for each state of their sources."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+SOURCES = Path(__file__).parent
+BUILT = Path(__file__).resolve().parents[3] / ".work" / "bench"
+PROGRAMS = {
+    "loadserver": ("loadserver.c", "http.c", "stream.c", "stats.c"),
+    "floor": ("floor.c",),
+}
+_FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror")
+_LIBRARIES = ("-lssl", "-lcrypto")
+_PACKAGES = ("gcc", "libc6-dev", "libssl-dev")
+
+
+class BuildError(RuntimeError):
+    """A program could not be made; the text says why and what to do."""
+
+
+def available() -> tuple[bool, str]:
+    """Whether programs can be compiled here, or could be after an installation; and why not."""
+    return _tools_work() or _may_install(), f"a C compiler and OpenSSL's headers are needed: {_advice()}"
+
+
+def build(name: str) -> Path:
+    """Compile a program of `PROGRAMS`, unless that was done, and return its path.
+
+    On a Debian machine, root gets a missing compiler installed.
+
+    Raises:
+        BuildError: There is no compiler, or it refused the source.
+    """
+    sources = [SOURCES / file for file in PROGRAMS[name]]
+    texts = [file.read_bytes() for file in (*sources, *sorted(SOURCES.glob("*.h")))]
+    digest = hashlib.sha256(b"\0".join([*texts, " ".join(_FLAGS).encode()])).hexdigest()[:12]
+    program = BUILT / f"{name}-{digest}"
+    if program.exists():
+        return program
+    if not _tools_work():
+        _install()
+    BUILT.mkdir(parents=True, exist_ok=True)
+    # Two runs may build at once: each writes a file of its own, and the last rename wins.
+    with tempfile.TemporaryDirectory(dir=BUILT) as folder:
+        made = Path(folder) / name
+        _run(["gcc", *_FLAGS, *map(str, sources), "-o", str(made), *_LIBRARIES], f"gcc refused {name}")
+        made.rename(program)
+    return program
+
+
+def _tools_work() -> bool:
+    if shutil.which("gcc") is None:
+        return False
+    test = subprocess.run(
+        ["gcc", "-E", "-"], input=b"#include <openssl/ssl.h>\n", capture_output=True, check=False
+    )
+    return test.returncode == 0
+
+
+def _may_install() -> bool:
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def _advice() -> str:
+    return f"run `apt-get install {' '.join(_PACKAGES)}` as root"
+
+
+def _install() -> None:
+    if not _may_install():
+        raise BuildError(f"the bench compiles C against OpenSSL: {_advice()}")
+    _run(["apt-get", "update", "-qq"], "apt-get update failed")
+    _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *_PACKAGES], _advice())
+
+
+def _run(command: list[str], hint: str) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BuildError(f"{hint}\n{done.stdout}{done.stderr}")
