@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosedOK, InvalidStatus
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from ops.bench.native.build import available, build
@@ -96,12 +96,8 @@ def client(server: LoadServer) -> Client:
 
 
 def until_closed(socket: ClientConnection) -> list[dict[str, Any]]:
-    messages = []
-    with pytest.raises(ConnectionClosedOK) as closed:
-        while True:
-            messages.append(json.loads(socket.recv(5)))
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1000
+    messages = [json.loads(message) for message in socket]
+    assert socket.close_code == 1000
     return messages
 
 
