@@ -167,8 +167,12 @@ class Application:
         self.stack.callback(downloads.close)
         pulse = Pulse(clock, STUCK_SECONDS)
         self.live["pacer"] = pulse.check
-        pacer = self.stack.enter_context(Pacer(clock, metrics, pulse.beat))
+        pacer = self.stack.enter_context(Pacer(clock, pulse.beat))
         metrics.watch(measures.STREAMS_OPEN, lambda: pacer.open_streams)
+        sent = pacer.figures
+        metrics.watch_total(measures.AUDIO_BYTES, lambda: sent.bytes)
+        metrics.watch_total(measures.AUDIO_SECONDS, lambda: sent.seconds)
+        metrics.watch_distribution(measures.PACING_LATENESS, lambda: (sent.lateness, sent.lateness_sum))
         endpoint = TokenEndpoint(
             session,
             settings.token_endpoint,

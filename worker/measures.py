@@ -16,21 +16,27 @@ _LATENESS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """Something that only grows."""
+    """Something that only grows.
+
+    Attributes:
+        watched: Counted elsewhere and asked for at each scrape.
+    """
 
     name: str
     help: str
     labels: tuple[str, ...] = ()
+    watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """A distribution."""
+    """A distribution; `watched` as in `Counter`."""
 
     name: str
     help: str
     buckets: tuple[float, ...]
     labels: tuple[str, ...] = ()
+    watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +63,11 @@ JOBS_RETRIED = Counter(
 )
 JOB_SECONDS = Histogram("corti_job_duration_seconds", "From taking up a job to its confirmed result.", _JOBS)
 AUDIO_SECONDS = Counter(
-    "corti_audio_streamed_seconds_total", "Seconds of audio sent, by the audio's own clock."
+    "corti_audio_streamed_seconds_total", "Seconds of audio sent, by the audio's own clock.", watched=True
 )
-AUDIO_BYTES = Counter("corti_audio_streamed_bytes_total", "Bytes of audio sent.")
+AUDIO_BYTES = Counter("corti_audio_streamed_bytes_total", "Bytes of audio sent.", watched=True)
 PACING_LATENESS = Histogram(
-    "corti_pacing_lateness_seconds", "How late a chunk was sent after it was due.", _LATENESS
+    "corti_pacing_lateness_seconds", "How late a chunk was sent after it was due.", _LATENESS, watched=True
 )
 STREAM_OPEN_SECONDS = Histogram(
     "corti_stream_open_seconds", "Setting up a stream: TCP, TLS and upgrade.", _WAITS

@@ -1,5 +1,6 @@
 """What N concurrent streams cost: one subject, one measurement."""
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops.bench.fleet import Installation, installation, speech
+import psutil
+
+from ops.bench import subjects
+from ops.bench.fleet import installation, speech
 from ops.bench.meter import Reading, cores
 from ops.bench.native.server import LoadServer
 
 #: Seconds between the last stream's start and the measurement.
 _SETTLE = 3.0
 _MICRO = 1e6
+_REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,28 @@ def worker(server: LoadServer, load: Load, folder: Path) -> Iterator[int]:
             # Killed: what a good end costs is the business of `jobs`, and hundreds of drains take time.
             process.kill()
             process.close()
+
+
+def alternative(name: str) -> Start:
+    """One of the clients in `ops.bench.subjects`."""
+
+    @contextmanager
+    def start(server: LoadServer, load: Load, folder: Path) -> Iterator[int]:
+        wanted = subjects.Load(
+            server.stream_url, server.ca_file, load.streams, load.audio_seconds, max(1.0, load.streams / 200)
+        )
+        with (folder / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                subjects.SUBJECTS[name].command(wanted), stdout=log, stderr=log, cwd=_REPOSITORY
+            )
+            psutil.Process(process.pid).cpu_affinity([cores()[1]])
+            try:
+                yield process.pid
+            finally:
+                process.terminate()
+                process.wait()
+
+    return start
 
 
 def measure(start: Start, load: Load, folder: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Library:
     def open(self, audio: jobs.Audio) -> Iterator[Audio]:
         """See `worker.ports.AudioLibrary`."""
         with self._sources.open(audio) as source:
-            blocks = _Verified(source.blocks, audio.sha256)
+            blocks = _verified(source.blocks, audio.sha256) if audio.sha256 else source.blocks
             head = b""
             while len(head) < _HEAD and (block := next(blocks, b"")):
                 head += block
@@ -133,29 +133,14 @@ class _Opened:
             yield chunk
 
 
-class _Verified:
+def _verified(blocks: Iterator[bytes], expected: str) -> Iterator[bytes]:
     """Blocks that are checked against the SHA-256 the producer gave, once all have passed."""
-
-    def __init__(self, blocks: Iterator[bytes], expected: str | None) -> None:
-        self._blocks = blocks
-        self._expected = expected.lower() if expected else None
-        self._hash = hashlib.sha256()
-
-    def __iter__(self) -> "_Verified":
-        return self
-
-    def __next__(self) -> bytes:
-        block = next(self._blocks, None)
-        if self._expected is None:
-            if block is None:
-                raise StopIteration
-            return block
-        if block is None:
-            if self._hash.hexdigest() != self._expected:
-                raise PermanentError(Reason.AUDIO_MISMATCH, "the audio's SHA-256 is not audio.sha256")
-            raise StopIteration
-        self._hash.update(block)
-        return block
+    digest = hashlib.sha256()
+    for block in blocks:
+        digest.update(block)
+        yield block
+    if digest.hexdigest() != expected.lower():
+        raise PermanentError(Reason.AUDIO_MISMATCH, "the audio's SHA-256 is not audio.sha256")
 
 
 def _limited(blocks: Iterator[bytes], size: int | None) -> Iterator[bytes]:

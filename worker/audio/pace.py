@@ -32,17 +32,13 @@ class Pace:
     def __init__(self, speed: float, patience: float = 1.0) -> None:
         self.speed = speed
         self._patience = patience
-        self._start: float | None = None
         self.position = 0.0
-
-    @property
-    def due(self) -> float | None:
-        """When the next chunk is due; None before `start`."""
-        return None if self._start is None else self._start + self.position / self.speed
+        #: When the next chunk is due; None before `start`.
+        self.due: float | None = None
 
     def start(self, now: float) -> None:
         """The first chunk may go out now."""
-        self._start = now
+        self.due = now
 
     def sent(self, seconds: float, now: float) -> float:
         """A chunk of `seconds` went out.
@@ -50,12 +46,10 @@ class Pace:
         Returns:
             Seconds by which it was late.
         """
-        if self._start is None:
-            self._start = now
-        lateness = now - (self._start + self.position / self.speed)
-        if lateness > self._patience:
-            self._start += lateness
+        due = now if self.due is None else self.due
+        lateness = now - due
         self.position += seconds
+        self.due = (now if lateness > self._patience else due) + seconds / self.speed
         return max(0.0, lateness)
 
 

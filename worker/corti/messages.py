@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import from_json
+
 from worker.events import Fact, Segment
 from worker.job import Job
 
@@ -79,7 +81,7 @@ Message = ConfigStatus | TranscriptMessage | FactsMessage | Usage | Ended | Stre
 def parse(text: str | bytes) -> Message:
     """Read one message of the server. Never raises because of what it says."""
     try:
-        value = json.loads(text)
+        value = _json(text)
         kind = value["type"]
         upper = kind.upper()
         if upper == "TRANSCRIPT":
@@ -98,6 +100,14 @@ def parse(text: str | bytes) -> Message:
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         pass
     return Unknown()
+
+
+def _json(text: str | bytes) -> Any:
+    try:
+        # Three times as fast as the standard library's, which takes some texts that this one refuses.
+        return from_json(text)
+    except ValueError:
+        return json.loads(text)
 
 
 def _number(value: Any) -> float:
