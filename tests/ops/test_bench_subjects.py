@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ops.bench.native.build import available
+from ops.bench.native.build import BuildError, available
 from ops.bench.native.server import LoadServer
 from ops.bench.subjects import SUBJECTS, Load, Subject
-from ops.bench.subjects.prepare import PrepareError, node_available, prepare_node
+from ops.bench.subjects.prepare import node_available, prepare_node
 from tests.conftest import require
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ def node() -> None:
     require(*node_available())
     try:
         prepare_node()
-    except PrepareError as error:
+    except BuildError as error:
         require(False, str(error))
 
 
