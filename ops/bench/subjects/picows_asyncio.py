@@ -12,10 +12,12 @@ from ops.bench.subjects.common import CONFIG, Options, Report
 
 
 class _Listener(WSListener):
-    def __init__(self, options: Options, report: Report, chunks: list[bytes], number: int) -> None:
+    def __init__(
+        self, options: Options, report: Report, chunks: list[bytes], number: int, began: float
+    ) -> None:
         super().__init__()
         self._options, self._report, self._chunks, self._number = options, report, chunks, number
-        self._began = time.monotonic()
+        self._began = began
         self._loop = asyncio.get_running_loop()
         self._start, self._turn = 0.0, 0
         self._timer: asyncio.TimerHandle | None = None
@@ -52,9 +54,11 @@ def make(options: Options, report: Report) -> aio.Stream:
     chunks = options.chunks()
 
     async def stream(number: int, url: str) -> None:
+        # The listener is made after TCP and TLS, which belong to the connect.
+        began = time.monotonic()
         try:
             transport, _ = await ws_connect(
-                lambda: _Listener(options, report, chunks, number),
+                lambda: _Listener(options, report, chunks, number, began),
                 url,
                 ssl_context=context,
                 websocket_handshake_timeout=30,
