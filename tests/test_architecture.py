@@ -66,6 +66,7 @@ LAYERS = {
     "worker.token_cache*": OUTSIDE,
     "worker.__main__": PROCESS,
     "worker.app": PROCESS,
+    "worker.collector": PROCESS,
     "worker.cli": PROCESS,
     "worker.drain": PROCESS,
     "worker.process": PROCESS,

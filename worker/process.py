@@ -1,6 +1,7 @@
 """The life of a process: start, run until a signal, stop."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ from worker import measures, tasks
 from worker.app import STUCK_SECONDS, Application
 from worker.broker import redis_leases
 from worker.broker.work_queue import WORKER_OPTIONS
+from worker.collector import Collector
 from worker.delivery import Deliveries
 from worker.drain import Drain, RunningJobs
 from worker.health import Pulse
@@ -26,6 +28,8 @@ from worker.settings import Settings
 log = structlog.get_logger(__name__)
 
 _EXIT_OK = 0
+#: How long a thread may compute while the pacer waits for its turn; Python's own 5 ms is a tick of audio.
+_SWITCH_INTERVAL = 0.0005
 
 
 def run_worker(settings: Settings) -> int:
@@ -65,6 +69,8 @@ def run_worker(settings: Settings) -> int:
         door = application.start_door() if settings.door else None
         application.start_health()
         broker = "redis" if settings.broker_is_redis else "rabbitmq"
+        application.stack.enter_context(Collector(busy=lambda: len(jobs) > 0))
+        sys.setswitchinterval(_SWITCH_INTERVAL)
         log.info("worker_starting", slots=settings.slots, broker=broker)
         try:
             worker.start()

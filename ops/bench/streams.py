@@ -91,7 +91,9 @@ def measure(start: Start, load: Load, folder: Path) -> dict[str, Any]:
         deadline = began + load.audio_seconds - load.seconds - _SETTLE
         while (stats := server.stats())["open"] < load.streams:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{stats['open']} of {load.streams} streams came up; {stats['failed']} failed")
+                raise TimeoutError(
+                    f"{stats['open']} of {load.streams} streams came up; {stats['failed']} failed"
+                )
             time.sleep(0.05)
         up = time.monotonic() - began
         failed = stats["failed"]

@@ -67,13 +67,18 @@ def pcm_chunks(blocks: Iterable[bytes], bytes_per_second: int, align: int, secon
     """
     size = min(int(bytes_per_second * seconds), MAX_CHUNK_BYTES)
     size = max(align, size - size % align)
-    pending = b""
-    for block in blocks:
-        data = pending + block if pending else block
-        whole = len(data) - len(data) % size
-        for start in range(0, whole, size):
-            yield Chunk(data[start : start + size], size / bytes_per_second)
-        pending = data[whole:]
-    rest = len(pending) - len(pending) % align
-    if rest:
-        yield Chunk(pending[:rest], rest / bytes_per_second)
+    lasting = size / bytes_per_second
+    rest, at, source = b"", 0, iter(blocks)
+    # Thousands of these stand still between two chunks: no name may keep a block longer than it must.
+    while True:
+        while len(rest) - at < size:
+            rest, at = rest[at:], 0
+            try:
+                rest += next(source)
+            except StopIteration:
+                last = len(rest) - len(rest) % align
+                if last:
+                    yield Chunk(rest[:last], last / bytes_per_second)
+                return
+        yield Chunk(rest[at : at + size], lasting)
+        at += size

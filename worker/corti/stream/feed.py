@@ -18,7 +18,7 @@ from worker.corti.stream.conversation import Conversation
 
 #: Audio held ready, in seconds of its time (32 kB a second): little where it is at hand, so that
 #: thousands of streams fit in memory; more where a network may be slow for once.
-AT_HAND_SECONDS, DISTANT_SECONDS = 1.25, 2.0
+AT_HAND_SECONDS, DISTANT_SECONDS = 1.0, 2.0
 _MIN_AHEAD, _MAX_AHEAD = 2, 64
 #: How often the shared thread looks who runs low. Less than a chunk lasts, so nobody has to wake it
 #: up; only a stream that ran dry does.

@@ -70,9 +70,7 @@ class WebSocketStreams:
 class WebSocketStream(AbstractContextManager["WebSocketStream"]):
     """One open stream, seen from the job's thread."""
 
-    def __init__(
-        self, conversation: Conversation, pacer: Pacer, feeder: Feeder, recorder: Recorder
-    ) -> None:
+    def __init__(self, conversation: Conversation, pacer: Pacer, feeder: Feeder, recorder: Recorder) -> None:
         self._conversation = conversation
         self._pacer = pacer
         self._feeder = feeder
