@@ -25,9 +25,8 @@ class Metrics:
             for m in measures.EVERY
             if isinstance(m, measures.Histogram)
         }
-        prometheus_client.Info("corti_worker_build", "What runs here.", registry=self.registry).info(
-            {"version": __version__}
-        )
+        build = measures.BUILD
+        prometheus_client.Info(build.name, build.help, registry=self.registry).info({"version": __version__})
         prometheus_client.ProcessCollector(registry=self.registry)
         prometheus_client.PlatformCollector(registry=self.registry)
 
