@@ -183,7 +183,8 @@ TOKEN_CACHE_ERRORS = Counter(
     "corti_token_cache_errors_total", "Times the shared token cache was out of reach or unreadable."
 )
 TOKEN_AGE = Gauge(
-    "corti_token_age_seconds", "Age of the token that this process holds; NaN while it holds none."
+    "corti_token_age_seconds",
+    "Age of the token that this process holds; absent while it holds none that is good.",
 )
 
 # -- claims, leases, results -------------------------------------------------------------------

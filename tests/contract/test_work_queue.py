@@ -28,7 +28,7 @@ def work_queue(url: str) -> Iterator[CeleryWorkQueue]:
     """A work queue, closed afterwards."""
     on_rabbit = not url.startswith("redis")
     app = make_celery(url, redis_options=None if on_rabbit else transport_options(60), consumer_timeout=3600)
-    made = CeleryWorkQueue(app, url, on_rabbit=on_rabbit)
+    made = CeleryWorkQueue(app, url, SystemClock(), on_rabbit=on_rabbit)
     try:
         yield made
     finally:
