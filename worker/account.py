@@ -24,7 +24,7 @@ class Account(Witness):
 
     Attributes:
         waited: Seconds between the door's acceptance and the first start; None where that is not known.
-        retries: Reason codes of the attempts that failed and were tried again.
+        retries: How many tries failed and were repeated, by reason code.
         paused: Seconds spent between attempts.
         streamed_seconds: Of audio, in all attempts.
         first_segment: Seconds from the open stream to its first segment, in the last attempt.
@@ -37,7 +37,7 @@ class Account(Witness):
     audit: Audit
     clock: Clock
     waited: float | None = None
-    retries: list[str] = field(default_factory=list)
+    retries: dict[str, int] = field(default_factory=dict)
     paused: float = 0.0
     streamed_seconds: float = 0.0
     first_segment: float | None = None
@@ -77,7 +77,7 @@ class Account(Witness):
 
     def retried(self, failure: JobError, attempt: int, pause: float) -> None:
         """An attempt failed and will be tried again after a pause."""
-        self.retries.append(failure.reason.value)
+        self.retries[failure.reason.value] = self.retries.get(failure.reason.value, 0) + 1
         self.paused += pause
         self.recorder.count(measures.JOBS_RETRIED, reason=failure.reason)
         self.tracer.note("attempt_failed", reason=failure.reason.value, attempt=attempt)

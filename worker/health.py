@@ -7,13 +7,18 @@ parts; it asks no dependency either, because a pod that starts in an outage must
 
 import json
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+import structlog
+
 from worker.clock import Clock
+
+log = structlog.get_logger(__name__)
 
 #: A check returns None when all is well, else one static sentence that says what is missing.
 Check = Callable[[], str | None]
@@ -96,7 +101,7 @@ class HealthServer(AbstractContextManager["HealthServer"]):
             def log_message(self, *_: Any) -> None:
                 """Probes come every few seconds; nobody wants to read them."""
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
+        self._server = _Server((host, port), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
@@ -116,6 +121,13 @@ class HealthServer(AbstractContextManager["HealthServer"]):
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """A request broke; Python would print the exception's text."""
+        error = sys.exc_info()[0]
+        log.warning("health_request_broke", error=error.__name__ if error else None)
 
 
 def _verdict(checks: Mapping[str, Check]) -> tuple[int, str, bytes]:
