@@ -11,8 +11,8 @@ from typing import Any
 _GONE = "[redacted]"
 #: Fields whose values are secrets, whatever they look like.
 _SECRET_NAMES = re.compile(r"token$|secret|password|authorization|credential|encryption_key", re.IGNORECASE)
-#: `scheme://user:password@host:port` and whatever follows.
-_URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://(?:[^\s/?#\"'@]*@)?([^\s/?#\"'@<>]*)([^\s\"'<>]*)", re.IGNORECASE)
+#: `scheme://user:password@host:port`, and whatever follows.
+_URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://([^\s/?#\"'<>]*)([^\s\"'<>]*)", re.IGNORECASE)
 _BEARER = re.compile(r"\bBearer(?:\s|%20|\+)+[^\s\"'&]+", re.IGNORECASE)
 #: A JSON Web Token starts with `{"`, in base64.
 _JWT = re.compile(r"\beyJ[\w-]{5,}(\.[\w-]*)*")
@@ -50,5 +50,8 @@ def text(value: str) -> str:
 
 
 def _shortened(match: re.Match[str]) -> str:
-    rest = "/..." if match[3].strip("/.,;:)") else match[3]
-    return f"{match[1]}://{match[2]}{rest}"
+    scheme, authority, rest = match.groups()
+    if "@" in rest:
+        # A password with a slash in it, perhaps: then what looks like the host is a part of it.
+        return f"{scheme}://..."
+    return f"{scheme}://{authority.rpartition('@')[2]}{'/...' if rest.strip('/.,;:)') else rest}"
