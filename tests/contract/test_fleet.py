@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 
 import kombu
 import pytest
@@ -28,8 +29,8 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 def age(client: redis.Redis, lane: str = "main") -> None:
     """All processes of a lane, and its observer, have not reported for longer than counts as alive."""
-    for name in client.zrange(f"corti:v1:fleet:{lane}", 0, -1):
-        client.zadd(f"corti:v1:fleet:{lane}", {name: 1})
+    names: Any = client.zrange(f"corti:v1:fleet:{lane}", 0, -1)
+    client.zadd(f"corti:v1:fleet:{lane}", dict.fromkeys(names, 1))
     client.delete(f"corti:v1:fleet:{lane}:observer")
 
 

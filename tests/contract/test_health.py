@@ -9,6 +9,8 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
@@ -20,7 +22,7 @@ from tests.contract.waiting import eventually
 from tests.unit import fakes as story
 from worker import __version__, measures, trace
 from worker.health import Check, HealthServer, Pulse
-from worker.metrics import Metrics
+from worker.metrics import Levels, Metrics
 from worker.ports import Recorder
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -167,6 +169,11 @@ def test_a_loop_that_stops_turning_is_noticed_and_one_off_duty_is_not(clock: Fak
     assert (pulse.check(), pulse.beating) == (None, False)
 
 
+def level(gauge: measures.Gauge, value: float) -> Levels:
+    """A level of a gauge, whatever labels it has."""
+    return {("x",) * len(gauge.labels): value}
+
+
 # -- metrics ---------------------------------------------------------------------------------
 
 
@@ -205,7 +212,7 @@ def test_wrong_labels_are_refused(recorder: Recorder, labels: dict[str, str]) ->
 def test_the_metrics_page_parses_and_holds_every_measure(metered: Checked) -> None:
     record(metered.metrics)
     for gauge in GAUGES:
-        metered.metrics.watch(gauge, lambda gauge=gauge: {("x",) * len(gauge.labels): 7.0})
+        metered.metrics.watch(gauge, partial(level, gauge, 7.0))
     status, kind, text = metered.get("/metrics")
     assert status == 200
     assert kind.startswith("text/plain")
@@ -234,7 +241,8 @@ def test_openmetrics_is_spoken_to_who_asks_for_it_and_shows_traces_as_exemplars(
     )
     assert status == 200
     assert kind.startswith("application/openmetrics-text; version=1.0.0")
-    samples = [sample for family in openmetrics(text) for sample in family.samples]
+    parse: Any = openmetrics
+    samples = [sample for family in parse(text) for sample in family.samples]
     shown = {sample.name for sample in samples if sample.exemplar}
     marked = {one for one in measures.EVERY if isinstance(one, measures.Measure) and one.exemplar}
     assert shown == {
@@ -259,11 +267,13 @@ def test_a_gauge_with_nothing_to_tell_has_no_sample(metered: Checked) -> None:
 def test_a_scrape_costs_the_same_however_much_is_going_on(metered: Checked) -> None:
     """Nothing that is rendered grows with jobs or streams, and each level is asked for once."""
     asked = Counter[str]()
+
+    def ask(gauge: measures.Gauge) -> Levels:
+        asked[gauge.name] += 1
+        return level(gauge, 1.0)
+
     for gauge in GAUGES:
-        labels = ("x",) * len(gauge.labels)
-        metered.metrics.watch(
-            gauge, lambda gauge=gauge, labels=labels: asked.update([gauge.name]) or {labels: 1.0}
-        )
+        metered.metrics.watch(gauge, partial(ask, gauge))
     record(metered.metrics)
     few = metered.get("/metrics")[2].splitlines()
     asked.clear()

@@ -52,7 +52,7 @@ def test_after_a_known_mix_the_metrics_say_exactly_that(installation: Installati
     bad.write_bytes(b"this is no audio at all " * 10)
     installation.sandbox.fault("drop_socket", after_seconds=0.5, count=DROPPED, encounter="drop-")
     quick: dict[str, Any] = {"lease": 4, "visibility_timeout": 4, "door": "false"}
-    door = installation.start_worker("door").ready()
+    door = installation.start_door().ready()
     victim = installation.start_worker(**quick).ready()
     installation.put(installation.job(long))
     installation.wait_for_streams(1)
@@ -70,7 +70,7 @@ def test_after_a_known_mix_the_metrics_say_exactly_that(installation: Installati
     installation.until(lambda: fleet.total("corti_jobs_running") == 0, 10)
 
     assert installation.outcomes(finals) == {"completed": DONE, "audio_unsupported": BAD}
-    said = {
+    said: dict[str, dict[str, float]] = {
         "corti_door_messages_total": {"accepted": DONE + BAD, "refused": REFUSED},
         "corti_jobs_finished_total": {"completed": DONE, "failed": BAD},
         "corti_events_published_total": {"completed": DONE, "failed": BAD, "started": DONE - 1 + BAD},

@@ -1,4 +1,4 @@
-"""What is told of a job on its way: waiting time, first segment, story line, audit trail, notes on its span."""
+"""What is told of a job: waiting time, first segment, story line, audit trail, notes on its span."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.unit.examples import body
-from tests.unit.fakes import EPOCH, FakeOutlet, FakeRecorder, FakeWorkQueue
+from tests.unit.fakes import EPOCH, FakeOutlet, FakeRecorder
 from tests.unit.story.world import World
 from worker import measures, trace
 from worker.audit import Entry, Step
@@ -22,6 +22,7 @@ from worker.intake import Intake
 from worker.trace import Kind, Value
 
 CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
+UNKNOWN = Arrival()
 BAD = PermanentError(Reason.CONFIG_DENIED, "the service refused the configuration")
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 SAID = TranscriptMessage((Segment(text="Ada", start=0.0, end=1.0, channel=0, speaker=None, final=True),))
@@ -59,7 +60,7 @@ class Watched:
         """The audit trail in short."""
         return [(entry.step.name, entry.reason) for entry in self.entries]
 
-    def take(self, arrival: Arrival = Arrival(), **job: object) -> Verdict:
+    def take(self, arrival: Arrival = UNKNOWN, **job: object) -> Verdict:
         """A delivery."""
         return self.world.deliveries.take(body(**job), self.world.interrupt, arrival)
 
@@ -203,15 +204,13 @@ def test_every_line_of_a_job_bears_its_id_and_attempt() -> None:
 
 
 class Traced:
-    """A door whose queue remembers in which trace it was used."""
+    """A door, and a queue behind it that remembers in which trace it was used."""
 
     def __init__(self) -> None:
         self.traces: list[str | None] = []
         self.watched = Watched(World())
-        work, put = FakeWorkQueue(), FakeWorkQueue.put
-        work.put = lambda body: (self.traces.append(trace.current()), put(work, body))[1]  # type: ignore[method-assign]
         self.intake = Intake(
-            work=work,
+            work=self,
             outlet=FakeOutlet(),
             recorder=FakeRecorder(),
             clock=self.watched.world.clock,
@@ -220,6 +219,9 @@ class Traced:
             tracer=self.watched,
             audit=self.watched,
         )
+
+    def put(self, _: bytes) -> None:
+        self.traces.append(trace.current())
 
 
 def test_the_door_records_what_it_takes_in_and_what_it_refuses() -> None:
