@@ -21,10 +21,28 @@ from tests.system.audio import clip
 from tests.system.collector import collecting
 from tests.system.installation import Installation
 
-_PLACES = (
-    "script fact patient pronouns metadata title keyterm replacement filename query secret denied stream "
-    "oauth response field value celery text type"
-).split()
+_PLACES = [
+    "script",
+    "fact",
+    "patient",
+    "pronouns",
+    "metadata",
+    "title",
+    "keyterm",
+    "replacement",
+    "filename",
+    "query",
+    "secret",
+    "denied",
+    "stream",
+    "oauth",
+    "response",
+    "field",
+    "value",
+    "celery",
+    "text",
+    "type",
+]
 #: Each word says where it was put, so that a failure says what leaked.
 MARKS = {place: f"canary-{place}-7f3a9c" for place in _PLACES}
 QUICK: dict[str, Any] = {"lease": 4, "visibility_timeout": 4, "log_level": "DEBUG", "grace": 3}
