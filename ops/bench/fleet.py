@@ -26,7 +26,7 @@ _FINAL = ("corti.job.completed.v1", "corti.job.failed.v1")
 
 def speech(path: Path, seconds: float) -> Path:
     """Write noise as a WAV file of 16 kHz, 16 bit, mono."""
-    noise = random.Random(1)  # noqa: S311
+    noise = random.Random(1)
     second = array.array("h", (noise.randint(-9000, 9000) for _ in range(_RATE)))
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
