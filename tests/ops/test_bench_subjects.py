@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ops.bench.native.build import available
+from ops.bench.native.build import BuildError, available
 from ops.bench.native.server import LoadServer
 from ops.bench.subjects import SUBJECTS, Load, Subject
-from ops.bench.subjects.prepare import PrepareError, node_available, prepare_node
+from ops.bench.subjects.prepare import node_available, prepare_node
 from tests.conftest import require
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ def node() -> None:
     require(*node_available())
     try:
         prepare_node()
-    except PrepareError as error:
+    except BuildError as error:
         require(False, str(error))
 
 
@@ -52,6 +52,7 @@ def test_a_subject_streams_and_reports(name: str, server: LoadServer, request: p
             assert json.loads(process.stdout.readline()) == {"ready": True, "failures": 0}
             time.sleep(0.3)
             server.reset()
+            before = server.stats()["now"]
             time.sleep(2)
             stats = server.stats()
         finally:
@@ -59,10 +60,11 @@ def test_a_subject_streams_and_reports(name: str, server: LoadServer, request: p
         last = json.loads(process.stdout.readline())
         assert (process.wait(10), process.stderr.read()) == (0, "")
     assert stats["open"] == STREAMS
-    assert abs(stats["chunks"] - STREAMS * 2 * 4) <= STREAMS
+    # Up to two chunks of a stream may be on their way: other tests run beside this one.
+    assert stats["chunks"] == pytest.approx(STREAMS * 4 * (stats["now"] - before), abs=2 * STREAMS)
     assert stats["audio_bytes"] == 8000 * stats["chunks"]
-    # At its own pace: bursts or holes would lie far off. The machine may be busy.
-    assert stats["lateness"]["p50"] < 60
+    # At its own pace: whoever sent a second's chunks at once would be late by 250 ms and more.
+    assert stats["lateness"]["p50"] < 125
     assert last["failures"] == 0
     assert last["connect_ms"]["n"] == STREAMS
     assert 0 < last["connect_ms"]["p50"] <= last["connect_ms"]["p99"]

@@ -19,12 +19,12 @@ _PACKAGES = ("gcc", "libc6-dev", "libssl-dev")
 
 
 class BuildError(RuntimeError):
-    """A program could not be made; the text says why and what to do."""
+    """Something that the bench needs could not be made; the text says why and what to do."""
 
 
 def available() -> tuple[bool, str]:
     """Whether programs can be compiled here, or could be after an installation; and why not."""
-    return _tools_work() or _may_install(), f"a C compiler and OpenSSL's headers are needed: {_advice()}"
+    return _tools_work() or may_install(), f"the bench compiles C: install {' '.join(_PACKAGES)}"
 
 
 def build(name: str) -> Path:
@@ -42,7 +42,7 @@ def build(name: str) -> Path:
     if program.exists():
         return program
     if not _tools_work():
-        _install()
+        install(*_PACKAGES)
     BUILT.mkdir(parents=True, exist_ok=True)
     # Two runs may build at once: each writes a file of its own, and the last rename wins.
     with tempfile.TemporaryDirectory(dir=BUILT) as folder:
@@ -61,19 +61,22 @@ def _tools_work() -> bool:
     return test.returncode == 0
 
 
-def _may_install() -> bool:
+def may_install() -> bool:
+    """Whether this is a Debian machine and we are root."""
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
-def _advice() -> str:
-    return f"run `apt-get install {' '.join(_PACKAGES)}` as root"
+def install(*packages: str) -> None:
+    """Install Debian packages.
 
-
-def _install() -> None:
-    if not _may_install():
-        raise BuildError(f"the bench compiles C against OpenSSL: {_advice()}")
+    Raises:
+        BuildError: We may not, or apt-get could not.
+    """
+    advice = f"run `apt-get install {' '.join(packages)}` as root"
+    if not may_install():
+        raise BuildError(f"the bench needs more than this machine has: {advice}")
     _run(["apt-get", "update", "-qq"], "apt-get update failed")
-    _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *_PACKAGES], _advice())
+    _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], advice)
 
 
 def _run(command: list[str], hint: str) -> None:

@@ -30,9 +30,7 @@ async def _run(options: Options, report: Report, stream: Stream, urls: list[str]
         await stream(number, urls[number])
 
     tasks = [asyncio.create_task(one(number)) for number in range(options.streams)]
-    while not report.ready and not stop.is_set():
-        await asyncio.sleep(0.05)
-    loop.call_later(options.seconds, stop.set)
+    report.on_ready = lambda: loop.call_later(options.seconds, stop.set)
     await stop.wait()
     report.finish()
     for task in tasks:

@@ -5,7 +5,9 @@ import http.client
 import json
 import random
 import ssl
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
@@ -112,36 +114,43 @@ def stream_urls(options: Options) -> list[str]:
 
 
 class Report:
-    """Counts streams that stream and streams that failed; prints the two lines.
+    """Counts streams that stream and streams that failed, from any thread; prints the two lines.
 
-    Safe to use from several threads, because each of its steps is one operation of the interpreter.
+    Args:
+        streams: How many there will be.
+        on_ready: Called after the first line.
     """
 
-    def __init__(self, streams: int) -> None:
+    def __init__(self, streams: int, on_ready: Callable[[], object] = lambda: None) -> None:
+        self.on_ready = on_ready
         self._streams = streams
         self._connects: list[float] = []
-        self._failures: list[None] = []
-        self.ready = False
+        self._failures = 0
+        self._ready = False
+        self._lock = threading.Lock()
 
     def connected(self, began: float) -> None:
         """A stream was accepted; its connect began at this moment of the monotonic clock."""
-        self._connects.append(time.monotonic() - began)
-        self.check()
+        with self._lock:
+            self._connects.append(time.monotonic() - began)
+            self._check()
 
     def failed(self) -> None:
         """A stream could not be opened, or was lost."""
-        self._failures.append(None)
-        self.check()
+        with self._lock:
+            self._failures += 1
+            self._check()
 
-    def check(self) -> None:
-        """Print the first line once all streams have either succeeded or failed."""
-        if not self.ready and len(self._connects) + len(self._failures) >= self._streams:
-            self.ready = True
-            print(json.dumps({"ready": True, "failures": len(self._failures)}), flush=True)
+    def _check(self) -> None:
+        if not self._ready and len(self._connects) + self._failures >= self._streams:
+            self._ready = True
+            print(json.dumps({"ready": True, "failures": self._failures}), flush=True)
+            self.on_ready()
 
     def finish(self) -> None:
         """Print the last line."""
-        answer = {"failures": len(self._failures), "connect_ms": percentiles(self._connects)}
+        with self._lock:
+            answer = {"failures": self._failures, "connect_ms": percentiles(self._connects)}
         print(json.dumps(answer), flush=True)
 
 

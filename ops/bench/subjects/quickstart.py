@@ -97,7 +97,8 @@ def _bundle(folder: str, ca: Path) -> str:
 def main() -> None:
     """Run all streams."""
     options = Options.read()
-    report = Report(options.streams)
+    ready = threading.Event()
+    report = Report(options.streams, on_ready=ready.set)
     chunks = options.chunks()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     with tempfile.TemporaryDirectory(prefix="corti-quickstart-") as folder:
@@ -107,10 +108,10 @@ def main() -> None:
             time.sleep(max(0.0, start + options.opens_after(number) - time.monotonic()))
             consultation = Consultation(options, report, chunks, bundle)
             threading.Thread(target=consultation.run, daemon=True).start()
-        stopped = None
-        while not report.ready and not stopped:
-            stopped = signal.sigtimedwait([signal.SIGTERM], 0.05)
-        if not stopped:
+        while not ready.is_set():
+            if signal.sigtimedwait([signal.SIGTERM], 0.05):
+                break
+        else:
             signal.sigtimedwait([signal.SIGTERM], options.seconds)
         report.finish()
     # Threads in the middle of a call would print their surprise at an interpreter that ends.
