@@ -1,4 +1,4 @@
-"""`ops/bench jobs`: the fixed cost of a job, how soon it begins on an idle worker, how soon a worker starts."""
+"""`ops/bench jobs`: the fixed cost of a job, how soon it begins when idle, how soon a worker starts."""
 
 import statistics
 import tempfile
@@ -88,8 +88,8 @@ def jobs(broker: str, quick: bool, file: Path | None) -> None:
                     {"broker": name, "subject": subject, "round": number, **measure(name, subject, plan)}
                 )
     caption = (
-        f"First: the first {plan.cold} jobs after a start. {_AUDIO_SECONDS:g} s of audio at pace {_PACE:g}, TLS; "
-        "token, claim, interaction, stream, result. The script: no claims, no retries, nothing kept for a crash."
+        f"First: {plan.cold} jobs just after a start. {_AUDIO_SECONDS:g} s of audio at pace {_PACE:g}, TLS; token, "
+        "claim, interaction, stream, result. The script makes no claims, retries nothing, survives nothing."
     )
     report.show(report.table("Fixed cost of a job", rows, ["subject", "broker"], _COLUMNS, caption))
     if file:

@@ -107,7 +107,7 @@ def tokens(quick: bool, file: Path | None) -> None:
                     {"processes": size, "subject": subject, "round": 0, **measure(size, subject, scale)}
                 )
     caption = (
-        f"{hours:g} h of scaled time in {scale.seconds:g} s: tokens live {scale.lifetime:g} s for "
+        f"{hours:.2g} h of scaled time in {scale.seconds:g} s: tokens live {scale.lifetime:g} s for "
         f"{_REAL_LIFETIME:g} s, and are renewed after {scale.useful * scale.factor:g} s at the earliest."
     )
     report.show(
