@@ -3,6 +3,7 @@
 import os
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 import psutil
@@ -43,7 +44,11 @@ class Reading:
         return cls(time.monotonic(), cpu, rss, threads)
 
 
+@cache
 def cores() -> tuple[int, int]:
-    """The core of the servers, and the one of the subject."""
+    """The core of the servers, and the one of the subject.
+
+    Asked once: this process moves to the servers' core later, and would then see no other.
+    """
     available = sorted(os.sched_getaffinity(0))
     return available[0], available[-1]
