@@ -10,14 +10,15 @@ from typing import Any
 
 import psutil
 
-from ops.bench import subjects
-from ops.bench.fleet import installation, speech
-from ops.bench.meter import Reading, cores
-from ops.bench.native.server import LoadServer
+from ops.benchmarks import subjects
+from ops.benchmarks.fleet import installation, speech
+from ops.benchmarks.meter import Reading, cores
+from ops.benchmarks.native.server import LoadServer
 
 #: Seconds between the last stream's start and the measurement.
 _SETTLE = 3.0
 _MICRO = 1e6
+_BYTES_PER_SECOND = 32_000
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -55,7 +56,7 @@ def worker(server: LoadServer, load: Load, folder: Path) -> Iterator[int]:
 
 
 def alternative(name: str) -> Start:
-    """One of the clients in `ops.bench.subjects`."""
+    """One of the clients in `ops.benchmarks.subjects`."""
 
     @contextmanager
     def start(server: LoadServer, load: Load, folder: Path) -> Iterator[int]:
@@ -109,6 +110,8 @@ def measure(start: Start, load: Load, folder: Path) -> dict[str, Any]:
             "cpu_us": (after.cpu - before.cpu) / seconds / load.streams * _MICRO,
             "rss": after.rss,
             "threads": after.threads,
+            # Bytes that arrived, of those that were due.
+            "delivered": stats["audio_bytes"] / (load.streams * seconds * _BYTES_PER_SECOND),
             "lateness_p50": lateness["p50"],
             "lateness_p99": lateness["p99"],
             "lateness_max": lateness["max"],

@@ -16,10 +16,10 @@ from typing import Any
 import click
 import redis
 
-from ops.bench import report
-from ops.bench.figures import Row
-from ops.bench.meter import cores
-from ops.bench.native.server import LoadServer
+from ops.benchmarks import report
+from ops.benchmarks.figures import Row
+from ops.benchmarks.meter import cores
+from ops.benchmarks.native.server import LoadServer
 from ops.lib.servers import RedisServer
 from worker.app import ThreadWaiter
 from worker.clock import SystemClock

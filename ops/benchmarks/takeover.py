@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from ops.bench import report
-from ops.bench.figures import Row, percentile
-from ops.bench.fleet import Installation, installation, speech
-from ops.bench.meter import cores
-from ops.bench.native.build import install
-from ops.bench.native.server import LoadServer
+from ops.benchmarks import report
+from ops.benchmarks.figures import Row, percentile
+from ops.benchmarks.fleet import Installation, installation, speech
+from ops.benchmarks.meter import cores
+from ops.benchmarks.native.build import install
+from ops.benchmarks.native.server import LoadServer
 from ops.lib.servers import RabbitMqServer
 from ops.lib.worker_process import WorkerProcess
 

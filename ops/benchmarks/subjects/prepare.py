@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from ops.bench.native.build import BuildError, build, install, may_install
+from ops.benchmarks.native.build import BuildError, build, install, may_install
 
 NODE = Path(__file__).parent / "node"
 _STAMP = NODE / "node_modules" / ".package-lock.json"

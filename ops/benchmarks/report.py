@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ops.bench.figures import Row, figure, grouped
-from ops.bench.meter import cores
+from ops.benchmarks.figures import Row, figure, grouped
+from ops.benchmarks.meter import cores
 
 console = Console(stderr=True, highlight=False)
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import click
 
-from ops.bench import report
-from ops.bench.figures import Row, percentile
-from ops.bench.fleet import Installation, installation, speech
-from ops.bench.meter import Reading, cores
-from ops.bench.native.build import install
-from ops.bench.native.server import LoadServer
-from ops.bench.subjects.consumer import QUICKSTART, quickstart
+from ops.benchmarks import report
+from ops.benchmarks.figures import Row, percentile
+from ops.benchmarks.fleet import Installation, installation, speech
+from ops.benchmarks.meter import Reading, cores
+from ops.benchmarks.native.build import install
+from ops.benchmarks.native.server import LoadServer
+from ops.benchmarks.subjects.consumer import QUICKSTART, quickstart
 from ops.lib.servers import RabbitMqServer
 
 WORKER = "worker"
@@ -88,8 +88,8 @@ def jobs(broker: str, quick: bool, file: Path | None) -> None:
                     {"broker": name, "subject": subject, "round": number, **measure(name, subject, plan)}
                 )
     caption = (
-        f"First: {plan.cold} jobs just after a start. {_AUDIO_SECONDS:g} s of audio at pace {_PACE:g}, TLS; token, "
-        "claim, interaction, stream, result. The script makes no claims, retries nothing, survives nothing."
+        f"First: {plan.cold} jobs just after a start. {_AUDIO_SECONDS:g} s of audio at pace {_PACE:g}, TLS; "
+        "token, claim, interaction, stream, result. The script makes no claims, retries nothing, survives nothing."
     )
     report.show(report.table("Fixed cost of a job", rows, ["subject", "broker"], _COLUMNS, caption))
     if file:

@@ -25,7 +25,7 @@ import redis
 import requests
 import websocket
 
-from ops.bench.subjects.common import CONFIG
+from ops.benchmarks.subjects.common import CONFIG
 
 _CHUNK_SECONDS = 0.25
 _RATE = 16_000

@@ -15,7 +15,7 @@ from uuid import uuid4
 import psutil
 from cryptography.fernet import Fernet
 
-from ops.bench.meter import cores
+from ops.benchmarks.meter import cores
 from ops.lib import queues
 from ops.lib.servers import RabbitMqServer, RedisServer
 from ops.lib.worker_process import WorkerProcess

@@ -9,8 +9,8 @@ from itertools import count
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from ops.bench.subjects import aio
-from ops.bench.subjects.common import CONFIG, Options, Report
+from ops.benchmarks.subjects import aio
+from ops.benchmarks.subjects.common import CONFIG, Options, Report
 
 
 def make(options: Options, report: Report) -> aio.Stream:

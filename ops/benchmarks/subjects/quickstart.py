@@ -24,7 +24,7 @@ import certifi
 import requests
 import websocket
 
-from ops.bench.subjects.common import CONFIG, Options, Report
+from ops.benchmarks.subjects.common import CONFIG, Options, Report
 
 
 class Consultation:

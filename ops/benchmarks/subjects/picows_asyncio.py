@@ -7,8 +7,8 @@ import time
 
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from ops.bench.subjects import aio
-from ops.bench.subjects.common import CONFIG, Options, Report
+from ops.benchmarks.subjects import aio
+from ops.benchmarks.subjects.common import CONFIG, Options, Report
 
 
 class _Listener(WSListener):

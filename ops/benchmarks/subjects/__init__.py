@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.bench.native.build import build
+from ops.benchmarks.native.build import build
 
 _HERE = Path(__file__).parent
 
@@ -69,7 +69,7 @@ class Subject:
 
 
 def _python(module: str) -> Callable[[Load], list[str]]:
-    return lambda load: [sys.executable, "-m", f"ops.bench.subjects.{module}", *load.arguments()]
+    return lambda load: [sys.executable, "-m", f"ops.benchmarks.subjects.{module}", *load.arguments()]
 
 
 def _node(script: str) -> Callable[[Load], list[str]]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.bench.figures import Row, figure, grouped
+from ops.benchmarks.figures import Row, figure, grouped
 
 _SIZE = (11.0, 4.6)
 _DPI = 144

@@ -35,7 +35,7 @@ _SPREAD = 0.618034  # multiples of it fill an interval evenly, however many ther
 
 @dataclass(frozen=True)
 class Options:
-    """See `ops.bench.subjects.Load`; durations are seconds."""
+    """See `ops.benchmarks.subjects.Load`; durations are seconds."""
 
     url: str
     ca: Path

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ops.bench.fleet import Installation
-from ops.bench.meter import cores
-from ops.bench.native.server import LoadServer
+from ops.benchmarks.fleet import Installation
+from ops.benchmarks.meter import cores
+from ops.benchmarks.native.server import LoadServer
 
 QUICKSTART = "quick-start script x 8"
 _PROCESSES = 8
@@ -23,7 +23,7 @@ def quickstart(made: Installation, server: LoadServer) -> Iterator[tuple[int, fl
     began = time.monotonic()
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "ops.bench.subjects.quickstart_jobs", "--redis", made.broker_url),
+            *(sys.executable, "-m", "ops.benchmarks.subjects.quickstart_jobs", "--redis", made.broker_url),
             *("--url", server.url, "--ca", str(server.ca_file), "--processes", str(_PROCESSES)),
         ],
         cwd=_REPOSITORY,

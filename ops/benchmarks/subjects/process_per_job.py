@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from ops.bench.subjects.common import Options, percentiles
+from ops.benchmarks.subjects.common import Options, percentiles
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def _start(options: Options) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "ops.bench.subjects.quickstart", "--streams=1"]
+    command = [sys.executable, "-m", "ops.benchmarks.subjects.quickstart", "--streams=1"]
     command += [f"--url={options.url}", f"--ca={options.ca}", f"--chunk-ms={options.chunk * 1000}"]
     # Children end when they are told to; the seconds only bound the life of orphans.
     command.append(f"--seconds={options.seconds + options.ramp + 60}")

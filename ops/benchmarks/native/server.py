@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import trustme
 
-from ops.bench.native.build import build
+from ops.benchmarks.native.build import build
 from ops.lib.process import ServerProcess
 
 _READY = re.compile(rb'^\{"port": (\d+)\}$', re.MULTILINE)
@@ -98,7 +98,7 @@ class LoadServer:
 
     @property
     def stream_url(self) -> str:
-        """`wss://127.0.0.1:PORT`: what subjects of `ops.bench.subjects` are given."""
+        """`wss://127.0.0.1:PORT`: what subjects of `ops.benchmarks.subjects` are given."""
         return f"wss://127.0.0.1:{self.port}"
 
     @property

@@ -1,6 +1,6 @@
 /* The floor: what audio over WebSocket and TLS costs at least, in C with epoll and OpenSSL.
  *
- * A subject of ops.bench.subjects like the others: same arguments, same two lines. Each stream has a
+ * A subject of ops.benchmarks.subjects like the others: same arguments, same two lines. Each stream has a
  * place on a wheel of milliseconds; a turn of the wheel is the length of a chunk. A chunk is read from
  * a shared buffer, masked with fresh random bytes, and written; frames that come are parsed.
  */

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from ops.bench.subjects.common import Options, Report, stream_urls
+from ops.benchmarks.subjects.common import Options, Report, stream_urls
 
 Stream = Callable[[int, str], Awaitable[None]]
 """Opens stream number n at a URL and stays until it is lost; tells the report."""
