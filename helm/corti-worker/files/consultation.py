@@ -65,7 +65,9 @@ def exchange(url: str, body: bytes, reply_to: str, deadline: float) -> Callable[
 
 def main() -> int:
     """Return 0 when the consultation's result came and is complete."""
-    url = Path(os.environ["CORTI_WORKER_BROKER_URL_FILE"]).read_text().strip()
+    url = os.environ.get("CORTI_WORKER_BROKER_URL") or (
+        Path(os.environ["CORTI_WORKER_BROKER_URL_FILE"]).read_text().strip()
+    )
     name = f"helm-test-{uuid.uuid4()}"
     reply_to = f"corti.results.{name}"
     job = {
