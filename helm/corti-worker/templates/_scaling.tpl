@@ -29,7 +29,6 @@ take workers away that are busy.
 {{- if eq $keda.trigger "prometheus" }}
 - type: prometheus
   name: load
-  metricType: AverageValue
   metadata:
     serverAddress: {{ $keda.prometheus.serverAddress }}
     query: {{ default (include "corti-worker.query" .) $keda.prometheus.query | quote }}
@@ -44,7 +43,6 @@ take workers away that are busy.
 {{- range $name, $queue := dict "jobs" $jobs "work" $work }}
 - type: rabbitmq
   name: {{ $name }}
-  metricType: AverageValue
   metadata:
     # Only over HTTP does it count messages that are being worked on.
     protocol: http
@@ -59,7 +57,6 @@ take workers away that are busy.
 {{- range $name, $key := dict "jobs" $jobs "work" $work "running" (printf "%s:unacked" $work) }}
 - type: redis
   name: {{ $name }}
-  metricType: AverageValue
   metadata:
     address: {{ $keda.redis.address }}
     databaseIndex: {{ $keda.redis.databaseIndex | quote }}

@@ -47,6 +47,8 @@ for module, names in KINDS.items():
             for definition in unused:
                 del schema["$defs"][definition]
             used = json.dumps(schema)
+        # Go allows a flag in the middle of an expression, Python does not.
+        text = json.dumps(schema, separators=(",", ":"), sort_keys=True).replace('"^(?i)', '"(?i)^')
         path = Path(__file__).with_name(f"{name}.json")
-        path.write_text(json.dumps(schema, separators=(",", ":"), sort_keys=True) + "\n")
+        path.write_text(text + "\n")
         print(path.name, len(used))
