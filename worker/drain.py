@@ -80,6 +80,7 @@ class Drain:
         idle_exit: float = 0,
     ) -> None:
         self.signals = 0
+        self._began: float | None = None
         self._grace = grace
         self._idle_exit = idle_exit
         self._jobs = jobs
@@ -102,13 +103,19 @@ class Drain:
         """Whether a signal has come."""
         return self.signals > 0
 
+    def left(self) -> float | None:
+        """Seconds of the grace period that are left, or None before a signal."""
+        if self._began is None:
+            return None
+        return round(max(0.0, self._began + self._grace - self._clock.monotonic()), 1)
+
     def check(self) -> str | None:
         """For readiness."""
         return "draining" if self.draining else None
 
     def _run(self) -> None:
         self._wait()
-        began = self._clock.monotonic()
+        began = self._began = self._clock.monotonic()
         last_call = began + max(0.0, self._grace - _RESERVE)
         log.info("drain_started", jobs=len(self._jobs), grace=self._grace)
         self._stop_taking()

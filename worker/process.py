@@ -10,7 +10,7 @@ import structlog
 from celery import Celery, signals
 from celery.worker import state
 
-from worker import measures, tasks
+from worker import tasks
 from worker.app import STUCK_SECONDS, Application
 from worker.broker import redis_leases
 from worker.broker.work_queue import WORKER_OPTIONS
@@ -36,16 +36,16 @@ def run_worker(settings: Settings) -> int:
     """
     with ExitStack() as stack:
         application = Application(settings, stack)
+        telemetry = application.telemetry
+        telemetry.start_health()
         jobs = RunningJobs()
-        sweeper = Sweeper(application.ledger, application.outlet, application.metrics)
+        sweeper = Sweeper(application.ledger, application.outlet, telemetry.metrics, telemetry.audit)
         deliveries = _deliveries(application, sweeper)
         leases = _leases(application)
         tasks.register(
             application.celery, deliveries.take, _holder(jobs, leases), _forfeiter(application, leases)
         )
         _sweep_now_and_then(application, sweeper)
-        application.metrics.watch(measures.SLOTS, lambda: settings.slots)
-        application.metrics.watch(measures.JOBS_RUNNING, lambda: len(jobs))
         consumer = Pulse(application.clock, STUCK_SECONDS)
         application.live["consumer"] = consumer.check
         application.ready["consumer"] = lambda: None if consumer.beating else "not connected to the broker"
@@ -60,13 +60,17 @@ def run_worker(settings: Settings) -> int:
             idle_exit=settings.idle_exit,
         )
         application.ready["drain"] = drain.check
+        observer = application.observer(lambda: len(jobs))
+        telemetry.watch(
+            observer, slots=settings.slots, running=lambda: len(jobs), draining=lambda: drain.draining
+        )
+        telemetry.status["drain_seconds_left"] = drain.left
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, drain.on_signal)
         drain.start()
         door = application.start_door() if settings.door else None
-        application.start_health()
-        broker = "redis" if settings.broker_is_redis else "rabbitmq"
-        log.info("worker_starting", slots=settings.slots, broker=broker)
+        telemetry.started = True
+        log.info("worker_starting", slots=settings.slots, broker=telemetry.broker)
         try:
             worker.start()
         finally:
@@ -86,7 +90,10 @@ def run_door_alone(settings: Settings, stop: threading.Event) -> int:
         application.ready["door"] = lambda: (
             None if application.door_pulse.beating else "the door cannot reach the broker"
         )
-        application.start_health()
+        telemetry = application.telemetry
+        telemetry.watch(application.observer(lambda: 0), slots=0, running=lambda: 0, draining=stop.is_set)
+        telemetry.start_health()
+        telemetry.started = True
         application.run_door()
         return 0
 
@@ -115,6 +122,9 @@ def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:
         recorder=application.metrics,
         clock=application.clock,
         job_seconds=settings.job_seconds,
+        queue=application.lane.work,
+        tracer=application.telemetry.tracer,
+        audit=application.telemetry.audit,
     )
 
 

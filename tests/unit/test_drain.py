@@ -192,3 +192,15 @@ def test_a_worker_that_is_not_to_end_when_idle_waits_for_a_signal(bench: Bench) 
 
     bench.pause.then = signal_after_an_hour
     assert bench.run() >= 3600
+
+
+def test_what_is_left_of_the_grace_period_can_be_asked(bench: Bench) -> None:
+    assert bench.drain.left() is None
+    left: list[float | None] = []
+    bench.pause.then = lambda: left.append(bench.drain.left())
+    bench.signal()
+    with bench.jobs.one():
+        bench.run()
+    assert left[0] == pytest.approx(59.9)
+    assert left[-1] == 0.0
+    assert left == sorted(left, key=lambda seconds: -(seconds or 0.0))
