@@ -1,4 +1,4 @@
-"""The schema of the chart's values: types from the defaults, ranges from here, settings from the worker's model."""
+"""The schema of the chart's values: types from defaults, ranges from here, settings from the model."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -114,7 +114,7 @@ def _leaf(value: Value) -> dict[str, Any]:
 
 
 def settings() -> dict[str, Any]:
-    """Schemas of the worker's settings that `settings` may hold. Secrets are none of them: they are no text."""
+    """Schemas of the worker's settings that `settings` may hold; secrets may not."""
     fields = Settings.model_json_schema()["properties"]
     return {
         name: {key: part for key, part in field.items() if key not in ("title", "default", "format")}

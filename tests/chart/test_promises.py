@@ -196,9 +196,9 @@ def test_a_deployment_that_is_scaled_says_no_number_of_replicas() -> None:
 
 
 def test_keda_counts_what_waits_and_what_runs_and_an_empty_answer_scales_nothing() -> None:
-    metadata = render(CASES["keda asks prometheus"], {"lane": "urgent"}).one("ScaledObject")["spec"]["triggers"][0][
-        "metadata"
-    ]
+    metadata = render(CASES["keda asks prometheus"], {"lane": "urgent"}).one("ScaledObject")["spec"][
+        "triggers"
+    ][0]["metadata"]
     assert metadata["query"] == (
         f'sum(max by (queue, state) (corti_queue_depth{{namespace="{NAMESPACE}",pod=~"{NAME}-.*",'
         'queue=~"corti[.]jobs[.]urgent|corti[.]work[.]urgent",state=~"waiting|running"}))'
@@ -213,7 +213,10 @@ def test_the_metrics_that_keda_and_the_deletion_cost_read_are_exported() -> None
 
 
 def test_keda_adds_up_what_it_is_told_by_the_broker() -> None:
-    for case, formula in (("keda asks rabbitmq", "jobs + work"), ("keda asks redis", "jobs + work + running")):
+    for case, formula in (
+        ("keda asks rabbitmq", "jobs + work"),
+        ("keda asks redis", "jobs + work + running"),
+    ):
         spec = render(CASES[case]).one("ScaledObject")["spec"]
         assert spec["advanced"]["scalingModifiers"] == {
             "formula": formula,
@@ -228,7 +231,10 @@ def test_keda_adds_up_what_it_is_told_by_the_broker() -> None:
 
 def test_rabbitmq_is_asked_over_http_because_only_so_it_counts_what_runs() -> None:
     for trigger in render(CASES["keda asks rabbitmq"]).one("ScaledObject")["spec"]["triggers"]:
-        assert (trigger["metadata"]["protocol"], trigger["metadata"]["excludeUnacknowledged"]) == ("http", "false")
+        assert (trigger["metadata"]["protocol"], trigger["metadata"]["excludeUnacknowledged"]) == (
+            "http",
+            "false",
+        )
 
 
 def test_redis_is_asked_for_the_keys_that_celery_keeps_its_jobs_in() -> None:
@@ -282,7 +288,10 @@ def test_the_demo_reaches_only_servers_that_it_brings() -> None:
         services = {item["metadata"]["name"]: item for item in rendered if item["kind"] == "Service"}
         secret = rendered.one("Secret", f"{NAME}-demo")["stringData"]
         variables = environment(rendered, rendered.worker())
-        for url in (*(v for v in secret.values() if "://" in v), *(v for v in variables.values() if "://" in v)):
+        for url in (
+            *(v for v in secret.values() if "://" in v),
+            *(v for v in variables.values() if "://" in v),
+        ):
             host, _, port = url.partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")
             assert services[host]["spec"]["ports"][0]["port"] == int(port), url
         policy = rendered.one("NetworkPolicy")["spec"]["egress"]

@@ -19,7 +19,10 @@ from worker.settings import Settings
         ({"mode": "scaledJob", "door": {"separate": True}}, "mode scaledJob needs autoscaling.kind=keda"),
         ({"autoscaling": {"kind": "keda", "minReplicas": 0}}, "minReplicas must be at least 1"),
         ({"autoscaling": {"minReplicas": 11}}, "minReplicas is larger than"),
-        ({"autoscaling": {"kind": "keda", "keda": {"trigger": "broker"}}}, "keda.rabbitmq.existingSecret is required"),
+        (
+            {"autoscaling": {"kind": "keda", "keda": {"trigger": "broker"}}},
+            "keda.rabbitmq.existingSecret is required",
+        ),
         (
             {"broker": {"kind": "redis"}, "autoscaling": {"kind": "keda", "keda": {"trigger": "broker"}}},
             "keda.redis.address is required",

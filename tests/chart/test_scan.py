@@ -17,22 +17,18 @@ BIN = Path(sys.executable).parent
 
 #: By rule, and for a rule that holds in general by the object for which it does not.
 EXCEPTIONS = {
-    "KSV-01010": "It takes names like CORTI_WORKER_SLOTS for secrets; test_promises shows that none is one.",
+    "KSV-01010": "It takes names like CORTI_WORKER_SLOTS for secrets; test_promises shows none is.",
     "KSV-0125": "It knows the registries of a few clouds; `image.repository` is the user's to set.",
     "KSV-0048 hospital-corti-worker-deletion-cost": (
-        "Patching pods is what podDeletionCost.enabled asks for; it is off unless asked for, and patches only."
+        "Patching pods is what podDeletionCost.enabled asks for; it is off unless asked for."
     ),
 }
 
 
 def findings(folder: Path, *options: str) -> list[dict[str, Any]]:
-    done = subprocess.run(
-        [BIN / "trivy", "config", "--skip-check-update", "--skip-version-check", "--quiet"]
-        + ["--format", "json", "--severity", "MEDIUM,HIGH,CRITICAL", *options, str(folder)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = [str(BIN / "trivy"), "config", "--skip-check-update", "--skip-version-check", "--quiet"]
+    command += ["--format", "json", "--severity", "MEDIUM,HIGH,CRITICAL", *options, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     results = json.loads(done.stdout).get("Results", [])
     assert results, "nothing was scanned"
     return [finding for result in results for finding in result.get("Misconfigurations", [])]
@@ -40,7 +36,8 @@ def findings(folder: Path, *options: str) -> list[dict[str, Any]]:
 
 def excused(finding: dict[str, Any]) -> bool:
     return finding["ID"] in EXCEPTIONS or any(
-        rule.startswith(f"{finding['ID']} ") and rule.partition(" ")[2] in finding["Message"] for rule in EXCEPTIONS
+        rule.startswith(f"{finding['ID']} ") and rule.partition(" ")[2] in finding["Message"]
+        for rule in EXCEPTIONS
     )
 
 
@@ -71,5 +68,7 @@ def test_trivy_finds_nothing_in_the_dockerfile(tmp_path: Path) -> None:
 
 
 def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
-    done = subprocess.run([BIN / "hadolint", ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [BIN / "hadolint", ROOT / "Dockerfile"], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "")

@@ -37,7 +37,7 @@ def hardening(pod: Mapping[str, Any], spec: Mapping[str, Any]) -> list[str]:
 
 
 class Container:
-    """A container of a rendered pod: its command, environment, user, mounts and probes; only the image is ours.
+    """A container of a rendered pod: its command, environment, user, mounts, probes.
 
     Args:
         rendered: What the chart gave.
@@ -102,7 +102,7 @@ class Container:
     def wait_for(self, which: str, port: int, seconds: float) -> float:
         """Wait until a probe succeeds, as the kubelet does; how long that took."""
         began = time.monotonic()
-        while self.probe(which, port) != 200:  # noqa: PLR2004
+        while self.probe(which, port) != 200:
             assert self.running(), f"the container ended\n{self.log()}"
             assert time.monotonic() - began < seconds, f"no {which} within {seconds} s\n{self.log()}"
             time.sleep(0.1)

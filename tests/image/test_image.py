@@ -30,7 +30,7 @@ def image() -> str:
     """Build the worker's image; what it weighs."""
     require(sys.platform == "linux" and os.geteuid() == 0, "building images here needs root on Linux")
     done = subprocess.run([IMAGE, "worker"], capture_output=True, text=True, check=False)
-    require(done.returncode != 3, done.stderr)  # noqa: PLR2004  # tools that cannot be installed
+    require(done.returncode != 3, done.stderr)  # tools that cannot be installed
     assert done.returncode == 0, done.stderr
     print(f"\n{done.stdout.strip()}")
     return done.stdout
@@ -125,7 +125,9 @@ def test_a_job_completes_and_sigterm_drains_in_time(image: str, place: Place, po
         long |= {"pace": 0.5}
         box.put(json.dumps(short).encode(), json.dumps(long).encode())
         deadline = time.monotonic() + 20
-        while sum(s["audio_bytes"] > 0 and s["closed_at"] is None for s in place.sandbox.stats()["streams"]) < 2:
+        while (
+            sum(s["audio_bytes"] > 0 and s["closed_at"] is None for s in place.sandbox.stats()["streams"]) < 2
+        ):
             assert time.monotonic() < deadline, worker.log()
             time.sleep(0.1)
         began = time.monotonic()
@@ -144,14 +146,26 @@ def test_a_job_completes_and_sigterm_drains_in_time(image: str, place: Place, po
         assert (event["subject"], event["type"]) == (long["job_id"], "corti.job.completed.v1")
 
 
-def test_what_helm_test_runs_passes_against_a_worker_in_its_image(image: str, place: Place, port: int) -> None:
+def test_what_helm_test_runs_passes_against_a_worker_in_its_image(
+    image: str, place: Place, port: int
+) -> None:
     rendered = place.render(port)
     with place.start(rendered) as worker:
         worker.wait_for("readiness", port, 60)
         demo = place.render(port, demo={"enabled": True})
         pod = demo.pods()[f"Pod/{NAME}-test"]
         done = podman(
-            *("run", "--rm", "--network", "host", "--read-only", "--user", "10001:10001", "--cap-drop", "ALL"),
+            *(
+                "run",
+                "--rm",
+                "--network",
+                "host",
+                "--read-only",
+                "--user",
+                "10001:10001",
+                "--cap-drop",
+                "ALL",
+            ),
             *("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--env", "TIMEOUT_SECONDS=60"),
             *("--env", "CORTI_WORKER_BROKER_URL=" + place.broker_url),
             *("--volume", f"{CHART / 'files/consultation.py'}:/opt/test/consultation.py:ro"),
@@ -194,7 +208,19 @@ def test_the_image_says_what_it_is_and_who_runs_it(image: str) -> None:
     assert {"title", "description", "licenses", "version", "revision"} <= {
         name.rpartition(".")[2] for name in config["Labels"] if name.startswith("org.opencontainers.image.")
     }
-    assert config["Labels"]["org.opencontainers.image.version"] == podman(
-        *("run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"),
-        *("localhost/corti-worker:dev", "--version"),
-    ).stdout.split()[-1]
+    assert (
+        config["Labels"]["org.opencontainers.image.version"]
+        == podman(
+            *(
+                "run",
+                "--rm",
+                "--network",
+                "none",
+                "--ulimit",
+                "nofile=1024:1024",
+                "--ulimit",
+                "nproc=1024:1024",
+            ),
+            *("localhost/corti-worker:dev", "--version"),
+        ).stdout.split()[-1]
+    )

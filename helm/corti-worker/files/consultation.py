@@ -14,6 +14,7 @@ import uuid
 import wave
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import kombu
 import redis
@@ -25,7 +26,9 @@ _FINAL = ("corti.job.completed.v1", "corti.job.failed.v1")
 def audio(seconds: int) -> bytes:
     """A WAV file: in each second 0.7 s of noise and 0.3 s of quiet."""
     noise = random.Random(4711)  # noqa: S311  # sound, not a secret
-    burst = b"".join(noise.randint(-9000, 9000).to_bytes(2, "little", signed=True) for _ in range(_RATE * 7 // 10))
+    burst = b"".join(
+        noise.randint(-9000, 9000).to_bytes(2, "little", signed=True) for _ in range(_RATE * 7 // 10)
+    )
     file = io.BytesIO()
     with wave.open(file, "wb") as wav:
         wav.setnchannels(1)
@@ -35,30 +38,36 @@ def audio(seconds: int) -> bytes:
     return file.getvalue()
 
 
-def exchange(url: str, body: bytes, reply_to: str, deadline: float) -> Callable[[], bytes | None]:
+def exchange(url: str, body: bytes, reply_to: str, deadline: float) -> Callable[[], bytes | str | None]:
     """Put the job on the queue; gives a function that takes the next event, or None for none yet."""
     if url.startswith("redis"):
         broker = redis.Redis.from_url(url)
         broker.lpush("corti.jobs", body)
 
         def pop() -> bytes | None:
-            item = broker.brpop([reply_to], 1)
+            item: Any = broker.brpop([reply_to], 1)
             return bytes(item[1]) if item else None
 
         return pop
     connection = kombu.Connection(url, transport_options={"confirm_publish": True})
     # Results may come before anybody has declared their queue: the worker declares it as well, just so.
-    queue = kombu.Queue(reply_to, durable=True, queue_arguments={"x-queue-type": "quorum"})(connection.channel())
+    queue = kombu.Queue(reply_to, durable=True, queue_arguments={"x-queue-type": "quorum"})(
+        connection.channel()
+    )
     queue.declare()
     connection.Producer().publish(
-        body, routing_key="corti.jobs", content_type="application/json", content_encoding="utf-8", mandatory=True
+        body,
+        routing_key="corti.jobs",
+        content_type="application/json",
+        content_encoding="utf-8",
+        mandatory=True,
     )
 
-    def get() -> bytes | None:
+    def get() -> Any:
         message = queue.get(no_ack=True)
         if message is None and time.monotonic() < deadline:
             time.sleep(0.2)
-        return None if message is None else bytes(message.body)
+        return None if message is None else message.body
 
     return get
 

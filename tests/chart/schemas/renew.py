@@ -25,7 +25,9 @@ def closed(schema: Any) -> Any:
         return [closed(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    kept = {key: closed(value) for key, value in schema.items() if not (key in PROSE and isinstance(value, str))}
+    kept = {
+        key: closed(value) for key, value in schema.items() if not (key in PROSE and isinstance(value, str))
+    }
     if "properties" in kept and kept.get("type") == "object":
         kept.setdefault("additionalProperties", False)
     return kept
