@@ -1,5 +1,7 @@
 """`ops/bench`: every benchmark is a command of its own."""
 
+import sys
+
 import click
 
 from ops.benchmarks.burst import burst
@@ -13,6 +15,15 @@ from ops.benchmarks.tokens import tokens
 @click.group()
 def main() -> None:
     """Measure the worker beside what people would use instead; each command prints a table."""
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def scale(arguments: tuple[str, ...]) -> None:
+    """Simulate what KEDA does with the chart's settings on a day of consultations."""
+    from ops.benchmarks import scale as simulation  # noqa: PLC0415  # it needs the chart's tools
+
+    sys.exit(simulation.main(arguments))
 
 
 for command in (streams, burst, hold, jobs, tokens, takeover):
