@@ -89,7 +89,7 @@ def jobs(broker: str, quick: bool, file: Path | None) -> None:
                 )
     caption = (
         f"First: {plan.cold} jobs just after a start. {_AUDIO_SECONDS:g} s of audio at pace {_PACE:g}, TLS; "
-        "token, claim, interaction, stream, result. The script makes no claims, retries nothing, survives nothing."
+        "token, claim, interaction, stream, result. The script makes no claims and survives nothing."
     )
     report.show(report.table("Fixed cost of a job", rows, ["subject", "broker"], _COLUMNS, caption))
     if file:

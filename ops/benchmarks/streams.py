@@ -32,7 +32,7 @@ class Load:
     @property
     def audio_seconds(self) -> float:
         """How long each stream must last, so that none ends before the measurement does."""
-        return self.seconds + _SETTLE + 20 + self.streams / 40
+        return self.seconds + _SETTLE + 20 + self.streams / 15
 
 
 #: Starts a subject with its streams and gives its process id.
