@@ -88,7 +88,7 @@ def jobs(broker: str, quick: bool, file: Path | None) -> None:
                     {"broker": name, "subject": subject, "round": number, **measure(name, subject, plan)}
                 )
     caption = (
-        f"First: {plan.cold} jobs just after a start. {_AUDIO_SECONDS:g} s of audio at pace {_PACE:g}, TLS; token, "
+        f"First: {plan.cold} after a start. {_AUDIO_SECONDS:g} s of audio at pace {_PACE:g}, TLS; token, "
         "claim, interaction, stream, result. The script makes no claims, retries nothing, survives nothing."
     )
     report.show(report.table("Fixed cost of a job", rows, ["subject", "broker"], _COLUMNS, caption))
