@@ -19,6 +19,7 @@ WORDS, RULES, STORY, OUTSIDE, PROCESS = range(5)
 #: Each unit and its layer. A package with a star is one unit: its modules may import each other.
 LAYERS = {
     "worker": WORDS,
+    "worker.audit": WORDS,
     "worker.claims": WORDS,
     "worker.clock": WORDS,
     "worker.dead_letter": WORDS,
@@ -29,6 +30,7 @@ LAYERS = {
     "worker.measures": WORDS,
     "worker.message": WORDS,
     "worker.settings*": WORDS,
+    "worker.trace": WORDS,
     "worker.audio": RULES,
     "worker.audio.pace": RULES,
     "worker.audio.wav": RULES,
@@ -38,19 +40,24 @@ LAYERS = {
     "worker.corti.session": RULES,
     "worker.corti.token": RULES,
     "worker.corti.transcript": RULES,
+    "worker.redact": RULES,
     "worker.retry": RULES,
+    "worker.account": STORY,
     "worker.delivery": STORY,
     "worker.intake": STORY,
     "worker.live": STORY,
     "worker.outbox": STORY,
     "worker.ports": STORY,
     "worker.runner": STORY,
+    "worker.traced": STORY,
     "worker.transcribe": STORY,
     "worker.audio.container": OUTSIDE,
     "worker.audio.library": OUTSIDE,
     "worker.audio.source": OUTSIDE,
+    "worker.audit_log": OUTSIDE,
     "worker.broker": OUTSIDE,
     "worker.broker.confirms": OUTSIDE,
+    "worker.broker.depth": OUTSIDE,
     "worker.broker.door": OUTSIDE,
     "worker.broker.outlet": OUTSIDE,
     "worker.broker.redis_leases": OUTSIDE,
@@ -63,13 +70,17 @@ LAYERS = {
     "worker.ledger*": OUTSIDE,
     "worker.log": OUTSIDE,
     "worker.metrics": OUTSIDE,
+    "worker.otel": OUTSIDE,
     "worker.token_cache*": OUTSIDE,
     "worker.__main__": PROCESS,
     "worker.app": PROCESS,
+    "worker.collector": PROCESS,
     "worker.cli": PROCESS,
     "worker.drain": PROCESS,
+    "worker.observer": PROCESS,
     "worker.process": PROCESS,
     "worker.tasks": PROCESS,
+    "worker.telemetry": PROCESS,
 }
 #: Imports between units of layer 3 that are meant: what the broker's modules share, and the library
 #: of audio, which is made of its two neighbours.
@@ -78,22 +89,26 @@ SIDEWAYS = {
     **dict.fromkeys(["worker.audio.container", "worker.audio.source"], "worker.audio.library"),
 }
 
-_BROKER = {f"worker.broker.{name}" for name in ("confirms", "door", "outlet", "redis_leases", "work_queue")}
+_BROKER = {
+    f"worker.broker.{name}" for name in ("confirms", "depth", "door", "outlet", "redis_leases", "work_queue")
+}
 _OUTER = {name.rstrip("*") for name, layer in LAYERS.items() if layer >= OUTSIDE}
 #: Each library outside of the standard one, and the modules or whole units that may use it.
 LIBRARIES = {
-    "amqp": {"worker.broker.confirms", "worker.broker.door"},
+    "amqp": {"worker.broker.confirms", "worker.broker.depth", "worker.broker.door"},
     "av": {"worker.audio.container"},
     "celery": {"worker.broker.redis_leases", "worker.broker.work_queue", "worker.process", "worker.tasks"},
     "click": {"worker.cli"},
     "cryptography": {"worker.cipher", "worker.settings.model", "worker.token_cache.store"},
     "kombu": _BROKER,
-    "prometheus_client": {"worker.metrics", "worker.health"},
+    "opentelemetry": {"worker.otel"},
+    "prometheus_client": {"worker.metrics"},
     "pydantic": {name.rstrip("*") for name, layer in LAYERS.items() if layer == WORDS} | {"worker.cli"},
-    "pydantic_core": {"worker.events", "worker.job", "worker.message"},
+    "pydantic_core": {"worker.audit_log", "worker.events", "worker.job", "worker.message"},
     "redis": {"worker.app", "worker.ledger", "worker.token_cache"} | _BROKER,
     "requests": {"worker.audio.source", "worker.corti.rest"},
-    "structlog": {f"worker.{name}" for name in ("delivery", "intake", "live", "outbox", "runner")} | _OUTER,
+    "structlog": {f"worker.{name}" for name in ("account", "delivery", "intake", "live", "outbox", "runner")}
+    | _OUTER,
     "websocket": {"worker.corti.stream.handshake"},
     "websockets": {"worker.corti.stream.frames"},
 }

@@ -3,6 +3,7 @@
 import random
 import ssl
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import redis
@@ -12,9 +13,10 @@ from worker import measures
 from worker.audio.library import Library
 from worker.audio.source import Sources
 from worker.broker import redis_leases
+from worker.broker.depth import Depth, RabbitDepth, RedisDepth
 from worker.broker.door import Door, RabbitDoor, RedisDoor
 from worker.broker.outlet import PatientOutlet, RabbitSender, RedisSender
-from worker.broker.topology import Lane
+from worker.broker.topology import RESULTS, Lane
 from worker.broker.work_queue import CeleryWorkQueue, make_celery
 from worker.cipher import make_cipher
 from worker.clock import SystemClock
@@ -22,13 +24,14 @@ from worker.corti.rest import RestInteractions, TokenEndpoint, http_session
 from worker.corti.session import Timings
 from worker.corti.stream import Feeder, Pacer, WebSocketStreams
 from worker.corti.token import TokenPolicy
-from worker.health import Check, HealthServer, Pulse
+from worker.health import Pulse
 from worker.intake import Intake
-from worker.ledger import RedisLedger
-from worker.metrics import Metrics
+from worker.ledger import Fleet, RedisLedger
+from worker.observer import Observer
 from worker.retry import RetryPolicy
 from worker.runner import Runner
 from worker.settings import Settings, reread
+from worker.telemetry import Telemetry
 from worker.token_cache import TokenCache
 from worker.transcribe import Transcriber
 
@@ -59,7 +62,9 @@ class Application:
         self.stack = stack
         self.clock = SystemClock()
         self.waiter = ThreadWaiter()
-        self.metrics = Metrics()
+        self.telemetry = Telemetry(settings, self.clock, stack)
+        self.metrics = self.telemetry.metrics
+        self.live, self.ready = self.telemetry.live, self.telemetry.ready
         self.url = settings.broker_url.get_secret_value()
         self.redis_broker = settings.broker_is_redis
         self.lane = Lane(settings.lane)
@@ -87,8 +92,7 @@ class Application:
         )
         self.stop_door = threading.Event()
         self.door_pulse = Pulse(self.clock, STUCK_SECONDS)
-        self.live: dict[str, Check] = {"door": self.door_pulse.check}
-        self.ready: dict[str, Check] = {}
+        self.live["door"] = self.door_pulse.check
 
     def _outlet(self) -> PatientOutlet:
         sender: RabbitSender | RedisSender
@@ -115,7 +119,7 @@ class Application:
 
     def run_door(self) -> None:
         """Take in producers' messages until `stop_door` is set."""
-        work = CeleryWorkQueue(self.celery, self.url, on_rabbit=not self.redis_broker)
+        work = CeleryWorkQueue(self.celery, self.url, self.clock, on_rabbit=not self.redis_broker)
         intake = Intake(
             work=work,
             outlet=self.outlet,
@@ -123,6 +127,8 @@ class Application:
             clock=self.clock,
             reply_prefix=self.settings.reply_prefix,
             queue=self.lane.jobs,
+            tracer=self.telemetry.tracer,
+            audit=self.telemetry.audit,
         )
         door: Door = (
             RedisDoor(self.redis_client(self.url), intake, self.clock, self.lane)
@@ -149,13 +155,15 @@ class Application:
         thread.start()
         return thread
 
-    def start_health(self) -> None:
-        """Serve health and metrics."""
-        server = HealthServer(
-            self.settings.health_host, self.settings.health_port, self.live, self.ready, self.metrics.render
+    def observer(self, running: Callable[[], int]) -> Observer:
+        """Looks at the whole installation when it is this process's turn; `running` counts its jobs."""
+        depth: Depth = (
+            RedisDepth(self.redis_client(self.url), self.lane)
+            if self.redis_broker
+            else RabbitDepth(self.url, self.lane)
         )
-        self.stack.enter_context(server)
-        log.info("health_serving", host=self.settings.health_host, port=server.port)
+        fleet = Fleet(self.soft_redis, self.lane.name)
+        return Observer(fleet, depth, self.ledger.backlog, running, self.lane.work, self.clock)
 
     def runner(self) -> Runner:
         """Everything a job needs."""
@@ -167,8 +175,10 @@ class Application:
         self.stack.callback(downloads.close)
         pulse = Pulse(clock, STUCK_SECONDS)
         self.live["pacer"] = pulse.check
-        pacer = self.stack.enter_context(Pacer(clock, metrics, pulse.beat))
+        pacer = self.stack.enter_context(Pacer(clock, pulse.beat))
         metrics.watch(measures.STREAMS_OPEN, lambda: pacer.open_streams)
+        self.telemetry.watch_sent(pacer.figures)
+        self.telemetry.status["streams_open"] = lambda: pacer.open_streams
         endpoint = TokenEndpoint(
             session,
             settings.token_endpoint,
@@ -178,7 +188,7 @@ class Application:
             clock,
         )
         keys = settings.encryption_keys.get_secret_value().split(",") if settings.encryption_keys else []
-        tokens = TokenCache(
+        cache = TokenCache(
             self.soft_redis,
             endpoint,
             name=f"{settings.token_endpoint} {settings.client_id}",
@@ -190,7 +200,8 @@ class Application:
             waiter=self.waiter,
             chance=random.random(),  # noqa: S311  # spreads refreshes, guards nothing
         )
-        interactions = RestInteractions(
+        metrics.watch(measures.TOKEN_AGE, cache.age)
+        rest = RestInteractions(
             session, settings.api, settings.tenant, settings.stream_url, settings.http_timeout, metrics, clock
         )
         library = Library(
@@ -199,7 +210,7 @@ class Application:
             max_seconds=settings.audio_max_seconds,
             wav_as=settings.wav_as,
         )
-        streams = WebSocketStreams(
+        sockets = WebSocketStreams(
             pacer,
             self.stack.enter_context(Feeder()),
             timings=Timings(
@@ -214,10 +225,13 @@ class Application:
             recorder=metrics,
             clock=clock,
         )
+        tokens, interactions, streams, outlet = self.telemetry.traced(
+            cache, rest, sockets, self.outlet, RESULTS
+        )
         return Runner(
             transcriber=Transcriber(tokens, interactions, library, streams),
             live=self.outlet,
-            outlet=self.outlet,
+            outlet=outlet,
             outbox=self.ledger,
             attempts=self.ledger,
             retry=RetryPolicy(
@@ -229,4 +243,6 @@ class Application:
             tenant=settings.tenant,
             queue=self.lane.work,
             patience=settings.publish_patience,
+            tracer=self.telemetry.tracer,
+            audit=self.telemetry.audit,
         )

@@ -4,6 +4,8 @@ import json
 import signal
 import sys
 import threading
+from importlib.util import find_spec
+from typing import NoReturn
 
 import click
 from pydantic import BaseModel
@@ -12,7 +14,7 @@ from worker import __version__, log
 from worker.dead_letter import DeadLetter
 from worker.events import Event
 from worker.job import Job
-from worker.settings import Settings, SettingsError, load, markdown_table
+from worker.settings import Settings, SettingsError, load, markdown_table, tracing
 
 #: What sysexits.h calls a configuration error.
 EXIT_CONFIG = 78
@@ -61,11 +63,28 @@ def settings() -> None:
     click.echo(markdown_table())
 
 
+def _refuse(why: str) -> NoReturn:
+    click.echo(f"corti-worker: {why}", err=True)
+    sys.exit(EXIT_CONFIG)
+
+
+def _has_opentelemetry() -> bool:
+    try:
+        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def _settings() -> Settings:
     try:
         loaded = load()
     except SettingsError as error:
-        click.echo(f"corti-worker: {error}", err=True)
-        sys.exit(EXIT_CONFIG)
+        _refuse(str(error))
+    if tracing() and not _has_opentelemetry():
+        _refuse(
+            "OTEL_EXPORTER_OTLP_ENDPOINT asks for traces, but OpenTelemetry is not installed: "
+            "pip install 'corti-worker[otel]', or set OTEL_SDK_DISABLED=true"
+        )
     log.configure(loaded.log_level, loaded.log_format)
+    log.guard()
     return loaded

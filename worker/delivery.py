@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 
 import structlog
 
 from worker import measures
+from worker.audit import Audit, Entry, Step, Unaudited
 from worker.claims import Busy, Claim, ClaimLost, Claims, Finished, LedgerUnavailable
 from worker.clock import Clock
 from worker.interrupt import Interrupt, Interrupted, Why
 from worker.job import Job
 from worker.ports import Aside, OutletUnavailable, Recorder
 from worker.runner import Runner
+from worker.trace import Tracer, Untraced
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +32,21 @@ class Verdict(Enum):
     HAND_BACK = "return it to the queue"
     FORFEIT = "leave it: it may be somebody else's by now"
 
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What the door noted on a job's message; both None where a message has come another way.
+
+    Attributes:
+        accepted_at: When the door accepted it, by the door's wall clock.
+        traceparent: Its trace.
+    """
+
+    accepted_at: datetime | None = None
+    traceparent: str | None = None
+
+
+_UNKNOWN = Arrival()
 
 Keep = Callable[[Claim, Interrupt, float | None], AbstractContextManager[object]]
 
@@ -56,14 +74,28 @@ class Deliveries:
     recorder: Recorder
     clock: Clock
     job_seconds: float
+    queue: str = ""
+    tracer: Tracer = field(default_factory=Untraced)
+    audit: Audit = field(default_factory=Unaudited)
 
-    def take(self, body: bytes, interrupt: Interrupt) -> Verdict:
+    def take(self, body: bytes, interrupt: Interrupt, arrival: Arrival = _UNKNOWN) -> Verdict:
         """Run the job in a body, unless it is run elsewhere or has ended.
 
         Raises:
             InvalidJob: The body is no job; the door should have stopped it.
         """
         job = Job.from_message(body)
+        parent = arrival.traceparent or job.traceparent
+        with (
+            structlog.contextvars.bound_contextvars(job_id=job.job_id),
+            self.tracer.span(f"process {self.queue}", kind="consumer", parent=parent, job_id=job.job_id),
+        ):
+            verdict = self._take(job, body, interrupt, arrival)
+            if verdict is not Verdict.DONE:
+                self.tracer.note("not_done", verdict=verdict.name.lower())
+            return verdict
+
+    def _take(self, job: Job, body: bytes, interrupt: Interrupt, arrival: Arrival) -> Verdict:
         claim: Claim | None = None
         try:
             found = self._claim(job.job_id, interrupt)
@@ -72,8 +104,12 @@ class Deliveries:
             if not isinstance(found, Claim):
                 return self._step_aside(body)
             claim = found
-            with self.keep(claim, interrupt, self._until(job)):
-                self._run(job, body, claim, interrupt)
+            waited = self._claimed(job, claim, arrival)
+            with (
+                structlog.contextvars.bound_contextvars(attempt=claim.attempts),
+                self.keep(claim, interrupt, self._until(job)),
+            ):
+                self._run(job, body, claim, interrupt, waited)
         except Interrupted as interrupted:
             if interrupted.why is Why.CLAIM_LOST:
                 return self._lost(job.job_id)
@@ -88,10 +124,23 @@ class Deliveries:
             return self._handed_back(job.job_id, "unconfirmed")
         return Verdict.DONE
 
-    def _run(self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt) -> None:
+    def _claimed(self, job: Job, claim: Claim, arrival: Arrival) -> float | None:
+        """Note the claim; returns how long the job waited for its first start, if this is it."""
+        self.audit.record(
+            Entry.of(Step.CLAIMED, job, attempt=claim.attempts, fence=claim.fence, takeover=claim.takeover)
+        )
+        # A job with an interaction has been started before: by a worker that handed it back, perhaps.
+        again = claim.attempts > 1 or claim.takeover or bool(claim.interaction_id)
+        if again or arrival.accepted_at is None:
+            return None
+        waited = max(0.0, (self.clock.wall() - arrival.accepted_at).total_seconds())
+        self.recorder.observe(measures.JOB_WAIT_SECONDS, waited)
+        return waited
+
+    def _run(self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt, waited: float | None) -> None:
         try:
             with self.place(claim.owner, interrupt):
-                self.runner.run(job, body, claim, interrupt)
+                self.runner.run(job, body, claim, interrupt, waited)
         except Interrupted as interrupted:
             if interrupted.why is not Why.EXPIRED:
                 raise

@@ -78,6 +78,7 @@ class Drain:
         stop_celery: Callable[[], None],
     ) -> None:
         self.signals = 0
+        self._began: float | None = None
         self._grace = grace
         self._jobs = jobs
         self._clock = clock
@@ -99,6 +100,12 @@ class Drain:
         """Whether a signal has come."""
         return self.signals > 0
 
+    def left(self) -> float | None:
+        """Seconds of the grace period that are left, or None before a signal."""
+        if self._began is None:
+            return None
+        return round(max(0.0, self._began + self._grace - self._clock.monotonic()), 1)
+
     def check(self) -> str | None:
         """For readiness."""
         return "draining" if self.draining else None
@@ -106,7 +113,7 @@ class Drain:
     def _run(self) -> None:
         while not self.draining:
             self._pause.wait(_LOOK)
-        began = self._clock.monotonic()
+        began = self._began = self._clock.monotonic()
         last_call = began + max(0.0, self._grace - _RESERVE)
         log.info("drain_started", jobs=len(self._jobs), grace=self._grace)
         self._stop_taking()

@@ -4,6 +4,7 @@ The `id` of an event depends only on the job and on what the event is, never on 
 which worker made it, so that a consumer drops a repeat by its id.
 """
 
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
@@ -42,13 +43,22 @@ _NAMES: dict[EventType, str] = {
 }
 
 
+#: JSON has no infinity and no NaN: an event with one would be unreadable for its consumer.
+_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
 class _Model(BaseModel):
-    # JSON has no infinity and no NaN: an event with one would be unreadable for its consumer.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = _STRICT
 
 
-class Segment(_Model):
-    """One piece of transcript. Times are seconds from the start of the audio."""
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One piece of transcript. Times are seconds from the start of the audio.
+
+    A plain dataclass, because a running job keeps all of its segments: a model is four times as large.
+    """
+
+    __pydantic_config__ = _STRICT
 
     text: str
     start: float
@@ -58,8 +68,11 @@ class Segment(_Model):
     final: bool
 
 
-class Fact(_Model):
+@dataclass(frozen=True, slots=True)
+class Fact:
     """One clinical fact. `discarded` facts occur only in `corti.facts.updated.v1`: take them away."""
+
+    __pydantic_config__ = _STRICT
 
     id: str
     text: str

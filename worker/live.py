@@ -2,6 +2,7 @@
 
 import structlog
 
+from worker import trace
 from worker.clock import Clock
 from worker.events import (
     FACTS,
@@ -55,7 +56,7 @@ class LivePublisher:
             type=event_type,
             subject=self._job.job_id,
             time=self._clock.wall(),
-            traceparent=self._job.traceparent,
+            traceparent=trace.current() or self._job.traceparent,
             data=data,
         )
         try:

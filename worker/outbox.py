@@ -1,11 +1,12 @@
 """Delivering results that were stored but not delivered: their worker died, or gave up on the broker."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
 from worker import measures
+from worker.audit import Audit, Entry, Step, Unaudited
 from worker.claims import LedgerUnavailable, Parcel
 from worker.ports import Outlet, OutletUnavailable, Recorder
 
@@ -35,6 +36,7 @@ class Sweeper:
     stored: Stored
     outlet: Outlet
     recorder: Recorder
+    audit: Audit = field(default_factory=Unaudited)
 
     def sweep(self) -> int:
         """Deliver every waiting result that can be delivered now.
@@ -45,7 +47,9 @@ class Sweeper:
         delivered = 0
         try:
             for job_id in self.stored.take_undelivered():
-                delivered += self.deliver(job_id)
+                if self.deliver(job_id):
+                    self.recorder.count(measures.RESULTS_SWEPT)
+                    delivered += 1
         except (LedgerUnavailable, OutletUnavailable) as error:
             log.warning("sweep_interrupted", error=str(error))
         return delivered
@@ -62,5 +66,7 @@ class Sweeper:
             return False
         self.outlet.deliver(parcel)
         self.stored.delivered(job_id)
-        self.recorder.count(measures.RESULTS_SWEPT)
+        failed = parcel.outcome == "failed"
+        # Without what only the job itself says: it was not read again.
+        self.audit.record(Entry(Step.FAILED if failed else Step.PUBLISHED, job_id, details={"by": "sweeper"}))
         return True

@@ -1,6 +1,7 @@
 """The life of a process: start, run until a signal, stop."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,10 +11,11 @@ import structlog
 from celery import Celery, signals
 from celery.worker import state
 
-from worker import measures, tasks
+from worker import tasks
 from worker.app import STUCK_SECONDS, Application
 from worker.broker import redis_leases
 from worker.broker.work_queue import WORKER_OPTIONS
+from worker.collector import Collector
 from worker.delivery import Deliveries
 from worker.drain import Drain, RunningJobs
 from worker.health import Pulse
@@ -26,6 +28,8 @@ from worker.settings import Settings
 log = structlog.get_logger(__name__)
 
 _EXIT_OK = 0
+#: How long a thread may compute while the pacer waits for its turn; Python's own 5 ms is a tick of audio.
+_SWITCH_INTERVAL = 0.0005
 
 
 def run_worker(settings: Settings) -> int:
@@ -36,16 +40,16 @@ def run_worker(settings: Settings) -> int:
     """
     with ExitStack() as stack:
         application = Application(settings, stack)
+        telemetry = application.telemetry
+        telemetry.start_health()
         jobs = RunningJobs()
-        sweeper = Sweeper(application.ledger, application.outlet, application.metrics)
+        sweeper = Sweeper(application.ledger, application.outlet, telemetry.metrics, telemetry.audit)
         deliveries = _deliveries(application, sweeper)
         leases = _leases(application)
         tasks.register(
             application.celery, deliveries.take, _holder(jobs, leases), _forfeiter(application, leases)
         )
         _sweep_now_and_then(application, sweeper)
-        application.metrics.watch(measures.SLOTS, lambda: settings.slots)
-        application.metrics.watch(measures.JOBS_RUNNING, lambda: len(jobs))
         consumer = Pulse(application.clock, STUCK_SECONDS)
         application.live["consumer"] = consumer.check
         application.ready["consumer"] = lambda: None if consumer.beating else "not connected to the broker"
@@ -59,13 +63,19 @@ def run_worker(settings: Settings) -> int:
             stop_celery=_stop_celery,
         )
         application.ready["drain"] = drain.check
+        observer = application.observer(lambda: len(jobs))
+        telemetry.watch(
+            observer, slots=settings.slots, running=lambda: len(jobs), draining=lambda: drain.draining
+        )
+        telemetry.status["drain_seconds_left"] = drain.left
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, drain.on_signal)
         drain.start()
         door = application.start_door() if settings.door else None
-        application.start_health()
-        broker = "redis" if settings.broker_is_redis else "rabbitmq"
-        log.info("worker_starting", slots=settings.slots, broker=broker)
+        application.stack.enter_context(Collector(busy=lambda: len(jobs) > 0))
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        telemetry.started = True
+        log.info("worker_starting", slots=settings.slots, broker=telemetry.broker)
         try:
             worker.start()
         finally:
@@ -85,7 +95,10 @@ def run_door_alone(settings: Settings, stop: threading.Event) -> int:
         application.ready["door"] = lambda: (
             None if application.door_pulse.beating else "the door cannot reach the broker"
         )
-        application.start_health()
+        telemetry = application.telemetry
+        telemetry.watch(application.observer(lambda: 0), slots=0, running=lambda: 0, draining=stop.is_set)
+        telemetry.start_health()
+        telemetry.started = True
         application.run_door()
         return 0
 
@@ -114,6 +127,9 @@ def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:
         recorder=application.metrics,
         clock=application.clock,
         job_seconds=settings.job_seconds,
+        queue=application.lane.work,
+        tracer=application.telemetry.tracer,
+        audit=application.telemetry.audit,
     )
 
 

@@ -1,12 +1,14 @@
 """One delivery from its claim to its confirmed result: attempts, decisions, events, dead letters."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
 
-from worker import measures
+from worker import measures, trace
+from worker.account import Account
+from worker.audit import Audit, Unaudited
 from worker.claims import Attempts, Claim, LedgerUnavailable, Outbox, Parcel
 from worker.clock import Clock, Deadline
 from worker.dead_letter import DeadLetter
@@ -17,6 +19,7 @@ from worker.job import Job
 from worker.live import LivePublisher
 from worker.ports import Interaction, LiveEvents, Outlet, OutletUnavailable, Recorder
 from worker.retry import OUTAGES, GiveUp, RetryPolicy, Trouble
+from worker.trace import Tracer, Untraced
 from worker.transcribe import Attempt, Transcriber
 
 log = structlog.get_logger(__name__)
@@ -49,33 +52,51 @@ class Runner:
     tenant: str
     queue: str
     patience: float
+    tracer: Tracer = field(default_factory=Untraced)
+    audit: Audit = field(default_factory=Unaudited)
 
-    def run(self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt) -> None:
+    def run(
+        self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt, waited: float | None = None
+    ) -> None:
         """Run a job and return when its final event is confirmed.
+
+        Args:
+            job: The job.
+            body: Its message.
+            claim: The right to run it.
+            interrupt: Ends it early.
+            waited: Seconds it waited for its first start, if this is it.
 
         Raises:
             Interrupted: The worker stops, or the claim was lost.
             ClaimLost: Somebody else has the claim: nothing was published.
             OutletUnavailable: The result is not confirmed; the delivery must not be acknowledged.
         """
-        started, received_at = self.clock.monotonic(), self.clock.wall()
+        received_at = self.clock.wall()
         self.recorder.count(measures.JOBS_RECEIVED)
+        account = self._account(job, claim, waited)
         known = Interaction(claim.interaction_id, claim.stream_url) if claim.interaction_id else None
-        attempt = Attempt(claim.attempts, known, remember=lambda found: self._remember(claim, found))
+        attempt = Attempt(
+            claim.attempts, known, remember=lambda found: self._remember(claim, found), witness=account
+        )
         try:
-            outcome = self._attempts(job, attempt, claim, interrupt)
+            outcome = self._attempts(account, attempt, interrupt)
         except Interrupted as interrupted:
             if interrupted.why is not Why.EXPIRED:
                 raise
             outcome = _failed(job, attempt, _OUT_OF_TIME)
         self._end(job, body, claim, outcome, received_at)
-        self._finished(job, outcome, self.clock.monotonic() - started)
+        account.finished(outcome)
 
     def expire(self, job: Job, body: bytes, claim: Claim) -> None:
         """Fail a job whose time ran out before it could begin. Raises like `run`."""
+        account = self._account(job, claim, None)
         outcome = _failed(job, Attempt(claim.attempts), _OUT_OF_TIME)
         self._end(job, body, claim, outcome, self.clock.wall())
-        self._finished(job, outcome, 0.0)
+        account.finished(outcome)
+
+    def _account(self, job: Job, claim: Claim, waited: float | None) -> Account:
+        return Account(job, claim, self.recorder, self.tracer, self.audit, self.clock, waited)
 
     def _end(
         self, job: Job, body: bytes, claim: Claim, outcome: Completed | Failed, received_at: datetime
@@ -86,7 +107,8 @@ class Runner:
         self.outlet.deliver(parcel)
         self._insist(lambda: self.outbox.delivered(job.job_id))
 
-    def _attempts(self, job: Job, attempt: Attempt, claim: Claim, interrupt: Interrupt) -> Completed | Failed:
+    def _attempts(self, account: Account, attempt: Attempt, interrupt: Interrupt) -> Completed | Failed:
+        job = account.job
         publisher = LivePublisher(self.live, job, self.clock)
         if attempt.number == 1:
             publisher.publish(Started(attempt=1, metadata=job.metadata))
@@ -106,17 +128,11 @@ class Runner:
             decision = self.retry.decide(failure, trouble, self.chance(), self.clock.wall(), job.not_after)
             if isinstance(decision, GiveUp):
                 return _failed(job, attempt, decision)
-            self.recorder.count(measures.JOBS_RETRIED, reason=failure.reason)
-            log.info(
-                "attempt_failed",
-                job_id=job.job_id,
-                attempt=attempt.number,
-                reason=failure.reason.value,
-                next_in=round(decision.delay, 1),
-            )
+            account.retried(failure, attempt.number, decision.delay)
             interrupt.wait(decision.delay)
             if decision.counts:
-                attempt.number = self._next_number(claim, attempt.number)
+                attempt.number = self._next_number(account.claim, attempt.number)
+                structlog.contextvars.bind_contextvars(attempt=attempt.number)
 
     def _outage(self, failure: JobError, before: "_Outage") -> "_Outage":
         if failure.reason not in OUTAGES:
@@ -180,7 +196,7 @@ class Runner:
             type=FAILED if failed else COMPLETED,
             subject=job.job_id,
             time=self.clock.wall(),
-            traceparent=job.traceparent,
+            traceparent=trace.current() or job.traceparent,
             data=outcome,
         )
         letter = None
@@ -198,35 +214,6 @@ class Runner:
             ).to_json()
         return Parcel(
             job.job_id, "failed" if failed else "completed", event.type, event.to_json(), job.reply_to, letter
-        )
-
-    def _finished(self, job: Job, outcome: Completed | Failed, seconds: float) -> None:
-        self.recorder.observe(measures.JOB_SECONDS, seconds)
-        if isinstance(outcome, Completed):
-            self.recorder.count(measures.JOBS_FINISHED, outcome="completed", reason="none")
-            self.recorder.count(measures.SEGMENTS, sum(segment.final for segment in outcome.segments))
-            self.recorder.count(measures.FACTS, len(outcome.facts))
-            self.recorder.count(measures.CREDITS, outcome.credits or 0.0)
-            log.info(
-                "job_completed",
-                job_id=job.job_id,
-                attempts=outcome.attempts,
-                interaction_id=outcome.interaction_id,
-                seconds=round(seconds, 3),
-                audio_seconds=round(outcome.audio.seconds, 3),
-                segments=len(outcome.segments),
-                facts=len(outcome.facts),
-            )
-            return
-        self.recorder.count(measures.JOBS_FINISHED, outcome="failed", reason=outcome.reason)
-        self.recorder.count(measures.DEAD_LETTERS, reason=outcome.reason)
-        log.warning(
-            "job_failed",
-            job_id=job.job_id,
-            attempts=outcome.attempts,
-            reason=outcome.reason.value,
-            cause=outcome.cause.value if outcome.cause else None,
-            seconds=round(seconds, 3),
         )
 
 

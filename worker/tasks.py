@@ -8,14 +8,14 @@ import structlog
 from celery import Celery
 from celery.exceptions import Ignore, Reject
 
-from worker.broker.work_queue import TASK
-from worker.delivery import Verdict
+from worker.broker.work_queue import TASK, arrival
+from worker.delivery import Arrival, Verdict
 from worker.interrupt import Interrupt, Interrupted
 from worker.message import InvalidJob
 
 log = structlog.get_logger(__name__)
 
-Take = Callable[[bytes, Interrupt], Verdict]
+Take = Callable[[bytes, Interrupt, Arrival], Verdict]
 #: Keeps the delivery with this tag ours, and counts it as running, while the context lasts.
 Held = Callable[[str], AbstractContextManager[Interrupt]]
 #: Sees to it that a delivery, by tag, is left alone and its job does not get lost; False if it cannot.
@@ -41,7 +41,7 @@ def register(app: Celery, take: Take, held: Held, forfeit: Forfeit) -> None:
         body = text.encode()
         with held(tag) as interrupt:
             try:
-                verdict = take(body, interrupt)
+                verdict = take(body, interrupt, arrival(request.headers))
             except InvalidJob as refusal:
                 # The door stops these; what is here was put on Celery's queue by somebody else.
                 log.error("task_without_job", problems=len(refusal.problems))

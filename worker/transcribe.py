@@ -1,15 +1,16 @@
 """The path of one job, told once: token, interaction, audio, stream, fold (design, section 2)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from worker.corti import messages
 from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
 from worker.corti.token import Token
 from worker.corti.transcript import Transcript
-from worker.errors import PermanentError, Reason, TokenRefused
-from worker.events import Completed, Data, Facts, Progress, Segments
+from worker.errors import JobError, PermanentError, Reason, TokenRefused
+from worker.events import AudioFigures, Completed, Data, Facts, Progress, Segments
 from worker.job import Job
 from worker.ports import AudioLibrary, Interaction, Interactions, Interrupt, Sent, Stream, Streams, Tokens
 
@@ -21,8 +22,34 @@ def _forget(_: Interaction) -> None:
     pass
 
 
+@contextmanager
+def _witnessed(attempt: "Attempt", stream: Stream, interaction: Interaction) -> Iterator[None]:
+    attempt.witness.opened()
+    failure = None
+    try:
+        yield
+    except JobError as error:
+        failure = error
+        raise
+    finally:
+        attempt.witness.streamed(stream.figures()[0], interaction.id, failure)
+
+
 def _remaining(total: float | None, stream: Stream, pace: float) -> Callable[[], float | None]:
     return lambda: None if total is None else (total - stream.figures()[0].seconds) / pace
+
+
+class Witness:
+    """Told of what happens on the way; this one keeps nothing of it."""
+
+    def opened(self) -> None:
+        """A stream is open."""
+
+    def heard(self) -> None:
+        """A transcript message has arrived."""
+
+    def streamed(self, figures: AudioFigures, interaction_id: str, failure: JobError | None) -> None:
+        """A stream is over, well or not; so much audio was sent on it."""
 
 
 @dataclass(slots=True)
@@ -37,12 +64,14 @@ class Attempt:
         interaction: The job's interaction, once there is one.
         remember: Told of an interaction as soon as it exists.
         asked: Whether this worker has asked the service to create it; the answer may have got lost.
+        witness: Told of what happens on the way.
     """
 
     number: int = 1
     interaction: Interaction | None = None
     remember: Callable[[Interaction], None] = _forget
     asked: bool = False
+    witness: Witness = field(default_factory=Witness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +105,7 @@ class Transcriber:
             configuration = messages.configuration(job, audio.format)
             transcript, usage = Transcript(), None
             opened = self._authorised(lambda token: self.streams.open(interaction, token, configuration))
-            with opened as stream:
+            with opened as stream, _witnessed(attempt, stream, interaction):
                 interrupt.expect(_remaining(audio.total_seconds, stream, job.pace))
                 conversation = stream.converse(
                     audio.chunks(),
@@ -88,6 +117,7 @@ class Transcriber:
                 for news in conversation:
                     match news:
                         case TranscriptMessage(segments):
+                            attempt.witness.heard()
                             transcript.add_segments(segments)
                             if "transcript" in job.events:
                                 report(Segments(segments=segments))

@@ -95,10 +95,12 @@ class WorkerProcess:
                 return int(record["port"])
         return None
 
-    def get(self, path: str) -> tuple[int, str]:
+    def get(self, path: str, accept: str = "*/*") -> tuple[int, str]:
         """Status and text of one of its pages."""
+        url = f"http://127.0.0.1:{self.health_port()}{path}"
+        request = urllib.request.Request(url, headers={"Accept": accept})  # our own loopback
         try:
-            with _OPENER.open(f"http://127.0.0.1:{self.health_port()}{path}", timeout=5) as response:
+            with _OPENER.open(request, timeout=5) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:

@@ -1,23 +1,32 @@
 """Health and metrics as a probe and as Prometheus see them: over HTTP."""
 
+import json
 import re
 import threading
+import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from tests.contract.fakes import FakeClock, FakeRecorder
 from tests.contract.waiting import eventually
 from tests.unit import fakes as story
-from worker import __version__, measures
+from worker import __version__, measures, trace
 from worker.health import Check, HealthServer, Pulse
-from worker.metrics import Metrics
+from worker.metrics import Levels, Metrics
 from worker.ports import Recorder
 
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+GAUGES = [measure for measure in measures.EVERY if isinstance(measure, measures.Gauge)]
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -28,11 +37,16 @@ class Checked:
         self.metrics = Metrics()
         self.live: dict[str, Check] = {}
         self.ready: dict[str, Check] = {}
-        self.server = HealthServer("127.0.0.1", 0, self.live, self.ready, self.metrics.render)
+        self.startup: dict[str, Check] = {}
+        self.status: dict[str, object] = {}
+        self.server = HealthServer(
+            "127.0.0.1", 0, self.live, self.ready, self.metrics.page, self.startup, lambda: self.status
+        )
 
-    def get(self, path: str, method: str = "GET") -> tuple[int, str, str]:
+    def get(self, path: str, accept: str = "*/*") -> tuple[int, str, str]:
         """Status, content type, text."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.server.port}{path}", method=method)
+        url = f"http://127.0.0.1:{self.server.port}{path}"
+        request = urllib.request.Request(url, headers={"Accept": accept})
         try:
             with _OPENER.open(request, timeout=5) as answer:
                 return answer.status, answer.headers["Content-Type"], answer.read().decode()
@@ -43,7 +57,7 @@ class Checked:
 
 @pytest.fixture(scope="module")
 def shared_checked() -> Iterator[Checked]:
-    """One server for all tests: it takes half a second to stop."""
+    """One server for all tests."""
     made = Checked()
     with made.server:
         yield made
@@ -54,6 +68,8 @@ def checked(shared_checked: Checked) -> Checked:
     """The server without checks."""
     shared_checked.live.clear()
     shared_checked.ready.clear()
+    shared_checked.startup.clear()
+    shared_checked.status.clear()
     return shared_checked
 
 
@@ -97,7 +113,44 @@ def test_a_probe_that_dawdles_does_not_hold_up_the_others(checked: Checked) -> N
 
 def test_two_servers_cannot_share_a_port(checked: Checked) -> None:
     with pytest.raises(OSError, match="in use"):
-        HealthServer("127.0.0.1", checked.server.port, {}, {}, bytes)
+        HealthServer("127.0.0.1", checked.server.port, {}, {}, lambda _: ("", b""))
+
+
+def test_startup_is_a_page_of_its_own_that_restarts_nothing(checked: Checked) -> None:
+    checked.startup["startup"] = lambda: "starting"
+    assert checked.get("/startupz")[::2] == (503, "startup: starting\n")
+    assert checked.get("/livez")[0] == checked.get("/readyz")[0] == 200
+
+
+def test_the_status_is_json(checked: Checked) -> None:
+    checked.status |= {"version": "1", "slots": 100, "drain_seconds_left": None}
+    status, kind, text = checked.get("/status")
+    assert (status, kind, json.loads(text)) == (200, "application/json", checked.status)
+
+
+def test_a_page_that_breaks_says_only_of_what_kind_the_fault_was(
+    checked: Checked, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> str:
+        raise ValueError("Ada Example")
+
+    checked.ready["broken"] = broken
+    with capture_logs() as logs, pytest.raises(ConnectionError):
+        checked.get("/readyz")
+    eventually(lambda: bool(logs))
+    assert logs == [{"event": "health_request_broke", "error": "ValueError", "log_level": "warning"}]
+    assert "Ada" not in "".join(capfd.readouterr())
+
+
+def test_the_server_stops_at_once_and_frees_its_port() -> None:
+    for _ in range(10):
+        first = Checked()
+        with first.server:
+            assert first.get("/livez")[0] == 200
+            port, began = first.server.port, time.monotonic()
+        assert time.monotonic() - began < 0.25
+        with HealthServer("127.0.0.1", port, {}, {}, first.metrics.page):
+            pass
 
 
 def test_a_loop_that_stops_turning_is_noticed_and_one_off_duty_is_not(clock: FakeClock) -> None:
@@ -114,6 +167,11 @@ def test_a_loop_that_stops_turning_is_noticed_and_one_off_duty_is_not(clock: Fak
     pulse.rest()
     clock.wait(1000)
     assert (pulse.check(), pulse.beating) == (None, False)
+
+
+def level(gauge: measures.Gauge, value: float) -> Levels:
+    """A level of a gauge, whatever labels it has."""
+    return {("x",) * len(gauge.labels): value}
 
 
 # -- metrics ---------------------------------------------------------------------------------
@@ -153,13 +211,15 @@ def test_wrong_labels_are_refused(recorder: Recorder, labels: dict[str, str]) ->
 
 def test_the_metrics_page_parses_and_holds_every_measure(metered: Checked) -> None:
     record(metered.metrics)
-    for gauge in (measures.SLOTS, measures.JOBS_RUNNING, measures.STREAMS_OPEN):
-        metered.metrics.watch(gauge, lambda: 7.0)
+    for gauge in GAUGES:
+        metered.metrics.watch(gauge, partial(level, gauge, 7.0))
     status, kind, text = metered.get("/metrics")
     assert status == 200
     assert kind.startswith("text/plain")
     families = {family.name: family for family in text_string_to_metric_families(text)}
     for measure in measures.EVERY:
+        if isinstance(measure, measures.Info):
+            continue
         family = families[measure.name.removesuffix("_total")]
         assert family.documentation == measure.help
         if isinstance(measure, measures.Counter):
@@ -172,14 +232,63 @@ def test_the_metrics_page_parses_and_holds_every_measure(metered: Checked) -> No
     assert families["corti_worker_build_info"].samples[0].labels == {"version": __version__}
 
 
-def test_every_gauge_is_known_to_this_suite() -> None:
-    gauges = {measure for measure in measures.EVERY if isinstance(measure, measures.Gauge)}
-    assert gauges == {measures.SLOTS, measures.JOBS_RUNNING, measures.STREAMS_OPEN}
+def test_openmetrics_is_spoken_to_who_asks_for_it_and_shows_traces_as_exemplars(metered: Checked) -> None:
+    with trace.within(TRACEPARENT):
+        record(metered.metrics)
+    metered.metrics.observe(measures.JOB_SECONDS, 3000.0)
+    status, kind, text = metered.get(
+        "/metrics", accept="application/openmetrics-text; version=1.0.0,*/*;q=0.1"
+    )
+    assert status == 200
+    assert kind.startswith("application/openmetrics-text; version=1.0.0")
+    parse: Any = openmetrics
+    samples = [sample for family in parse(text) for sample in family.samples]
+    shown = {sample.name for sample in samples if sample.exemplar}
+    marked = {one for one in measures.EVERY if isinstance(one, measures.Measure) and one.exemplar}
+    assert shown == {
+        one.name if isinstance(one, measures.Counter) else f"{one.name}_bucket" for one in marked
+    }
+    assert all(
+        sample.exemplar.labels == {"trace_id": TRACEPARENT[3:35]} for sample in samples if sample.exemplar
+    )
+    assert TRACEPARENT[3:35] not in metered.get("/metrics")[2]
+
+
+def test_a_gauge_with_nothing_to_tell_has_no_sample(metered: Checked) -> None:
+    metered.metrics.watch(measures.OUTBOX_AGE, lambda: None)
+    metered.metrics.watch(measures.QUEUE_DEPTH, lambda: {("corti.work", "running"): 3.0})
+    lines = metered.get("/metrics")[2].splitlines()
+    assert not [line for line in lines if line.startswith("corti_outbox_age_seconds")]
+    assert 'corti_queue_depth{queue="corti.work",state="running"} 3.0' in lines
+    with pytest.raises(ValueError, match="watched"):
+        metered.metrics.watch(measures.QUEUE_DEPTH, dict)
+
+
+def test_a_scrape_costs_the_same_however_much_is_going_on(metered: Checked) -> None:
+    """Nothing that is rendered grows with jobs or streams, and each level is asked for once."""
+    asked = Counter[str]()
+
+    def ask(gauge: measures.Gauge) -> Levels:
+        asked[gauge.name] += 1
+        return level(gauge, 1.0)
+
+    for gauge in GAUGES:
+        metered.metrics.watch(gauge, partial(ask, gauge))
+    record(metered.metrics)
+    few = metered.get("/metrics")[2].splitlines()
+    asked.clear()
+    for number in range(4000):
+        with trace.within(f"00-{number:032x}-{number:016x}-01"):
+            record(metered.metrics)
+    many = metered.get("/metrics")[2].splitlines()
+    assert len(many) == len(few)
+    assert len(many) < 1000
+    assert asked == Counter({gauge.name: 1 for gauge in GAUGES})
 
 
 @pytest.mark.parametrize("measure", measures.EVERY, ids=lambda measure: measure.name)
 def test_names_follow_the_conventions(
-    measure: measures.Counter | measures.Histogram | measures.Gauge,
+    measure: measures.Counter | measures.Histogram | measures.Gauge | measures.Info,
 ) -> None:
     assert re.fullmatch(r"corti_[a-z_]+", measure.name)
     assert measure.help.endswith(".")

@@ -11,7 +11,7 @@ from ops.lib.servers import RedisServer
 from worker.cipher import FernetCipher, NoCipher
 from worker.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, Parcel
 from worker.ledger import RedisLedger
-from worker.ledger.ledger import QUARANTINE
+from worker.ledger.ledger import OUTBOX, QUARANTINE, SINCE
 
 PARCEL = Parcel("job", "completed", "corti.job.completed.v1", b'{"words": "of a patient"}', None, None)
 
@@ -110,10 +110,36 @@ def test_a_stored_result_ends_the_job_and_waits_until_it_is_delivered(ledger: Re
     ledger.store(claimed(ledger), parcel)
     assert ledger.claim("job") == Finished(undelivered=True)
     assert ledger.parcel("job") == parcel
-    assert ledger.waiting() == 1
+    assert ledger.backlog()[0] == 1
     ledger.delivered("job")
     assert ledger.claim("job") == Finished(undelivered=False)
-    assert ledger.waiting() == 0
+    assert ledger.backlog() == (0, 0.0)
+
+
+def test_the_backlogs_age_is_that_of_the_oldest_result(ledger: RedisLedger, client: redis.Redis) -> None:
+    for job_id in "first", "second":
+        ledger.store(claimed(ledger, job_id), replace(PARCEL, job_id=job_id))
+    client.zincrby(SINCE, -90_000, "first")
+    client.zincrby(SINCE, -30_000, "second")
+    # Taking a result over, or keeping a claim on it, makes it no younger.
+    client.zadd(OUTBOX, {"first": 1})
+    assert ledger.take_undelivered() == ["first"]
+    count, age = ledger.backlog()
+    assert count == 2
+    assert 90 <= age < 100
+    ledger.delivered("first")
+    assert ledger.backlog()[1] == pytest.approx(30, abs=5)
+
+
+def test_what_older_workers_leave_behind_makes_the_backlog_no_older(
+    ledger: RedisLedger, client: redis.Redis
+) -> None:
+    ledger.store(claimed(ledger), PARCEL)
+    client.zadd(SINCE, {f"gone-{number}": number for number in range(50)})
+    count, age = ledger.backlog()
+    assert count == 1
+    assert age < 10
+    assert client.zcard(SINCE) == 1
 
 
 def test_a_delivered_result_is_forgotten_unless_repeats_are_to_be_answered(client: redis.Redis) -> None:

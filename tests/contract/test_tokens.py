@@ -12,6 +12,7 @@ from worker import measures
 from worker.clock import SystemClock
 from worker.corti.token import Token
 from worker.errors import JobError, Reason, TransientError
+from worker.token_cache import TokenCache
 
 _THREADS = 12
 
@@ -198,3 +199,30 @@ def test_a_token_for_a_century_is_kept(world: TokenWorld) -> None:
     first = cache.get()
     world.pass_time(1e8)
     assert cache.get().value == first.value
+
+
+def test_the_tokens_age_is_told_while_it_is_good(world: TokenWorld) -> None:
+    cache = world.process()
+    assert cache.age() is None
+    cache.get()
+    world.pass_time(100)
+    assert cache.age() == pytest.approx(100)
+    world.pass_time(195)
+    assert cache.age() is None, "too old to be used"
+
+
+def test_waits_are_measured_where_the_token_was_not_at_hand(world: TokenWorld) -> None:
+    cache = world.process()
+    for _ in range(3):
+        cache.get()
+    assert len(world.recorder.values(measures.TOKEN_WAIT_SECONDS)) == 1
+    assert len(world.recorder.values(measures.TOKEN_FETCH_SECONDS)) == 1
+    world.endpoint.failure = TransientError(Reason.UPSTREAM_UNAVAILABLE, "away")
+    with pytest.raises(JobError):
+        world.process().get() if world.client is None else _without_token(world).get()
+    assert len(world.recorder.values(measures.TOKEN_FETCH_SECONDS)) == 2, "a request without an answer, too"
+
+
+def _without_token(world: TokenWorld) -> TokenCache:
+    world.pass_time(400)
+    return world.process()

@@ -15,11 +15,15 @@ import redis
 
 from ops.lib.servers import RedisServer
 from tests.contract.relay import Relay
+from worker import trace
 from worker.broker.redis_leases import transport_options
 from worker.broker.topology import WORK, work_arguments
-from worker.broker.work_queue import TASK, CeleryWorkQueue, make_celery
+from worker.broker.work_queue import ACCEPTED_AT, TASK, CeleryWorkQueue, arrival, make_celery
+from worker.clock import SystemClock
+from worker.delivery import Arrival
 from worker.ports import OutletUnavailable
 
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 _BODY = '{"job_id": "job-1", "patient": {"name": "Ada Lovelace, née Byron"}}'
 
 
@@ -28,7 +32,7 @@ def work_queue(url: str) -> Iterator[CeleryWorkQueue]:
     """A work queue, closed afterwards."""
     on_rabbit = not url.startswith("redis")
     app = make_celery(url, redis_options=None if on_rabbit else transport_options(60), consumer_timeout=3600)
-    made = CeleryWorkQueue(app, url, on_rabbit=on_rabbit)
+    made = CeleryWorkQueue(app, url, SystemClock(), on_rabbit=on_rabbit)
     try:
         yield made
     finally:
@@ -84,6 +88,26 @@ def test_headers_and_properties_show_nothing_of_the_job(broker_url: str) -> None
     shown = json.dumps([message.headers, message.properties], default=str, ensure_ascii=False)
     for secret in ("Ada", "Lovelace", "job-1", "patient"):
         assert secret not in shown
+
+
+def test_the_time_of_acceptance_and_the_trace_travel_in_headers(broker_url: str) -> None:
+    before = SystemClock().wall()
+    with work_queue(broker_url) as work:
+        with trace.within(TRACEPARENT):
+            work.put(b"{}")
+        work.put(b"{}")
+    first, second = (arrival(message.headers) for message in found_on(broker_url))
+    assert (first.traceparent, second.traceparent) == (TRACEPARENT, None)
+    for noted in first, second:
+        assert noted.accepted_at is not None
+        assert abs((noted.accepted_at - before).total_seconds()) < 30
+
+
+@pytest.mark.parametrize("at", ["soon", -1, 0, 1e300, 1 << 70, None, [1], {"a": 1}])
+@pytest.mark.parametrize("traceparent", ["", "Ada Example", b"x", 7])
+def test_what_a_stranger_put_into_the_headers_counts_for_nothing(at: object, traceparent: object) -> None:
+    assert arrival({ACCEPTED_AT: at, "traceparent": traceparent}) == Arrival()
+    assert arrival(None) == arrival({}) == Arrival()
 
 
 def test_a_job_on_rabbitmq_is_persistent_and_its_queue_as_documented(rabbitmq_url: str) -> None:

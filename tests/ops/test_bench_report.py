@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ops.bench import meter, report, tokens
-from ops.bench.figures import Figure, figure, most_within, percentile, ratios, slope
-from ops.bench.plots import spread, streams_plot
+from ops.benchmarks import meter, report, tokens
+from ops.benchmarks.figures import Figure, figure, most_within, percentile, ratios, slope
+from ops.benchmarks.plots import spread, streams_plot
 from worker.corti.token import TokenPolicy
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -44,9 +44,16 @@ class Installation:
 
     def start_worker(self, **settings: object) -> WorkerProcess:
         """Start a worker; `settings` are names without prefix, in lower case."""
+        return self._start("run", settings)
+
+    def start_door(self) -> WorkerProcess:
+        """Start a door alone."""
+        return self._start("door", {})
+
+    def _start(self, command: str, settings: dict[str, object]) -> WorkerProcess:
         own = {f"CORTI_WORKER_{name.upper()}": str(value) for name, value in settings.items()}
         log = self.folder / f"worker-{len(self.workers)}.log"
-        worker = self._stack.enter_context(WorkerProcess({**self.settings, **own}, log))
+        worker = self._stack.enter_context(WorkerProcess({**self.settings, **own}, log, (command,)))
         self.workers.append(worker)
         return worker
 

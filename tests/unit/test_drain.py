@@ -155,3 +155,15 @@ def test_nothing_is_stopped_before_a_signal(bench: Bench) -> None:
     bench.pause.then = look
     bench.run()
     assert bench.said == ["stop taking", "stop celery", "exit 70"]
+
+
+def test_what_is_left_of_the_grace_period_can_be_asked(bench: Bench) -> None:
+    assert bench.drain.left() is None
+    left: list[float | None] = []
+    bench.pause.then = lambda: left.append(bench.drain.left())
+    bench.signal()
+    with bench.jobs.one():
+        bench.run()
+    assert left[0] == pytest.approx(59.9)
+    assert left[-1] == 0.0
+    assert left == sorted(left, key=lambda seconds: -(seconds or 0.0))

@@ -1,18 +1,37 @@
 """Logs: one JSON object a line, and nothing of what libraries handle."""
 
+import gc
 import io
 import json
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import structlog
 
-from worker.log import LibraryFilter, configure
+from worker import trace
+from worker.job import Job
+from worker.log import LibraryFilter, configure, guard
 
 BODY = '{"patient": {"name": "Ada Example"}}'
-LIBRARIES = ["celery", "kombu", "amqp", "urllib3", "requests", "websocket", "websockets", "redis", "libav"]
+LIBRARIES = [
+    "celery",
+    "kombu",
+    "amqp",
+    "urllib3",
+    "requests",
+    "websocket",
+    "websockets",
+    "redis",
+    "libav",
+    "asyncio",
+    "opentelemetry",
+    "root",
+    "worker_like",
+]
 
 
 def record(name: str, message: Any, *args: object, level: int = logging.WARNING) -> logging.LogRecord:
@@ -59,8 +78,8 @@ def test_libraries_are_heard_from_warnings_up(level: int, kept: bool) -> None:
     assert LibraryFilter().filter(record("celery.app.trace", "Task %s", BODY, level=level)) is kept
 
 
-@pytest.mark.parametrize("name", ["worker.runner", "celery_like", "root"])
-def test_records_of_others_pass_as_they_are(name: str) -> None:
+@pytest.mark.parametrize("name", ["worker", "worker.runner"])
+def test_our_own_records_pass_as_they_are(name: str) -> None:
     made = record(name, "it is %s", "so", level=logging.DEBUG)
     assert LibraryFilter().filter(made)
     assert made.getMessage() == "it is so"
@@ -118,3 +137,100 @@ def test_people_can_have_text_instead(stream: io.StringIO) -> None:
     assert "job_completed" in line
     assert "job_id=visit-17" in line
     assert "\x1b" not in line
+
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_a_line_bears_its_jobs_id_and_trace(stream: io.StringIO) -> None:
+    configure("INFO", "json", stream)
+    log = structlog.get_logger("worker.test_log")
+    with structlog.contextvars.bound_contextvars(job_id="visit-17", attempt=2), trace.within(TRACEPARENT):
+        log.warning("publish_failed")
+        logging.getLogger("kombu.test_log").error("lost %s", BODY)
+    log.warning("publish_failed")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    for line in lines[:2]:
+        assert (line["job_id"], line["attempt"], line["trace_id"]) == ("visit-17", 2, TRACEPARENT[3:35])
+    assert not {"job_id", "attempt", "trace_id"} & lines[2].keys()
+
+
+def test_what_slips_into_a_field_is_redacted(stream: io.StringIO) -> None:
+    configure("INFO", "json", stream)
+    log = structlog.get_logger("worker.test_log")
+    log.warning("odd", error="no route to wss://api.example/x?token=Bearer%20abc", body=BODY.encode())
+    value = json.loads(stream.getvalue())
+    assert (value["error"], value["body"]) == ("no route to wss://api.example/...", "<bytes withheld>")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("form", "on_terminal", "is_json"),
+    [
+        ("auto", False, True),
+        ("auto", True, False),
+        ("json", True, True),
+        ("console", False, False),
+    ],
+)
+def test_a_terminal_gets_text_unless_told_otherwise(
+    stream: io.StringIO, form: str, on_terminal: bool, is_json: bool
+) -> None:
+    target = Terminal() if on_terminal else stream
+    configure("INFO", form, target)
+    structlog.get_logger("worker.test_log").warning("odd")
+    assert target.getvalue().startswith("{") is is_json
+
+
+@pytest.fixture
+def guarded(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """A process whose uncaught exceptions are logged; as before afterwards."""
+    for module, name in (sys, "excepthook"), (threading, "excepthook"), (sys, "unraisablehook"):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    configure("INFO", "json", stream)
+    guard()
+    return stream
+
+
+def test_an_exception_that_nobody_caught_is_logged_by_class_and_place(guarded: io.StringIO) -> None:
+    try:
+        Job.from_message(BODY.encode())
+    except ValueError as error:
+        broken = error
+    sys.excepthook(type(broken), broken, broken.__traceback__)
+    sys.excepthook(OSError, OSError(98, BODY), None)
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    first, second = (json.loads(line) for line in guarded.getvalue().splitlines())
+    assert (first["event"], first["level"], first["error"]) == ("process_broke", "critical", "InvalidJob")
+    assert first["where"].startswith("worker.job:")
+    assert (second["errno"], second["where"]) == (98, None)
+    assert "Ada" not in guarded.getvalue()
+
+
+def test_a_thread_that_breaks_is_logged_so(guarded: io.StringIO) -> None:
+    def run() -> None:
+        raise ValueError(BODY)
+
+    thread = threading.Thread(target=run, name="door")
+    thread.start()
+    thread.join()
+    value = json.loads(guarded.getvalue())
+    assert (value["event"], value["error"], value["thread"]) == ("thread_broke", "ValueError", "door")
+    assert value["where"].startswith("tests.unit.test_log:")
+    assert "Ada" not in guarded.getvalue()
+
+
+def test_a_finaliser_that_breaks_is_logged_so(guarded: io.StringIO) -> None:
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError(BODY)
+
+    Broken()
+    gc.collect()
+    value = json.loads(guarded.getvalue())
+    assert (value["event"], value["error"]) == ("cleanup_broke", "ValueError")
+    assert "Ada" not in guarded.getvalue()

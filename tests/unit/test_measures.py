@@ -6,11 +6,22 @@ from collections import Counter as Tally
 import pytest
 
 from worker import measures
-from worker.measures import EVERY, Counter, Gauge, Histogram
+from worker.measures import EVERY, Counter, Gauge, Histogram, Info
 from worker.metrics import Metrics
 
 #: Reason codes, outcomes and their like. A label with a value per job or patient has no place here.
-ALLOWED_LABELS = {"outcome", "reason", "layer", "operation", "status", "type"}
+ALLOWED_LABELS = {
+    "outcome",
+    "reason",
+    "layer",
+    "operation",
+    "status",
+    "type",
+    "queue",
+    "state",
+    "check",
+    "version",
+}
 COUNTERS = [one for one in EVERY if isinstance(one, Counter)]
 HISTOGRAMS = [one for one in EVERY if isinstance(one, Histogram)]
 GAUGES = [one for one in EVERY if isinstance(one, Gauge)]
@@ -18,14 +29,16 @@ GAUGES = [one for one in EVERY if isinstance(one, Gauge)]
 
 def test_every_measure_of_the_module_is_listed_once_under_one_name() -> None:
     named = [
-        value for name, value in vars(measures).items() if isinstance(value, Counter | Histogram | Gauge)
+        value
+        for name, value in vars(measures).items()
+        if isinstance(value, Counter | Histogram | Gauge | Info)
     ]
     assert list(EVERY) == named
     assert Tally(one.name for one in EVERY).most_common(1)[0][1] == 1
 
 
 @pytest.mark.parametrize("one", EVERY, ids=lambda one: one.name)
-def test_a_name_is_ours_and_a_sentence_explains_it(one: Counter | Histogram | Gauge) -> None:
+def test_a_name_is_ours_and_a_sentence_explains_it(one: Counter | Histogram | Gauge | Info) -> None:
     assert re.fullmatch(r"corti(_[a-z]+)+", one.name)
     assert one.help.endswith(".")
 
@@ -42,8 +55,8 @@ def test_a_name_ends_in_what_is_counted() -> None:
             assert one.name.endswith("_bytes_total")
 
 
-@pytest.mark.parametrize("one", [*COUNTERS, *HISTOGRAMS], ids=lambda one: one.name)
-def test_labels_are_bounded(one: Counter | Histogram) -> None:
+@pytest.mark.parametrize("one", EVERY, ids=lambda one: one.name)
+def test_labels_are_bounded(one: Counter | Histogram | Gauge | Info) -> None:
     assert set(one.labels) <= ALLOWED_LABELS
     assert len(set(one.labels)) == len(one.labels)
 

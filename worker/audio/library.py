@@ -9,7 +9,7 @@ from typing import Literal
 from worker import job as jobs
 from worker.audio import container, wav
 from worker.audio.pace import Chunk, pcm_chunks
-from worker.audio.source import Sources
+from worker.audio.source import Source, Sources
 from worker.errors import PermanentError, Reason
 from worker.ports import Audio
 
@@ -39,15 +39,20 @@ class Library:
     def open(self, audio: jobs.Audio) -> Iterator[Audio]:
         """See `worker.ports.AudioLibrary`."""
         with self._sources.open(audio) as source:
-            blocks = _Verified(source.blocks, audio.sha256)
-            head = b""
-            while len(head) < _HEAD and (block := next(blocks, b"")):
-                head += block
-            if not head:
-                raise PermanentError(Reason.AUDIO_UNSUPPORTED, "the audio is empty")
-            opened = self._opened(head, blocks, audio.media_type, source.media_type)
-            opened.at_hand = source.at_hand
-            yield opened
+            # In a call of its own: names here would keep the first blocks for as long as the job runs.
+            yield self._begun(source, audio)
+
+    def _begun(self, source: Source, audio: jobs.Audio) -> Audio:
+        """Read as much as it takes to tell what the audio is."""
+        blocks = _verified(source.blocks, audio.sha256) if audio.sha256 else source.blocks
+        head = b""
+        while len(head) < _HEAD and (block := next(blocks, b"")):
+            head += block
+        if not head:
+            raise PermanentError(Reason.AUDIO_UNSUPPORTED, "the audio is empty")
+        opened = self._opened(head, blocks, audio.media_type, source.media_type)
+        opened.at_hand = source.at_hand
+        return opened
 
     def _opened(
         self, head: bytes, blocks: Iterator[bytes], told: str | None, served: str | None
@@ -133,46 +138,37 @@ class _Opened:
             yield chunk
 
 
-class _Verified:
+def _verified(blocks: Iterator[bytes], expected: str) -> Iterator[bytes]:
     """Blocks that are checked against the SHA-256 the producer gave, once all have passed."""
-
-    def __init__(self, blocks: Iterator[bytes], expected: str | None) -> None:
-        self._blocks = blocks
-        self._expected = expected.lower() if expected else None
-        self._hash = hashlib.sha256()
-
-    def __iter__(self) -> "_Verified":
-        return self
-
-    def __next__(self) -> bytes:
-        block = next(self._blocks, None)
-        if self._expected is None:
-            if block is None:
-                raise StopIteration
-            return block
-        if block is None:
-            if self._hash.hexdigest() != self._expected:
-                raise PermanentError(Reason.AUDIO_MISMATCH, "the audio's SHA-256 is not audio.sha256")
-            raise StopIteration
-        self._hash.update(block)
-        return block
+    digest = hashlib.sha256()
+    for block in blocks:
+        digest.update(block)
+        yield block
+    if digest.hexdigest() != expected.lower():
+        raise PermanentError(Reason.AUDIO_MISMATCH, "the audio's SHA-256 is not audio.sha256")
 
 
 def _limited(blocks: Iterator[bytes], size: int | None) -> Iterator[bytes]:
     """The first `size` bytes; the rest is read too, because its hash may be asked for."""
+    if size is None:
+        return blocks
     left = size
-    for block in blocks:
-        if left is None:
-            yield block
-            continue
-        if left > 0:
-            yield block[:left]
-        left = max(0, left - len(block))
-    if left:
-        raise PermanentError(
-            Reason.AUDIO_UNSUPPORTED,
-            "the WAV file is cut short: it ends before the samples its header announces",
-        )
+
+    def take(block: bytes) -> bytes:
+        nonlocal left
+        taken, left = block[:left], max(0, left - len(block))
+        return taken
+
+    def check() -> Iterator[bytes]:
+        if left:
+            raise PermanentError(
+                Reason.AUDIO_UNSUPPORTED,
+                "the WAV file is cut short: it ends before the samples its header announces",
+            )
+        yield from ()
+
+    # Not a generator that loops: it would keep its last block for as long as it stands still.
+    return chain(map(take, blocks), check())
 
 
 def _too_long(max_seconds: float) -> PermanentError:

@@ -32,17 +32,13 @@ class Pace:
     def __init__(self, speed: float, patience: float = 1.0) -> None:
         self.speed = speed
         self._patience = patience
-        self._start: float | None = None
         self.position = 0.0
-
-    @property
-    def due(self) -> float | None:
-        """When the next chunk is due; None before `start`."""
-        return None if self._start is None else self._start + self.position / self.speed
+        #: When the next chunk is due; None before `start`.
+        self.due: float | None = None
 
     def start(self, now: float) -> None:
         """The first chunk may go out now."""
-        self._start = now
+        self.due = now
 
     def sent(self, seconds: float, now: float) -> float:
         """A chunk of `seconds` went out.
@@ -50,12 +46,10 @@ class Pace:
         Returns:
             Seconds by which it was late.
         """
-        if self._start is None:
-            self._start = now
-        lateness = now - (self._start + self.position / self.speed)
-        if lateness > self._patience:
-            self._start += lateness
+        due = now if self.due is None else self.due
+        lateness = now - due
         self.position += seconds
+        self.due = (now if lateness > self._patience else due) + seconds / self.speed
         return max(0.0, lateness)
 
 
@@ -73,13 +67,18 @@ def pcm_chunks(blocks: Iterable[bytes], bytes_per_second: int, align: int, secon
     """
     size = min(int(bytes_per_second * seconds), MAX_CHUNK_BYTES)
     size = max(align, size - size % align)
-    pending = b""
-    for block in blocks:
-        data = pending + block if pending else block
-        whole = len(data) - len(data) % size
-        for start in range(0, whole, size):
-            yield Chunk(data[start : start + size], size / bytes_per_second)
-        pending = data[whole:]
-    rest = len(pending) - len(pending) % align
-    if rest:
-        yield Chunk(pending[:rest], rest / bytes_per_second)
+    lasting = size / bytes_per_second
+    rest, at, source = b"", 0, iter(blocks)
+    # Thousands of these stand still between two chunks: no name may keep a block longer than it must.
+    while True:
+        while len(rest) - at < size:
+            rest, at = rest[at:], 0
+            try:
+                rest += next(source)
+            except StopIteration:
+                last = len(rest) - len(rest) % align
+                if last:
+                    yield Chunk(rest[:last], last / bytes_per_second)
+                return
+        yield Chunk(rest[at : at + size], lasting)
+        at += size

@@ -8,6 +8,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +18,8 @@ from worker import job as jobs
 from worker.errors import JobError, PermanentError, Reason, TransientError
 
 BLOCK_BYTES = 16 * 1024
+#: Small, because a part of one stays in memory for each running job; a read costs little.
+_FILE_BLOCK_BYTES = 8 * 1024
 
 #: What another attempt will find just the same.
 _NO_SUCH_FILE = frozenset(
@@ -140,12 +143,14 @@ class Sources:
             yield Source(_blocks(response), response.headers.get("Content-Type"), at_hand=False)
 
 
-def _read(file: "object") -> Iterator[bytes]:
-    try:
-        while block := file.read(BLOCK_BYTES):  # type: ignore[attr-defined]
-            yield block
-    except OSError as error:
-        raise _broken_read(error) from None
+def _read(file: FileIO) -> Iterator[bytes]:
+    def block() -> bytes:
+        try:
+            return file.read(_FILE_BLOCK_BYTES)
+        except OSError as error:
+            raise _broken_read(error) from None
+
+    return iter(block, b"")
 
 
 def _broken_read(error: OSError) -> JobError:

@@ -1,5 +1,7 @@
 """Celery: its application, its queue `corti.work`, its consumer (pitfalls 3.11 for the settings)."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import kombu
@@ -7,11 +9,16 @@ from celery import Celery, bootsteps
 from celery.worker.consumer import Consumer
 from kombu.exceptions import OperationalError
 
+from worker import trace
 from worker.broker.confirms import ConfirmingConnection
 from worker.broker.topology import MAIN_LANE, Lane, keepalive, work_arguments
+from worker.clock import Clock
+from worker.delivery import Arrival
 from worker.ports import OutletUnavailable
 
 TASK = "corti.transcribe"
+#: Headers of Celery's message: when the door accepted the job (ms since 1970), and its trace.
+ACCEPTED_AT, TRACEPARENT = "corti_accepted_at", "traceparent"
 
 _SEND_TIMEOUT = 10.0
 WORKER_OPTIONS = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
@@ -122,8 +129,9 @@ class JobConsumer(Consumer):
 class CeleryWorkQueue:
     """Puts jobs on Celery's queue with confirmation. Implements `worker.intake.WorkQueue`."""
 
-    def __init__(self, app: Celery, url: str, *, on_rabbit: bool) -> None:
+    def __init__(self, app: Celery, url: str, clock: Clock, *, on_rabbit: bool) -> None:
         self._app = app
+        self._clock = clock
         self._confirming = ConfirmingConnection(url, self._declare) if on_rabbit else None
 
     def put(self, body: bytes) -> None:
@@ -157,7 +165,17 @@ class CeleryWorkQueue:
             # Celery shows these in logs and events; the defaults are the payload itself.
             argsrepr="<job>",
             kwargsrepr="{}",
+            headers={ACCEPTED_AT: int(self._clock.wall().timestamp() * 1000), **trace.headers()},
         )
 
     def _declare(self, connection: kombu.Connection) -> None:
         self._app.amqp.queues[self._app.conf.task_default_queue](connection.default_channel).declare()
+
+
+def arrival(headers: Mapping[str, Any] | None) -> Arrival:
+    """What the door noted in the headers of Celery's message. A stranger puts anything there."""
+    noted = headers or {}
+    at = noted.get(ACCEPTED_AT)
+    plausible = isinstance(at, int) and 0 < at < 1e14  # noqa: PLR2004  # the year 5138
+    accepted_at = datetime.fromtimestamp(at / 1000, UTC) if plausible and at else None
+    return Arrival(accepted_at, trace.valid(noted.get(TRACEPARENT)))

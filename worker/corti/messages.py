@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import from_json
+
 from worker.events import Fact, Segment
 from worker.job import Job
 
@@ -79,7 +81,7 @@ Message = ConfigStatus | TranscriptMessage | FactsMessage | Usage | Ended | Stre
 def parse(text: str | bytes) -> Message:
     """Read one message of the server. Never raises because of what it says."""
     try:
-        value = json.loads(text)
+        value = _json(text)
         kind = value["type"]
         upper = kind.upper()
         if upper == "TRANSCRIPT":
@@ -100,6 +102,14 @@ def parse(text: str | bytes) -> Message:
     return Unknown()
 
 
+def _json(text: str | bytes) -> Any:
+    try:
+        # Three times as fast as the standard library's, which takes some texts that this one refuses.
+        return from_json(text)
+    except ValueError:
+        return json.loads(text)
+
+
 def _number(value: Any) -> float:
     number = float(value)
     if not math.isfinite(number):
@@ -116,8 +126,8 @@ def _segment(value: dict[str, Any]) -> Segment:
     speaker = value.get("speakerId")
     return Segment(
         text=_text(value["transcript"]),
-        start=float(value["time"]["start"]),
-        end=float(value["time"]["end"]),
+        start=_number(value["time"]["start"]),
+        end=_number(value["time"]["end"]),
         channel=int((value.get("participant") or {}).get("channel") or 0),
         # -1 stands for "diarization is off" (protocol 4.4).
         speaker=None if speaker is None or int(speaker) < 0 else int(speaker),

@@ -14,6 +14,7 @@ from worker.ledger import scripts
 from worker.ports import Cipher
 
 OUTBOX = "corti:v1:outbox"
+SINCE = "corti:v1:outbox:since"
 EPOCH = "corti:v1:epoch"
 QUARANTINE = "corti:v1:quarantine"
 #: Ended jobs that a process remembers: an hour of a busy one, in a few MB.
@@ -67,6 +68,7 @@ class RedisLedger:
         self._store = client.register_script(scripts.STORE)
         self._delivered = client.register_script(scripts.DELIVERED)
         self._take = client.register_script(scripts.TAKE)
+        self._backlog = client.register_script(scripts.BACKLOG)
 
     def claim(self, job_id: str) -> Claim | Busy | Finished:
         """See `worker.claims.Claims`."""
@@ -122,7 +124,7 @@ class RedisLedger:
         letter = self._cipher.encrypt(parcel.letter) if parcel.letter is not None else b""
         with mapped():
             stored = self._store(
-                keys=[job_key(claim.job_id), OUTBOX],
+                keys=[job_key(claim.job_id), OUTBOX, SINCE],
                 args=[
                     claim.owner,
                     claim.fence,
@@ -141,7 +143,9 @@ class RedisLedger:
     def delivered(self, job_id: str) -> None:
         """See `worker.claims.Outbox`."""
         with mapped():
-            self._delivered(keys=[job_key(job_id), OUTBOX], args=[job_id, self._keep_results, self.keep_ms])
+            self._delivered(
+                keys=[job_key(job_id), OUTBOX, SINCE], args=[job_id, self._keep_results, self.keep_ms]
+            )
         self._ended[job_id] = None
         if len(self._ended) > _MOST_ENDED:
             self._ended.popitem(last=False)
@@ -170,11 +174,11 @@ class RedisLedger:
             ids = self._take(keys=[OUTBOX], args=[self.lease_ms, _MOST])
         return [job_id.decode() for job_id in ids]
 
-    def waiting(self) -> int:
-        """How many results wait to be delivered."""
+    def backlog(self) -> tuple[int, float]:
+        """How many results wait to be delivered, and for how many seconds the oldest has."""
         with mapped():
-            count: Any = self.client.zcard(OUTBOX)
-        return int(count)
+            count, age_ms = self._backlog(keys=[OUTBOX, SINCE])
+        return int(count), age_ms / 1000
 
     def say_again(self) -> bool:
         """If Redis has lost its data, tell it which jobs have ended here.

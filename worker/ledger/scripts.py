@@ -82,7 +82,7 @@ if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 return redis.call('HSET', KEYS[1], 'interaction', ARGV[2], 'url', ARGV[3])
 """
 
-#: KEYS job, outbox. ARGV owner, fence, lease ms, keep ms, outcome, event, reply_to, letter, job id.
+#: KEYS job, outbox, since. ARGV owner, fence, lease ms, keep ms, outcome, event, reply_to, letter, job id.
 #: Returns 1, or 0 when somebody else has the claim or the job is finished already.
 STORE = (
     _NOW
@@ -95,6 +95,7 @@ redis.call('HSET', KEYS[1], 'state', 'finished', 'owner', ARGV[1], 'lease', now 
            'outcome', ARGV[5], 'event', ARGV[6], 'reply_to', ARGV[7], 'letter', ARGV[8], 'undelivered', 1)
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[9])
+redis.call('ZADD', KEYS[3], 'NX', now, ARGV[9])
 return 1
 """
 )
@@ -106,12 +107,13 @@ redis.call('HSET', KEYS[1], 'state', 'finished', 'outcome', ARGV[1])
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
 
-#: KEYS job, outbox. ARGV job id, keep the event (1 or 0), keep ms. The result is with the broker.
+#: KEYS job, outbox, since. ARGV job id, keep the event (1 or 0), keep ms. The result is with the broker.
 DELIVERED = """
 redis.call('HSET', KEYS[1], 'state', 'finished')
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('HDEL', KEYS[1], 'owner', 'lease', 'letter', 'undelivered')
 if ARGV[2] ~= '1' then redis.call('HDEL', KEYS[1], 'event', 'reply_to') end
+redis.call('ZREM', KEYS[3], ARGV[1])
 return redis.call('ZREM', KEYS[2], ARGV[1])
 """
 
@@ -138,3 +140,47 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2] * 2)
 return 1
 """
 )
+
+#: KEYS outbox, since. Returns {results that wait, ms since the oldest was stored}. Workers of a version that
+#: did not know `since` left entries there: they go.
+BACKLOG = (
+    _NOW
+    + """
+while true do
+    local oldest = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+    if not oldest[1] then return {redis.call('ZCARD', KEYS[1]), 0} end
+    if redis.call('ZSCORE', KEYS[1], oldest[1]) then
+        return {redis.call('ZCARD', KEYS[1]), math.max(0, now - tonumber(oldest[2]))}
+    end
+    redis.call('ZREM', KEYS[2], oldest[1])
+end
+"""
+)
+
+#: KEYS alive, running, observer. ARGV name, running jobs, life ms. Says how many jobs a process runs.
+#: Returns those of all processes to the one that is the observer, and nothing to the others.
+REPORT = (
+    _NOW
+    + """
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
+    redis.call('ZREM', KEYS[1], name)
+    redis.call('HDEL', KEYS[2], name)
+end
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+redis.call('SET', KEYS[3], ARGV[1], 'NX', 'PX', ARGV[3])
+if redis.call('GET', KEYS[3]) ~= ARGV[1] then return false end
+redis.call('PEXPIRE', KEYS[3], ARGV[3])
+local total = 0
+for _, running in ipairs(redis.call('HVALS', KEYS[2])) do total = total + tonumber(running) end
+return total
+"""
+)
+
+#: KEYS alive, running, observer. ARGV name. The process is gone.
+LEAVE = """
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
+if redis.call('GET', KEYS[3]) == ARGV[1] then redis.call('DEL', KEYS[3]) end
+return 1
+"""

@@ -5,7 +5,14 @@ with `CORTI_WORKER_`. Each variable may be given as NAME_FILE instead, naming a 
 value (a mounted secret); `load` tells all faults at once.
 """
 
-from worker.settings.environment import SettingsError, load, markdown_table, reread, variable
+from worker.settings.environment import (
+    SettingsError,
+    load,
+    markdown_table,
+    reread,
+    tracing,
+    variable,
+)
 from worker.settings.model import Settings
 
-__all__ = ["Settings", "SettingsError", "load", "markdown_table", "reread", "variable"]
+__all__ = ["Settings", "SettingsError", "load", "markdown_table", "reread", "tracing", "variable"]

@@ -101,6 +101,15 @@ def reread(field: str) -> str | None:
         return None
 
 
+def tracing() -> bool:
+    """Whether OpenTelemetry's standard variables ask for spans to be sent by OTLP."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    exporter = os.environ.get("OTEL_TRACES_EXPORTER", "otlp")
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    return exporter == "otlp" and any(os.environ.get(name) for name in endpoints)
+
+
 def _fault(fault: Any, unreadable: set[str]) -> str | None:
     message = str(fault["msg"]).removeprefix("Value error, ")
     if not fault["loc"]:

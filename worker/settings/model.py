@@ -49,6 +49,12 @@ def _existing_file(value: Path | None) -> Path | None:
     return value
 
 
+def _audit_place(value: str) -> str:
+    if value not in {"stdout", "off"} and not Path(value).parent.is_dir():
+        raise ValueError("expected stdout, off, or the path of a file in an existing directory")
+    return value
+
+
 _Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
@@ -169,8 +175,12 @@ class Settings(BaseModel):
     )
     health_port: int = Field(9464, ge=0, le=65535, description="Its port; 0 picks a free one and logs it.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
-    log_format: Literal["json", "console"] = Field(
-        "json", description="One JSON object a line, or text for people."
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="One JSON object a line, or text for people; `auto`: text on a terminal."
+    )
+    audit: Annotated[str, AfterValidator(_audit_place)] = Field(
+        "stdout",
+        description="Where the audit trail goes: `stdout`, a file that is appended to, or `off`.",
     )
 
     @model_validator(mode="after")

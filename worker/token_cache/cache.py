@@ -98,6 +98,7 @@ class TokenCache:
         if token is not None and self._freshness(token) is Freshness.FRESH:
             self._recorder.count(measures.TOKEN_HITS, layer="process")
             return token
+        asked_at = self._clock.monotonic()
         usable = token is not None and self._freshness(token) is Freshness.DUE
         # While one thread renews a token that still serves, the others go on with it.
         if not self._single_flight.acquire(blocking=not usable):
@@ -107,6 +108,7 @@ class TokenCache:
             return self._renew()
         finally:
             self._single_flight.release()
+            self._recorder.observe(measures.TOKEN_WAIT_SECONDS, self._clock.monotonic() - asked_at)
 
     def refused(self, token: Token) -> None:
         """See `worker.ports.Tokens`."""
@@ -119,6 +121,13 @@ class TokenCache:
                 self._store.refuse(token.generation)
             except redis.RedisError as error:
                 self._cache_error(error)
+
+    def age(self) -> float | None:
+        """Seconds since the token that this process holds was issued, or None while it holds none."""
+        token = self._token
+        if token is None or self._freshness(token) is Freshness.EXPIRED:
+            return None
+        return token.lifetime - (token.expires_at - self._clock.monotonic())
 
     # -- one thread at a time ------------------------------------------------------------------
 
@@ -189,6 +198,8 @@ class TokenCache:
             cool_down = min(wait or _COOL_DOWN, _LONGEST_COOL_DOWN)
             self._cool_down = Deadline.after(cool_down, self._clock.monotonic()), error
             raise
+        finally:
+            self._recorder.observe(measures.TOKEN_FETCH_SECONDS, self._clock.monotonic() - asked_at)
         self._recorder.count(measures.TOKEN_FETCHES, outcome="ok")
         self._cool_down = None
         token = Token(grant.value, uuid4().hex, asked_at + grant.expires_in, grant.expires_in)

@@ -43,6 +43,9 @@ class MemorySocket:
         assert len(self.inbox[0]) <= size
         return self.inbox.pop(0)
 
+    def fileno(self) -> int:
+        return -1
+
     def shutdown(self, how: int) -> None:
         if self.closed or self.broken:
             raise OSError

@@ -147,7 +147,13 @@ def test_a_finished_job_is_measured() -> None:
         measures.FACTS.name: 2,
         measures.CREDITS.name: 0.04,
     }
-    assert world.recorder.values == {measures.JOB_SECONDS.name: [1.0]}
+    # Half of the backoff's 2 s, and 0.625 s of audio that the fake sends in no time.
+    assert world.recorder.values == {
+        measures.JOB_SECONDS.name: [1.0],
+        measures.JOB_AUDIO_SECONDS.name: [0.625],
+        measures.JOB_OVERHEAD_SECONDS.name: [0.375],
+        measures.FIRST_SEGMENT_SECONDS.name: [0.0],
+    }
 
 
 def test_the_log_tells_the_story_in_numbers_and_no_words() -> None:

@@ -180,4 +180,11 @@ def test_the_log_says_that_a_job_failed_and_why() -> None:
         "reason": "attempts_exhausted",
         "cause": "stream_interrupted",
         "seconds": 3.0,
+        "waited": None,
+        "paused": 3.0,
+        "retries": {"stream_interrupted": 2},
+        "takeover": False,
+        "interaction_id": None,
+        "streamed_seconds": 0,
+        "first_segment": None,
     }

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from worker import measures
+from worker import measures, trace
 from worker.clock import Clock
 from worker.corti.rest.http import mapped, refusal
 from worker.corti.token import Token
@@ -79,7 +79,11 @@ class RestInteractions:
     def _call(
         self, method: str, path: str, operation: str, token: Token, body: dict[str, Any] | None = None
     ) -> requests.Response:
-        headers = {"Authorization": f"Bearer {token.value}", "Tenant-Name": self._tenant}
+        headers = {
+            "Authorization": f"Bearer {token.value}",
+            "Tenant-Name": self._tenant,
+            **trace.headers(),
+        }
         started, status = self._clock.monotonic(), "error"
         try:
             with mapped("Corti API"):

@@ -7,6 +7,7 @@ from typing import Any
 
 import requests
 
+from worker import trace
 from worker.clock import Clock
 from worker.corti.rest.http import mapped, refusal
 from worker.errors import Reason, TransientError
@@ -64,7 +65,9 @@ class TokenEndpoint:
             "scope": "openid",
         }
         with mapped("auth server"):
-            response = self._session.post(self._url, data=form, timeout=self._timeout, allow_redirects=False)
+            response = self._session.post(
+                self._url, data=form, headers=trace.headers(), timeout=self._timeout, allow_redirects=False
+            )
             if response.ok:
                 return _grant(response.json())
         if response.status_code in {400, 401, 403, 404}:

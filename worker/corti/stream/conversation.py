@@ -35,11 +35,17 @@ class Conversation:
     def __init__(self, sock: socket, session: Session, on_sent: Callable[[int, float, float], None]) -> None:
         self.wire = Wire(sock)
         self.session = session
+        self.number = sock.fileno()
+        # The pacer's notes: the tick it is put down for, and whether it waits for the socket to take data.
+        self.tick: int | None = None
+        self.blocked = False
         self.starved = False  # pacer: out of audio; whoever feeds pokes the pacer after feeding some
         self.done = False  # pacer: the session is over and all its news can be taken
         self._on_sent = on_sent
         self._pace: Pace | None = None
         self._linger_ends: float | None = None
+        # Nothing but audio is due before this moment. It may be too early, never too late.
+        self._look_at = 0.0
         self._aborted = False
         # Touched by several threads:
         self._audio: deque[Chunk] = deque()
@@ -130,18 +136,18 @@ class Conversation:
 
     def due(self, now: float) -> None:
         """Send what is due and let the session look at the time."""
-        if self._aborted:
-            self.session.lost(TransientError(Reason.STREAM_INTERRUPTED, "the job gave its stream up"))
         pace = self._pace
-        if self.session.may_send_audio and pace is not None:
+        if pace is not None and self.session.state is State.STREAMING and not self._aborted:
             if pace.due is None:
                 pace.start(now)
-            while (at := pace.due) is not None and at <= now and self._send_chunk(pace, now):
+            while pace.due <= now and self._send_chunk(pace, now):  # type: ignore[operator]  # set by `start`
                 pass
-        deadline = self.session.deadline
-        if deadline is not None and deadline <= now:
+        # The rest costs as much as the audio, and with most chunks there is nothing to it.
+        if now >= self._look_at or self._aborted:
+            if self._aborted:
+                self.session.lost(TransientError(Reason.STREAM_INTERRUPTED, "the job gave its stream up"))
             self.session.tick(now)
-        self._settle(now)
+            self._settle(now)
 
     def writable(self, now: float) -> None:
         """The socket takes data again."""
@@ -149,16 +155,20 @@ class Conversation:
         self._settle(now)
 
     def next_due(self) -> float | None:
-        """When to call `due` again, or None when only the peer or the job's thread can change anything."""
+        """When to call `due` again, or None when only the peer or another thread can change anything."""
         if self._linger_ends is not None:
             return self._linger_ends
-        deadline = self.session.deadline
-        at = self._pace.due if self._pace else None
-        if not self.session.may_send_audio or self._pace is None or self.starved or self.wire.unsent:
-            return deadline
-        # Accepted, but the schedule has not begun: begin at once.
-        at = 0.0 if at is None else at
-        return at if deadline is None else min(at, deadline)
+        at = self._look_at
+        pace = self._pace
+        if (
+            pace is not None
+            and self.session.state is State.STREAMING
+            and not self.starved
+            and not self.wire.unsent
+        ):
+            # Accepted, but the schedule has not begun: begin at once.
+            at = 0.0 if pace.due is None else min(at, pace.due)
+        return None if at == math.inf else at
 
     def finished(self, now: float) -> bool:
         """Whether the socket can be closed: both sides have said so, or the peer takes too long."""
@@ -181,6 +191,7 @@ class Conversation:
             if not self._audio:
                 if self._no_more_audio:
                     self.session.audio_ended(now)
+                    self._look_at = now
                 elif self._on_low is not None:
                     self._on_low(True)
                 return False
@@ -195,7 +206,10 @@ class Conversation:
         if pace.position >= self._report_at:
             self._report_at = pace.position + self._report_every
             self._wake.set()
-        return not self.wire.unsent
+        if self.wire.unsent or self.wire.broken:
+            self._look_at = now
+            return False
+        return True
 
     def _settle(self, now: float) -> None:
         """Carry out what the session wants, hand on its news, and write."""
@@ -222,3 +236,5 @@ class Conversation:
             self.done = True
         if self.done or (news and self._live):
             self._wake.set()
+        deadline = self.session.deadline
+        self._look_at = math.inf if deadline is None else deadline

@@ -16,18 +16,21 @@ from typing import Self
 from worker.audio.pace import Chunk
 from worker.corti.stream.conversation import Conversation
 
-#: Audio held ready, in seconds of its time: enough for a disk that is slow for once, little enough
-#: (32 kB a second) that thousands of streams fit in memory.
-AHEAD_SECONDS = 1.0
+#: Audio held ready, in seconds of its time (32 kB a second): little where it is at hand, so that
+#: thousands of streams fit in memory; more where a network may be slow for once.
+AT_HAND_SECONDS, DISTANT_SECONDS = 1.0, 2.0
 _MIN_AHEAD, _MAX_AHEAD = 2, 64
-#: How often the shared thread looks who runs low. Far less than half of `AHEAD_SECONDS`, so that
-#: nobody has to wake it up; only a stream that ran dry does.
+#: How often the shared thread looks who runs low. Less than a chunk lasts, so nobody has to wake it
+#: up; only a stream that ran dry does.
 _PERIOD = 0.05
 
 
-def chunks_ahead(chunk_seconds: float, speed: float) -> int:
-    """How many chunks to hold ready."""
-    return min(max(math.ceil(AHEAD_SECONDS * speed / chunk_seconds), _MIN_AHEAD), _MAX_AHEAD)
+def chunks_ahead(chunk_seconds: float, speed: float, *, at_hand: bool) -> tuple[int, int]:
+    """How many chunks to hold ready, and with how many left to ask for more."""
+    seconds = AT_HAND_SECONDS if at_hand else DISTANT_SECONDS
+    ahead = min(max(math.ceil(seconds * speed / chunk_seconds), _MIN_AHEAD), _MAX_AHEAD)
+    # Few fills of many chunks: each fill has a stream's whole state to fetch from memory.
+    return ahead, ahead // 4 if at_hand else ahead // 2
 
 
 class Feed:

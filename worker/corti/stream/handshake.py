@@ -67,7 +67,7 @@ def connect(url: str, token: Token, context: ssl.SSLContext | None, timeout: flo
     separator = "&" if "?" in url else "?"
     with mapped():
         connection = websocket.create_connection(
-            f"{url}{separator}token={quote(f'Bearer {token.value}', safe='')}",
+            f"{url}{separator}token=Bearer%20{quote(token.value, safe='')}",
             timeout=timeout,
             sslopt={"context": context} if context else {},
             sockopt=((SOL_SOCKET, SO_KEEPALIVE, 1),),

@@ -1,14 +1,14 @@
 """One thread that moves the audio of all streams (design, decision 1; measurements in the README).
 
-A heap of due times and one poll for all sockets, at most once a tick. What the thread must never do
-is block: sockets do not, and it neither logs nor talks to Redis, a broker or a disk.
+Due times fall into ticks, and one poll serves all sockets. What the thread must never do is block:
+sockets do not, and it neither logs nor talks to Redis, a broker or a disk.
 """
 
 import heapq
 import select
-import selectors
 import socket
 import threading
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,14 +17,37 @@ from typing import Self
 from worker import measures
 from worker.clock import Clock
 from worker.corti.stream.conversation import Conversation
-from worker.ports import Recorder
 
 #: The least time between two turns. All chunks that fall due within it cost one wake-up; 1 ms costs
 #: a fifth more CPU per stream, and 5 ms of lateness is a fiftieth of a chunk.
 TICK = 0.005
 _IDLE = 1.0
-_READ = selectors.EVENT_READ
-_READ_WRITE = selectors.EVENT_READ | selectors.EVENT_WRITE
+_READ = select.EPOLLIN
+_READ_WRITE = select.EPOLLIN | select.EPOLLOUT
+
+
+class Figures:
+    """What was sent, counted where it costs least; read by others at each scrape.
+
+    Attributes:
+        bytes: Of audio.
+        seconds: Of audio.
+        lateness: Chunks by lateness: one count for each bucket of `measures.PACING_LATENESS`, and the rest.
+        lateness_sum: Seconds.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.seconds = 0.0
+        self.lateness = [0] * (len(measures.PACING_LATENESS.buckets) + 1)
+        self.lateness_sum = 0.0
+
+    def sent(self, size: int, seconds: float, lateness: float) -> None:
+        """A chunk went out."""
+        self.bytes += size
+        self.seconds += seconds
+        self.lateness[bisect_left(measures.PACING_LATENESS.buckets, lateness)] += 1
+        self.lateness_sum += lateness
 
 
 class Pacer(AbstractContextManager["Pacer"]):
@@ -32,26 +55,24 @@ class Pacer(AbstractContextManager["Pacer"]):
 
     Args:
         clock: For time.
-        recorder: For metrics, added up over a turn.
         beat: Called at each turn, as a sign of life.
     """
 
-    def __init__(self, clock: Clock, recorder: Recorder, beat: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, beat: Callable[[], None]) -> None:
+        self.figures = Figures()
         self._clock = clock
-        self._recorder = recorder
         self._beat = beat
-        self._selector = selectors.DefaultSelector()
+        self._epoll = select.epoll()
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.setblocking(False)
         self._wake_in.setblocking(False)
-        self._selector.register(self._wake_out, _READ, None)
+        self._epoll.register(self._wake_out, _READ)
         self._inbox: deque[Conversation] = deque()
-        self._heap: list[tuple[float, int, Conversation]] = []
-        self._scheduled: dict[Conversation, float] = {}
-        self._order = 0
+        self._open: dict[int, Conversation] = {}
+        # The conversations to look at in each tick to come, and the ticks in order.
+        self._due: dict[int, list[Conversation]] = {}
+        self._ticks: list[int] = []
         self._stopping = False
-        self._bytes = 0
-        self._seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="pacer", daemon=True)
 
     def __enter__(self) -> Self:
@@ -63,25 +84,19 @@ class Pacer(AbstractContextManager["Pacer"]):
         self._stopping = True
         self._poke()
         self._thread.join()
-        self._selector.close()
+        self._epoll.close()
         self._wake_out.close()
         self._wake_in.close()
 
     @property
     def open_streams(self) -> int:
         """How many streams are open."""
-        return len(self._scheduled)
+        return len(self._open)
 
     def attend(self, conversation: Conversation) -> None:
         """Take over a new conversation, or look at a known one again. From any thread."""
         self._inbox.append(conversation)
         self._poke()
-
-    def sent(self, size: int, seconds: float, lateness: float) -> None:
-        """A chunk went out; for `Conversation`, on this thread."""
-        self._bytes += size
-        self._seconds += seconds
-        self._recorder.observe(measures.PACING_LATENESS, lateness)
 
     def _poke(self) -> None:
         try:
@@ -95,20 +110,20 @@ class Pacer(AbstractContextManager["Pacer"]):
     # -- the thread ----------------------------------------------------------------------------
 
     def _run(self) -> None:
+        clock = self._clock
         while not self._stopping:
-            began = self._clock.monotonic()
+            began = clock.monotonic()
             self._beat()
             self._take_in(began)
             self._run_due(began)
-            self._report()
-            now = self._clock.monotonic()
+            now = clock.monotonic()
             # A pause without looking at the sockets, so that what arrives meanwhile is read in one go.
-            if self._scheduled and now - began < TICK:
+            if self._open and now - began < TICK:
                 select.select((), (), (), TICK - (now - began))
-                now = self._clock.monotonic()
-            wait = self._heap[0][0] - now if self._heap else _IDLE
+                now = clock.monotonic()
+            wait = self._ticks[0] * TICK - now if self._ticks else _IDLE
             self._poll(min(max(wait, 0.0), _IDLE))
-        for conversation in tuple(self._scheduled):
+        for conversation in tuple(self._open.values()):
             self._drop(conversation)
         while self._inbox:  # those that came too late: their jobs wait for an end, too
             self._inbox.popleft().close()
@@ -116,60 +131,66 @@ class Pacer(AbstractContextManager["Pacer"]):
     def _take_in(self, now: float) -> None:
         while self._inbox:
             conversation = self._inbox.popleft()
-            if conversation in self._scheduled:
-                self._serve(conversation, now)
+            number = conversation.number
+            if self._open.get(number) is conversation:
+                conversation.due(now)
+                self._settle(conversation, now)
             elif conversation.wire.sock.fileno() >= 0:
-                self._selector.register(conversation.wire.sock, _READ, conversation)
-                self._scheduled[conversation] = float("inf")
+                self._epoll.register(number, _READ)
+                self._open[number] = conversation
                 conversation.opened(now)
-                self._serve(conversation, now)
+                self._settle(conversation, now)
 
     def _run_due(self, now: float) -> None:
-        while self._heap and self._heap[0][0] <= now:
-            at, _, conversation = heapq.heappop(self._heap)
-            # Entries are not taken out when a conversation is scheduled anew: those are old ones.
-            if self._scheduled.get(conversation) == at:
-                self._scheduled[conversation] = float("inf")
-                self._serve(conversation, now)
-
-    def _serve(self, conversation: Conversation, now: float) -> None:
-        conversation.due(now)
-        self._schedule(conversation, now)
+        ticks = self._ticks
+        while ticks and ticks[0] * TICK <= now:
+            tick = heapq.heappop(ticks)
+            for conversation in self._due.pop(tick):
+                # Entries stay where they are when a conversation is put down for another time.
+                if conversation.tick == tick:
+                    conversation.tick = None
+                    conversation.due(now)
+                    self._settle(conversation, now)
 
     def _poll(self, timeout: float) -> None:
-        ready = self._selector.select(timeout)
+        ready = self._epoll.poll(timeout)
         now = self._clock.monotonic()
-        for key, events in ready:
-            conversation: Conversation | None = key.data
+        for number, events in ready:
+            conversation = self._open.get(number)
             if conversation is None:
                 self._wake_out.recv(4096)
                 continue
-            if events & selectors.EVENT_WRITE:
+            if events & select.EPOLLOUT:
                 conversation.writable(now)
-            if events & _READ:
+            if events & ~select.EPOLLOUT:
                 conversation.readable(now)
-            self._schedule(conversation, now)
+            self._settle(conversation, now)
 
-    def _schedule(self, conversation: Conversation, now: float) -> None:
+    def _settle(self, conversation: Conversation, now: float) -> None:
+        """Put a conversation down for its next turn, or let it go."""
         if conversation.finished(now):
             self._drop(conversation)
             return
-        wanted = _READ_WRITE if conversation.wire.unsent else _READ
-        if self._selector.get_key(conversation.wire.sock).events != wanted:
-            self._selector.modify(conversation.wire.sock, wanted, conversation)
+        blocked = conversation.wire.unsent > 0
+        if blocked is not conversation.blocked:
+            conversation.blocked = blocked
+            self._epoll.modify(conversation.number, _READ_WRITE if blocked else _READ)
         at = conversation.next_due()
-        if at is not None and at < self._scheduled[conversation]:
-            self._scheduled[conversation] = at
-            self._order += 1
-            heapq.heappush(self._heap, (at, self._order, conversation))
+        if at is None:
+            return
+        tick = int(at / TICK) + 1
+        if conversation.tick is not None and conversation.tick <= tick:
+            return
+        conversation.tick = tick
+        due = self._due.get(tick)
+        if due is None:
+            self._due[tick] = [conversation]
+            heapq.heappush(self._ticks, tick)
+        else:
+            due.append(conversation)
 
     def _drop(self, conversation: Conversation) -> None:
-        self._selector.unregister(conversation.wire.sock)
-        del self._scheduled[conversation]
+        self._epoll.unregister(conversation.number)
+        del self._open[conversation.number]
+        conversation.tick = None
         conversation.close()
-
-    def _report(self) -> None:
-        if self._bytes:
-            self._recorder.count(measures.AUDIO_BYTES, self._bytes)
-            self._recorder.count(measures.AUDIO_SECONDS, self._seconds)
-            self._bytes, self._seconds = 0, 0.0

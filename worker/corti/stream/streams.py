@@ -62,7 +62,7 @@ class WebSocketStreams:
             started = self._clock.monotonic()
             sock = connect(interaction.stream_url, token, self._context, self._connect_timeout)
             self._recorder.observe(measures.STREAM_OPEN_SECONDS, self._clock.monotonic() - started)
-        conversation = Conversation(sock, Session(configuration, self._timings), self._pacer.sent)
+        conversation = Conversation(sock, Session(configuration, self._timings), self._pacer.figures.sent)
         self._pacer.attend(conversation)
         return WebSocketStream(conversation, self._pacer, self._feeder, self._recorder)
 
@@ -70,9 +70,7 @@ class WebSocketStreams:
 class WebSocketStream(AbstractContextManager["WebSocketStream"]):
     """One open stream, seen from the job's thread."""
 
-    def __init__(
-        self, conversation: Conversation, pacer: Pacer, feeder: Feeder, recorder: Recorder
-    ) -> None:
+    def __init__(self, conversation: Conversation, pacer: Pacer, feeder: Feeder, recorder: Recorder) -> None:
         self._conversation = conversation
         self._pacer = pacer
         self._feeder = feeder
@@ -101,12 +99,12 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
         conversation = self._conversation
         interrupt.on_trigger(conversation.wake)
         first = next(chunks, None)
-        ahead = chunks_ahead(first.seconds if first else 1.0, speed)
+        ahead, low = chunks_ahead(first.seconds if first else 1.0, speed, at_hand=at_hand)
         feed = Feed(conversation, chain([first] if first else [], chunks), ahead, self._pacer.attend)
         shared = self._feeder if at_hand else None
         conversation.begin(
             Pace(speed),
-            ahead // 2,
+            low,
             (lambda dry: shared.low(feed, dry=dry)) if shared else (lambda _: conversation.wake()),
             live=live,
         )

@@ -1,0 +1,139 @@
+"""Ports with spans around them: the same answers, and what happened on each stream."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from tests.unit.examples import SMALLEST
+from tests.unit.story.world import World
+from worker import trace
+from worker.claims import Parcel
+from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
+from worker.dead_letter import DeadLetter
+from worker.errors import JobError, PermanentError, Reason, TokenRefused
+from worker.events import COMPLETED, Completed, Segment
+from worker.job import Job
+from worker.otel import OtelTracer
+from worker.traced import TracedInteractions, TracedOutlet, TracedStreams, TracedTokens
+from worker.transcribe import Attempt, Transcriber
+
+JOB = Job.from_message(json.dumps(SMALLEST).encode())
+SAID = TranscriptMessage((Segment(text="Ada", start=0.0, end=1.0, channel=0, speaker=None, final=True),))
+CREDITS = Usage(credits=0.25, final=True)
+DENIED = PermanentError(Reason.CONFIG_DENIED, "refused")
+
+
+class Bench:
+    """A world whose ports are traced."""
+
+    def __init__(self, world: World, tracer: OtelTracer, exporter: InMemorySpanExporter) -> None:
+        self.world = world
+        self.tracer = tracer
+        self._exporter = exporter
+        self.transcriber = Transcriber(
+            TracedTokens(world.auth, tracer),
+            TracedInteractions(world.service, tracer),
+            world.shelf,
+            TracedStreams(world.service, tracer),
+        )
+
+    def run(self) -> Completed:
+        return self.transcriber.transcribe(JOB, Attempt(), self.world.interrupt, lambda _: None)
+
+    def spans(self) -> list[ReadableSpan]:
+        self.tracer._provider.force_flush()
+        return list(self._exporter.get_finished_spans())
+
+    def named(self) -> list[tuple[str, str | None]]:
+        """Names and, where they failed, why; in order of their ends."""
+        return [(span.name, span.status.description) for span in self.spans()]
+
+
+@contextmanager
+def bench(*says: TranscriptMessage | FactsMessage | Usage) -> Iterator[Bench]:
+    exporter = InMemorySpanExporter()
+    tracer = OtelTracer("redis", exporter)
+    yield Bench(World(*says), tracer, exporter)
+    tracer.close()
+
+
+def test_the_spans_of_an_attempt_are_its_steps() -> None:
+    with bench(SAID, FactsMessage(()), CREDITS) as it:
+        completed = it.run()
+        assert it.named() == [
+            ("token", None),
+            ("create_interaction", None),
+            ("token", None),
+            ("connect", None),
+            ("stream", None),
+        ]
+        notes = {event.name: dict(event.attributes or {}) for event in it.spans()[-1].events}
+    assert (completed.credits, len(completed.segments)) == (0.25, 1)
+    assert notes["usage"] == {"corti.credits": 0.25}
+    assert notes["ended"] == {
+        "corti.transcripts": 1,
+        "corti.facts": 1,
+        "corti.audio_seconds": 0.625,
+        "corti.audio_bytes": 20,
+        "corti.warnings": 1,
+    }
+    assert it.world.nothing_is_left_open()
+
+
+@pytest.mark.parametrize(
+    ("step", "span"), [("create", "create_interaction"), ("open", "connect"), ("stream", "stream")]
+)
+def test_a_step_that_fails_shows_its_reason_and_leaves_nothing_open(step: str, span: str) -> None:
+    with bench(SAID) as it:
+        it.world.service.breaks(step, DENIED)
+        with pytest.raises(JobError):
+            it.run()
+        assert it.named()[-1] == (span, "config_denied")
+        assert trace.current() is None
+    assert it.world.nothing_is_left_open()
+
+
+def test_a_refused_token_is_noted_and_another_one_used() -> None:
+    with bench() as it:
+        it.world.service.breaks("open", TokenRefused("HTTP 401"))
+        with it.tracer.span("job"):
+            it.run()
+        job = it.spans()[-1]
+        assert ("connect", "auth_rejected") in it.named()
+    assert [event.name for event in job.events] == ["token_refused"]
+
+
+def test_an_interaction_is_looked_for_within_a_span() -> None:
+    with bench() as it:
+        interactions = TracedInteractions(it.world.service, it.tracer)
+        made = interactions.create(JOB, it.world.auth.get())
+        assert interactions.find(JOB, it.world.auth.get()) == made
+        assert it.named() == [("create_interaction", None), ("find_interaction", None)]
+
+
+def test_a_result_is_published_within_a_span() -> None:
+    with bench() as it:
+        outlet = TracedOutlet(it.world.outlet, it.tracer, "corti.results")
+        event = World()
+        event.run(json.dumps(SMALLEST).encode())
+        sent = event.outlet.events[-1][0]
+        outlet.deliver(Parcel("visit-17", "completed", COMPLETED, sent.to_json(), None, None))
+        outlet.bury(_letter(it.world.clock.wall))
+        assert it.named() == [("publish corti.results", None)]
+    assert it.world.outlet.types == [COMPLETED]
+    assert len(it.world.outlet.letters) == 1
+
+
+def _letter(now: Callable[[], object]) -> DeadLetter:
+    return DeadLetter.of(
+        b"x",
+        reason=Reason.INVALID_JOB,
+        detail="no job",
+        queue="corti.jobs",
+        received_at=now(),  # type: ignore[arg-type]
+        dead_at=now(),  # type: ignore[arg-type]
+    )

@@ -1,0 +1,113 @@
+"""The audit trail: AuditEvents of FHIR, one a step, that say who, when, for whom, and nothing of what."""
+
+import io
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fhir.resources.R4B.auditevent import AuditEvent
+from structlog.testing import capture_logs
+
+from tests.unit.examples import FULL
+from tests.unit.fakes import EPOCH, FakeClock, FakeRecorder
+from worker import measures
+from worker.audit import Entry, Step, Unaudited, audit_event
+from worker.audit_log import AuditLog
+from worker.job import Job
+
+JOB = Job.from_message(json.dumps(FULL).encode())
+
+
+def event(entry: Entry) -> dict[str, Any]:
+    """The record of an entry."""
+    at = datetime(2026, 3, 1, 9, 0, 0, 123456, tzinfo=UTC)
+    return audit_event(entry, at, tenant="base", worker="corti-worker 1", host="pod-7")
+
+
+def details(record: dict[str, Any]) -> dict[str, str]:
+    """The details of its entity."""
+    return {one["type"]: one["valueString"] for one in record["entity"][0]["detail"]}
+
+
+@pytest.mark.parametrize("step", Step)
+@pytest.mark.parametrize("reason", [None, "expired"])
+@pytest.mark.parametrize("job_id", [None, "visit-17"])
+def test_each_record_is_an_audit_event(step: Step, reason: str | None, job_id: str | None) -> None:
+    record = event(Entry(step, job_id, reason, user="5f3c", details={"attempt": 2}))
+    read = AuditEvent.model_validate_json(json.dumps(record))
+    assert read.recorded == datetime(2026, 3, 1, 9, 0, 0, 123000, tzinfo=UTC)
+    assert read.outcome == ("8" if reason else "0")
+    assert record.get("outcomeDesc") == reason
+    assert [one["code"] for one in record["subtype"]] == [step.name.lower()]
+
+
+def test_a_record_says_who_did_what_for_whom() -> None:
+    record = event(Entry.of(Step.STREAMED, JOB, audio_seconds=1.5, takeover=False))
+    assert [(one["who"], one["requestor"]) for one in record["agent"]] == [
+        ({"identifier": {"system": "urn:corti:user", "value": FULL["assigned_user_id"]}}, True),
+        ({"display": "corti-worker 1"}, False),
+    ]
+    assert record["agent"][1]["network"] == {"address": "pod-7", "type": "1"}
+    assert record["entity"][0]["what"]["identifier"]["value"] == "visit-17"
+    assert details(record) == {
+        "tenant": JOB.tenant or "base",
+        "retention": FULL["output"]["retention"],
+        "audio_seconds": "1.5",
+        "takeover": "False",
+    }
+
+
+def test_a_record_holds_nothing_of_the_jobs_content() -> None:
+    text = json.dumps([event(Entry.of(step, JOB, reason="expired")) for step in Step])
+    for secret in "Ada", "p-4", "ehr.example", "enc-17", "Knee", "meniscus", "ward":
+        assert secret in json.dumps(FULL)
+        assert secret not in text
+
+
+def test_without_a_word_of_the_job_its_defaults_are_named() -> None:
+    assert details(event(Entry(Step.FAILED, None, "invalid_job"))) == {
+        "tenant": "base",
+        "retention": "default",
+    }
+    Unaudited().record(Entry(Step.FAILED, None))
+
+
+class Broken(io.BytesIO):
+    """A disk that is full."""
+
+    def write(self, _: Any) -> int:
+        raise OSError(28, "No space left on device: /audit/Ada")
+
+
+def trail(stream: io.BytesIO) -> tuple[AuditLog, FakeRecorder]:
+    """A trail into a stream."""
+    recorder = FakeRecorder()
+    log = AuditLog(stream, tenant="base", host="h", worker="w", recorder=recorder, clock=FakeClock())
+    return log, recorder
+
+
+def test_records_are_appended_one_a_line() -> None:
+    stream = io.BytesIO(b"before\n")
+    stream.seek(0, io.SEEK_END)
+    log, recorder = trail(stream)
+    log.record(Entry.of(Step.CLAIMED, JOB))
+    log.record(Entry.of(Step.PUBLISHED, JOB))
+    before, *lines = stream.getvalue().decode().splitlines()
+    assert before == "before"
+    assert [json.loads(line)["type"]["code"] for line in lines] == ["access", "report"]
+    assert {datetime.fromisoformat(json.loads(line)["recorded"]) for line in lines} == {EPOCH}
+    assert recorder.counts == {(measures.AUDIT_RECORDS.name, "written"): 2}
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_full_disk_costs_no_consultation(closed: bool) -> None:
+    stream = io.BytesIO() if closed else Broken()
+    if closed:
+        stream.close()
+    log, recorder = trail(stream)
+    with capture_logs() as logs:
+        log.record(Entry.of(Step.PUBLISHED, JOB))
+    assert recorder.counts == {(measures.AUDIT_RECORDS.name, "lost"): 1}
+    assert [(line["event"], line["step"]) for line in logs] == [("audit_record_lost", "published")]
+    assert "Ada" not in str(logs)

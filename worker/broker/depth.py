@@ -1,0 +1,102 @@
+"""How many messages wait in our queues.
+
+RabbitMQ tells a client what is ready, not what is delivered and unacknowledged: that is for its management
+API, which a worker has no credentials for. What runs is counted in worker/ledger/fleet.py.
+"""
+
+from contextlib import suppress
+from typing import Protocol
+
+import kombu
+import redis
+from amqp.exceptions import NotFound
+from kombu.exceptions import OperationalError
+
+from worker.broker.topology import DEAD, RESULTS, Lane, keepalive
+from worker.ports import OutletUnavailable
+
+_TIMEOUT = 5.0
+
+
+class Depth(Protocol):
+    """The queues' lengths."""
+
+    def read(self) -> dict[str, int]:
+        """Messages that wait, by queue; raises OutletUnavailable."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+class RedisDepth:
+    """Redis: the lengths of lists."""
+
+    def __init__(self, client: redis.Redis, lane: Lane) -> None:
+        self._client = client
+        self._lane = lane
+
+    def read(self) -> dict[str, int]:
+        """See `Depth`."""
+        lists = [self._lane.jobs, self._lane.work, RESULTS, DEAD]
+        try:
+            with self._client.pipeline(transaction=False) as pipe:
+                for name in lists:
+                    pipe.llen(name)
+                pipe.zcard(self._lane.aside)
+                lengths = pipe.execute()
+        except redis.RedisError as error:
+            raise OutletUnavailable(type(error).__name__) from None
+        return dict(zip([*lists, self._lane.aside], map(int, lengths), strict=True))
+
+    def close(self) -> None:
+        """See `Depth`. The client is not ours."""
+
+
+class RabbitDepth:
+    """RabbitMQ: passive declarations on a connection of its own."""
+
+    def __init__(self, url: str, lane: Lane) -> None:
+        self._connection = kombu.Connection(
+            url,
+            heartbeat=0,
+            connect_timeout=_TIMEOUT,
+            transport_options={
+                "read_timeout": _TIMEOUT,
+                "write_timeout": _TIMEOUT,
+                "socket_settings": keepalive(),
+            },
+        )
+        self._queues = [lane.jobs, lane.work, lane.aside, RESULTS, DEAD]
+        self._failures: tuple[type[BaseException], ...] = (
+            *self._connection.connection_errors,
+            *self._connection.channel_errors,
+            OperationalError,
+            OSError,
+        )
+
+    def read(self) -> dict[str, int]:
+        """See `Depth`."""
+        try:
+            self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=_TIMEOUT)
+            return {name: self._length(name) for name in self._queues}
+        except self._failures as error:
+            self.close()
+            raise OutletUnavailable(type(error).__name__) from None
+
+    def close(self) -> None:
+        """See `Depth`."""
+        with suppress(Exception):  # a broken connection may break once more while it is closed
+            self._connection.close()
+
+    def _length(self, name: str) -> int:
+        # A channel for each: asking for a queue that is not there closes the channel.
+        channel = self._connection.channel()
+        try:
+            return int(channel.queue_declare(name, passive=True).message_count)
+        except NotFound:
+            return 0  # nobody has made it yet
+        finally:
+            with suppress(*self._failures):
+                channel.close()
