@@ -111,7 +111,8 @@ def run_job(job: dict[str, Any], base: str, bundle: str) -> dict[str, Any]:
 
 def consume(url: str, base: str, bundle: str, ready: Callable[[], object]) -> None:
     """Take jobs for ever."""
-    client = redis.Redis.from_url(url)
+    # redis-py gives up on an answer after some seconds by default, and BRPOP waits for ever.
+    client = redis.Redis.from_url(url, socket_timeout=None)
     client.ping()
     ready()
     while True:
