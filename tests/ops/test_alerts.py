@@ -38,11 +38,11 @@ def test_the_rules_do_what_their_tests_say(path: Path) -> None:
 
 def test_a_broken_rule_is_noticed(tmp_path: Path) -> None:
     require(*prometheus_server.available())
-    (tmp_path / RULES.name).write_text(RULES.read_text().replace("> 300", "> 3000"))
-    (tmp_path / "jobs.test.yaml").write_text((FOLDER / "jobs.test.yaml").read_text())
-    code, said = promql.promtool("test", "rules", tmp_path / "jobs.test.yaml")
+    (tmp_path / RULES.name).write_text(RULES.read_text().replace("> 0.9", "> 0.99"))
+    (tmp_path / "fleet.test.yaml").write_text((FOLDER / "fleet.test.yaml").read_text())
+    code, said = promql.promtool("test", "rules", tmp_path / "fleet.test.yaml")
     assert code != 0
-    assert "CortiResultsStuck" in said
+    assert "CortiSlotsFull" in said
 
 
 def expected(case: dict[str, Any]) -> str:
