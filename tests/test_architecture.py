@@ -27,6 +27,7 @@ LAYERS = {
     "worker.events": WORDS,
     "worker.interrupt": WORDS,
     "worker.job": WORDS,
+    "worker.label_values": WORDS,
     "worker.measures": WORDS,
     "worker.message": WORDS,
     "worker.settings*": WORDS,

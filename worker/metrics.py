@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from worker import __version__, measures, trace
+from worker.label_values import KNOWN
 
 #: The values of a gauge's labels, in their order, and the level there.
 Levels = Mapping[tuple[str, ...], float]
@@ -59,6 +60,9 @@ class Metrics:
             for m in measures.EVERY
             if isinstance(m, measures.Histogram) and not m.watched
         }
+        for counter, known in KNOWN.items():
+            for values in known:
+                self._counters[counter.name].labels(*values)
         build = measures.BUILD
         prometheus_client.Info(build.name, build.help, registry=self.registry).info({"version": __version__})
         prometheus_client.ProcessCollector(registry=self.registry)
