@@ -71,7 +71,7 @@ def draw(
     mpl.rcParams.update({"font.size": 7, "axes.spines.top": False, "axes.spines.right": False})
     panels = board["panels"]
     height = max(one["gridPos"]["y"] + one["gridPos"]["h"] for one in panels)
-    figure = plt.figure(figsize=(24 * _COLUMN, height * _LINE + 0.5), dpi=80)
+    figure = plt.figure(figsize=(24 * _COLUMN + 0.3, height * _LINE + 0.5), dpi=80)
     figure.suptitle(board["title"], x=0.01, y=0.995, ha="left", va="top", fontsize=12, weight="bold")
     inches = figure.get_size_inches()
     empty = []
@@ -155,7 +155,7 @@ def _graph(axes: Axes, panel: Mapping[str, Any], series: Series, unit: FuncForma
     axes.set_ylim(bottom=0, top=None if highest else 1)
     axes.yaxis.set_major_formatter(unit)
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(panel["gridPos"]["w"] // 2))
     axes.xaxis.set_major_formatter(DateFormatter("%H:%M:%S"))  # type: ignore[no-untyped-call]
     if series:
         axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.1), ncols=3, frameon=False, fontsize=6.5)
