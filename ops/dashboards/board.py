@@ -127,6 +127,8 @@ def _targets(panel: Panel) -> list[prometheus.Dataquery]:
 def _single(panel: Panel) -> stat.Panel:
     built = stat.Panel().title(panel.title).description(panel.advice).datasource(_SOURCE).unit(panel.unit)
     built = built.span(panel.width).height(_STAT_HEIGHT).graph_mode(BigValueGraphMode.NONE).no_value("none")
+    if panel.unit == "short":
+        built = built.decimals(0)  # `increase` is an estimate, and 4.01 jobs confuse people
     for target in _targets(panel):
         built = built.with_target(target.instant())
     return built

@@ -78,6 +78,7 @@ CONSULTATIONS = Board(
                 "workers, or a lane for what is urgent.",
                 quantiles("corti_job_wait_seconds", 0.5, 0.95, 0.99),
                 unit="s",
+                width=6,
             ),
             Panel(
                 "Time to first segment",
@@ -85,6 +86,7 @@ CONSULTATIONS = Board(
                 "late pacing in Fleet: workers have too little CPU.",
                 quantiles("corti_first_segment_seconds", 0.5, 0.95),
                 unit="s",
+                width=6,
             ),
             Panel(
                 "Overhead of jobs",
@@ -92,6 +94,7 @@ CONSULTATIONS = Board(
                 "that jobs hold slots while they wait for the service.",
                 quantiles("corti_job_overhead_seconds", 0.5, 0.95),
                 unit="s",
+                width=6,
             ),
             Panel(
                 "Length of jobs and of their audio",
@@ -104,6 +107,7 @@ CONSULTATIONS = Board(
                     f"/ {per_second('corti_job_audio_seconds_count')}",
                 },
                 unit="s",
+                width=6,
             ),
         ],
         "What goes wrong": [

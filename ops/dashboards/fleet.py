@@ -143,7 +143,8 @@ FLEET = Board(
             ),
             Panel(
                 "Renewals that failed, a minute",
-                "Claims in Redis, and on Redis the broker's leases. Any: runbook, CortiClaimsAtRisk.",
+                "Claims in Redis, and on Redis the broker's leases. A single 'lost' is a job that ended just "
+                "then; errors, or many: runbook, CortiClaimsAtRisk.",
                 {
                     "claim {{outcome}}": per_minute(
                         "corti_claim_renewals_total", "outcome", 'outcome!="renewed"'

@@ -1,0 +1,139 @@
+"""A busy minute of a small installation: the load that the dashboards' pictures are taken of."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ops.lib import queues
+from ops.lib.ports import PortClaim
+from ops.lib.servers import RedisServer
+from ops.lib.worker_process import WorkerProcess, sandbox_settings
+from ops.sandbox import launch
+
+_SAMPLE = Path(__file__).resolve().parents[1] / "sample"
+PODS = ("worker-a", "worker-b")
+_SLOTS = 6
+_PACE = 4.0
+#: Two workers of six slots end about 1.6 jobs a second of this length at this pace.
+_JOBS_A_SECOND = 1.2
+_BURST = 25
+
+
+@dataclass(slots=True)
+class Installation:
+    """What runs, and how it is broken and mended.
+
+    Attributes:
+        ports: Health port of each process, by name.
+    """
+
+    settings: dict[str, str]
+    ports: dict[str, int]
+    folder: Path
+    sandbox: launch.Sandbox
+    box: queues.Queues
+    workers: dict[str, WorkerProcess] = field(default_factory=dict)
+    started: int = 0
+
+    def start(self, pod: str) -> None:
+        """Start a worker under this name."""
+        self.started += 1
+        own = {"CORTI_WORKER_HEALTH_PORT": str(self.ports[pod])}
+        log = self.folder / f"{pod}-{self.started}.log"
+        self.workers[pod] = WorkerProcess({**self.settings, **own}, log).ready()
+
+    def kill(self, pod: str) -> None:
+        """SIGKILL it."""
+        self.workers[pod].kill()
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self.workers.values():
+            worker.close()
+
+    def put(self, kind: str, count: int = 1) -> None:
+        """Put jobs on the queue: `good`, `bad` (no audio in the file), or `refused` (no jobs at all)."""
+        for _ in range(count):
+            self.started += 1
+            name = "bad.wav" if kind == "bad" else "good.wav"
+            job: dict[str, Any] = {
+                "job_id": f"{kind}-{self.started}",
+                "audio": {"uri": (self.folder / name).as_uri()},
+                "transcription": {"language": "en"},
+                "pace": _PACE,
+                "events": ["facts"],
+            }
+            self.box.put(json.dumps(job if kind != "refused" else {"job_id": "x"}).encode())
+
+
+@contextmanager
+def installation(folder: Path) -> Iterator[Installation]:
+    """Redis, the sandbox and two workers."""
+    with ExitStack() as stack:
+        (folder / "good.wav").write_bytes((_SAMPLE / "consultation.wav").read_bytes())
+        (folder / "bad.wav").write_bytes(b"this is no audio " * 20)
+        claim = PortClaim(len(PODS))
+        stack.callback(claim.release)
+        redis = stack.enter_context(RedisServer())
+        # Short-lived tokens, so that a minute shows how they are renewed.
+        sandbox = stack.enter_context(
+            launch.start(script=_SAMPLE / "dialogue.json", facts_every=5, token_seconds=40)
+        )
+        settings = {
+            **sandbox_settings(sandbox.info),
+            "CORTI_WORKER_BROKER_URL": redis.url,
+            "CORTI_WORKER_SLOTS": str(_SLOTS),
+            "CORTI_WORKER_LEASE": "6",
+            "CORTI_WORKER_VISIBILITY_TIMEOUT": "8",
+            "CORTI_WORKER_GRACE": "10",
+            "CORTI_WORKER_RETRY_BASE": "0.5",
+        }
+        box = stack.enter_context(queues.connect(redis.url))
+        ours = Installation(settings, dict(zip(PODS, claim.ports, strict=True)), folder, sandbox, box)
+        stack.callback(ours.close)
+        for pod in PODS:
+            ours.start(pod)
+        stop = threading.Event()
+        reader = threading.Thread(target=_read, args=(redis.url, stop))
+        reader.start()
+        stack.callback(reader.join)
+        stack.callback(stop.set)
+        yield ours
+
+
+def busy(ours: Installation, seconds: float, say: Callable[[str], None]) -> None:
+    """Steady jobs, and in the course of `seconds` what an operator should see on the dashboards."""
+    story: list[tuple[float, str, Callable[[], None]]] = [
+        (0.10, "a producer sends what is no job", lambda: ours.put("refused", 3)),
+        (0.20, "files without audio", lambda: ours.put("bad", 4)),
+        (0.30, "connections break", lambda: ours.sandbox.fault("drop_socket", after_seconds=6.0, count=6)),
+        (0.40, "a burst of jobs", lambda: ours.put("good", _BURST)),
+        (0.55, "a worker is killed", lambda: ours.kill("worker-b")),
+        (0.65, "another takes its place", lambda: ours.start("worker-b")),
+        (0.75, "the API refuses for a moment", lambda: ours.sandbox.fault("api_error", status=503, count=8)),
+    ]
+    began = time.monotonic()
+    put = 0
+    while (gone := time.monotonic() - began) < seconds:
+        while story and gone >= story[0][0] * seconds:
+            _, what, happen = story.pop(0)
+            say(f"{gone:3.0f} s  {what}")
+            happen()
+        # The last jobs end while we still look.
+        if put < gone * _JOBS_A_SECOND and gone < 0.85 * seconds:
+            ours.put("good")
+            put += 1
+        time.sleep(0.1)
+
+
+def _read(url: str, stop: threading.Event) -> None:
+    """An EHR that fetches its results every few seconds."""
+    with queues.connect(url) as box:
+        while not stop.wait(4.0):
+            while box.take(queues.RESULTS, 0.01) is not None:
+                pass
