@@ -4,22 +4,18 @@ import os
 from collections.abc import Iterator
 from socket import socket, socketpair
 
-import prometheus_client
 import pytest
-from prometheus_client.metrics_core import Metric
 
 from tests.unit.corti.memory_socket import MemorySocket, Service
 from tests.unit.corti.session_steps import TIMINGS
 from tests.unit.corti.stage import QUARTER
 from tests.unit.examples import job
 from tests.unit.fakes import FakeClock
-from worker import measures
 from worker.audio.pace import Chunk, Pace
 from worker.corti.messages import configuration
 from worker.corti.session import Session
 from worker.corti.stream.conversation import Conversation
-from worker.corti.stream.pacer import TICK, Figures, Pacer
-from worker.metrics import Metrics
+from worker.corti.stream.pacer import TICK, Pacer
 
 START = 50.0
 SILENT = 1 << 30  # a service that says nothing before the end, however much it hears
@@ -232,28 +228,3 @@ def test_a_stream_that_ends_is_let_go(wheel: Wheel) -> None:
     assert stream.session.failure is None
     assert stream.wire.sock.fileno() == -1
     assert wheel.pacer.open_streams == 0
-
-
-def test_figures_put_lateness_into_the_buckets_that_prometheus_would() -> None:
-    bounds = measures.PACING_LATENESS.buckets
-    values = [0.0, *bounds, *(bound * 1.001 for bound in bounds), bounds[-1] * 100]
-    figures, metrics = Figures(), Metrics()
-    reference = prometheus_client.Histogram(
-        "corti_reference", "By the library.", buckets=bounds, registry=None
-    )
-    for value in values:
-        figures.sent(8000, 0.25, value)
-        reference.observe(value)
-    assert (figures.bytes, figures.seconds) == (8000 * len(values), 0.25 * len(values))
-    metrics.watch_distribution(measures.PACING_LATENESS, lambda: (figures.lateness, figures.lateness_sum))
-    (ours,) = [one for one in metrics.registry.collect() if one.name == measures.PACING_LATENESS.name]
-    (theirs,) = reference.collect()
-
-    def told(family: Metric) -> dict[tuple[str, str], float]:
-        samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
-        return {
-            (sample.name.removeprefix(family.name), sample.labels.get("le", "")): sample.value
-            for sample in samples
-        }
-
-    assert told(ours) == pytest.approx(told(theirs))
