@@ -227,3 +227,10 @@ def test_no_shape_of_a_message_makes_the_reader_raise(kind: str, key: str, value
     assert parse({"type": kind, key: value}) is not None
     assert parse({"type": kind, key: [{**SEGMENT, **FACT, part: value}]}) is not None
     assert parse({"type": value}) is not None
+
+
+def test_words_are_not_kept_for_as_long_as_the_process_lives() -> None:
+    text = '{"transcript": "it hurts"}'
+    first, second = messages._json(text), messages._json(text)
+    assert first == second
+    assert first["transcript"] is not second["transcript"], "one object for both would be a cache's"
