@@ -105,7 +105,13 @@ LIBRARIES = {
     "opentelemetry": {"worker.otel"},
     "prometheus_client": {"worker.metrics"},
     "pydantic": {name.rstrip("*") for name, layer in LAYERS.items() if layer == WORDS} | {"worker.cli"},
-    "pydantic_core": {"worker.audit_log", "worker.events", "worker.job", "worker.message"},
+    "pydantic_core": {
+        "worker.audit_log",
+        "worker.corti.messages",
+        "worker.events",
+        "worker.job",
+        "worker.message",
+    },
     "redis": {"worker.app", "worker.ledger", "worker.token_cache"} | _BROKER,
     "requests": {"worker.audio.source", "worker.corti.rest"},
     "structlog": {f"worker.{name}" for name in ("account", "delivery", "intake", "live", "outbox", "runner")}

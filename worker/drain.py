@@ -64,6 +64,7 @@ class Drain:
         grace: Seconds between the signal and the end of the process.
         jobs: The jobs that run.
         clock: For time.
+        idle_exit: Seconds without a job after which it stops by itself, as if a signal had come; 0 for never.
         stop_taking: Stops the door and Celery's consumption.
         stop_celery: Makes Celery's loop end.
     """
@@ -76,10 +77,12 @@ class Drain:
         clock: Clock,
         stop_taking: Callable[[], None],
         stop_celery: Callable[[], None],
+        idle_exit: float = 0,
     ) -> None:
         self.signals = 0
         self._began: float | None = None
         self._grace = grace
+        self._idle_exit = idle_exit
         self._jobs = jobs
         self._clock = clock
         self._stop_taking = stop_taking
@@ -111,8 +114,7 @@ class Drain:
         return "draining" if self.draining else None
 
     def _run(self) -> None:
-        while not self.draining:
-            self._pause.wait(_LOOK)
+        self._wait()
         began = self._began = self._clock.monotonic()
         last_call = began + max(0.0, self._grace - _RESERVE)
         log.info("drain_started", jobs=len(self._jobs), grace=self._grace)
@@ -133,3 +135,14 @@ class Drain:
         # unacknowledged goes back to the queue when our connections are gone.
         log.error("drain_forced", jobs=len(self._jobs))
         os._exit(_EXIT_FORCED)
+
+    def _wait(self) -> None:
+        """Until a signal comes, or nothing has run for too long. A job that comes just then is drained."""
+        busy = self._clock.monotonic()
+        while not self.draining:
+            self._pause.wait(_LOOK)
+            if len(self._jobs) > 0:
+                busy = self._clock.monotonic()
+            elif 0 < self._idle_exit <= self._clock.monotonic() - busy:
+                log.info("idle", seconds=self._idle_exit)
+                self.signals += 1

@@ -4,6 +4,7 @@ The `id` of an event depends only on the job and on what the event is, never on 
 which worker made it, so that a consumer drops a repeat by its id.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -66,6 +67,10 @@ class Segment:
     channel: int
     speaker: int | None
     final: bool
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.start) and math.isfinite(self.end)):
+            raise ValueError("the times of a segment must be finite")
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ def run_worker(settings: Settings) -> int:
             clock=application.clock,
             stop_taking=lambda: _stop_taking(application, worker),
             stop_celery=_stop_celery,
+            idle_exit=settings.idle_exit,
         )
         application.ready["drain"] = drain.check
         observer = application.observer(lambda: len(jobs))

@@ -19,7 +19,7 @@ from worker.clock import SystemClock
 from worker.corti import messages
 from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
 from worker.corti.session import Content, Timings
-from worker.corti.stream import Pacer, WebSocketStreams
+from worker.corti.stream import Feeder, Pacer, WebSocketStreams
 from worker.corti.stream.streams import WebSocketStream
 from worker.errors import JobError
 from worker.events import Fact, Segment
@@ -92,9 +92,11 @@ class Studio:
         self.side = side
         self.recorder = side.recorder
         self.beats = 0
-        self.pacer = Pacer(SystemClock(), self.recorder, self._beat)
+        self.pacer = Pacer(SystemClock(), self._beat)
+        self.feeder = Feeder()
         self.streams = WebSocketStreams(
             self.pacer,
+            self.feeder,
             timings=timings,
             context=side.context,
             connect_timeout=connect_timeout,
@@ -152,7 +154,7 @@ class Studio:
 def studio(side: CortiSide, **options: Any) -> Iterator[Studio]:
     """A studio whose pacer runs."""
     made = Studio(side, **options)
-    with made.pacer:
+    with made.feeder, made.pacer:
         yield made
 
 

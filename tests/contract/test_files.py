@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.contract.listening import BODY, failure_of, read
-from worker.audio.source import BLOCK_BYTES, Sources
+from worker.audio.source import Sources
 from worker.corti.rest import http_session
 from worker.errors import PermanentError
 from worker.job import Audio
@@ -33,7 +33,7 @@ def test_a_file_is_read_in_blocks_whatever_its_name(sources: Sources, root: Path
     with sources.open(Audio(uri=uri)) as source:
         blocks = list(source.blocks)
     assert b"".join(blocks) == BODY
-    assert max(map(len, blocks)) == BLOCK_BYTES
+    assert len(BODY) // 100 < max(map(len, blocks)) < len(BODY) // 10, "small blocks, for thousands are held"
     assert read(sources, uri.replace("file://", "file://localhost")) == BODY
 
 

@@ -32,8 +32,8 @@ def test_every_byte_arrives_once_and_in_order(any_room: Studio) -> None:
     assert record["sha256"] == sha256(audio)
     assert (record["audio_bytes"], record["max_chunk_bytes"]) == (len(audio), 8000)
     assert (heard.bytes, heard.seconds) == (len(audio), 20.0)
-    assert any_room.recorder.total(measures.AUDIO_BYTES) == len(audio)
-    assert any_room.recorder.total(measures.AUDIO_SECONDS) == pytest.approx(20.0)
+    assert any_room.pacer.figures.bytes == len(audio)
+    assert any_room.pacer.figures.seconds == pytest.approx(20.0)
     assert any_room.recorder.total(measures.STREAMS_ENDED, reason="ended") == 1
 
 
@@ -72,8 +72,7 @@ def test_at_real_time_audio_is_never_more_than_a_chunk_ahead(room: Studio) -> No
     record = room.record(interaction)
     assert record["max_ahead_seconds"] <= CHUNK_SECONDS
     assert 1.7 < record["last_audio_at"] - record["first_audio_at"] < 2.5
-    lateness = room.recorder.values(measures.PACING_LATENESS)
-    assert len(lateness) == 8
+    assert sum(room.pacer.figures.lateness) == 8
 
 
 def test_at_four_times_real_time_it_takes_a_quarter(room: Studio) -> None:
@@ -167,10 +166,10 @@ def test_when_the_pacer_stops_its_streams_are_failures_not_ends(sandbox: Sandbox
                 yield from chunks_of(speech())
 
         with ThreadPoolExecutor(1) as pool:
-            with room.pacer:
+            with room.feeder, room.pacer:
                 talk = pool.submit(room.talk, endless(), speed=20.0)
                 assert sending.wait(5)
-                eventually(lambda: room.recorder.total(measures.AUDIO_BYTES) > 0)
+                eventually(lambda: room.pacer.figures.bytes > 0)
             with pytest.raises(JobError) as failure:
                 talk.result(timeout=5)
         assert failure.value.reason is Reason.STREAM_INTERRUPTED
@@ -182,7 +181,7 @@ def test_a_stream_that_comes_while_the_pacer_stops_is_a_failure_too(sandbox: San
         room = Studio(side)
         stream = room.open()
         room.pacer._stopping = True
-        with room.pacer, stream, pytest.raises(JobError) as failure:
+        with room.feeder, room.pacer, stream, pytest.raises(JobError) as failure:
             list(stream.converse(chunks_of(speech()), 1.0, live=False, interrupt=Interrupt()))
         assert failure.value.reason is Reason.STREAM_INTERRUPTED
     eventually(lambda: sandbox.stats(summary=True)["sockets_open"] == 0)

@@ -14,8 +14,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from ops.bench.native.build import available, build
-from ops.bench.native.server import LoadServer
+from ops.benchmarks.native.build import available, build
+from ops.benchmarks.native.server import LoadServer
 from tests.conftest import require
 
 CONFIG = {

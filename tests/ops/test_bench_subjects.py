@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ops.bench.native.build import BuildError, available
-from ops.bench.native.server import LoadServer
-from ops.bench.subjects import SUBJECTS, Load, Subject
-from ops.bench.subjects.prepare import node_available, prepare_node
+from ops.benchmarks.native.build import BuildError, available
+from ops.benchmarks.native.server import LoadServer
+from ops.benchmarks.subjects import SUBJECTS, Load, Subject
+from ops.benchmarks.subjects.prepare import node_available, prepare_node
 from tests.conftest import require
 
 ROOT = Path(__file__).parents[2]

@@ -29,7 +29,7 @@ class Pause:
 class Bench:
     """A drain whose thread is the test's own."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, grace: float) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, grace: float, idle_exit: float = 0) -> None:
         self.clock, self.jobs, self.said = FakeClock(), RunningJobs(), list[str]()
         self.drain = Drain(
             grace=grace,
@@ -37,6 +37,7 @@ class Bench:
             clock=self.clock,
             stop_taking=lambda: self.said.append("stop taking"),
             stop_celery=lambda: self.said.append("stop celery"),
+            idle_exit=idle_exit,
         )
         self.pause = Pause(self.clock)
         monkeypatch.setattr(self.drain, "_pause", self.pause)
@@ -155,6 +156,42 @@ def test_nothing_is_stopped_before_a_signal(bench: Bench) -> None:
     bench.pause.then = look
     bench.run()
     assert bench.said == ["stop taking", "stop celery", "exit 70"]
+
+
+def test_a_worker_that_is_to_end_when_idle_ends_that_long_after_its_last_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(monkeypatch, grace=60.0, idle_exit=30.0)
+    job = bench.jobs.one()
+    job.__enter__()
+    last: list[float] = []
+
+    def end_after_100_seconds() -> None:
+        if not last and bench.clock.monotonic() - began >= 100:
+            job.__exit__(None, None, None)
+            last.append(bench.clock.monotonic())
+
+    bench.pause.then = end_after_100_seconds
+    stopped: list[float] = []
+    bench.drain._stop_taking = lambda: stopped.append(bench.clock.monotonic())
+    began = bench.clock.monotonic()
+
+    bench.run()
+
+    assert bench.drain.draining
+    assert stopped[0] - last[0] == pytest.approx(30, abs=0.2)
+    assert bench.said == ["stop celery", "exit 70"]
+
+
+def test_a_worker_that_is_not_to_end_when_idle_waits_for_a_signal(bench: Bench) -> None:
+    began = bench.clock.monotonic()
+
+    def signal_after_an_hour() -> None:
+        if bench.clock.monotonic() - began >= 3600:
+            bench.signal()
+
+    bench.pause.then = signal_after_an_hour
+    assert bench.run() >= 3600
 
 
 def test_what_is_left_of_the_grace_period_can_be_asked(bench: Bench) -> None:

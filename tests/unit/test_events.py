@@ -128,7 +128,7 @@ def test_an_absent_traceparent_is_left_out_and_nothing_else_is() -> None:
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 def test_no_event_holds_a_number_that_json_does_not_know(number: float) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValueError, match="finite"):
         segment("it hurts", number, 1.0)
     with pytest.raises(ValidationError):
         Progress(audio_seconds=number, total_seconds=None)

@@ -19,7 +19,7 @@ from worker.errors import JobError, PermanentError, Reason, TransientError
 
 BLOCK_BYTES = 16 * 1024
 #: Small, because a part of one stays in memory for each running job; a read costs little.
-_FILE_BLOCK_BYTES = 8 * 1024
+FILE_BLOCK_BYTES = 8 * 1024
 
 #: What another attempt will find just the same.
 _NO_SUCH_FILE = frozenset(
@@ -146,7 +146,7 @@ class Sources:
 def _read(file: FileIO) -> Iterator[bytes]:
     def block() -> bytes:
         try:
-            return file.read(_FILE_BLOCK_BYTES)
+            return file.read(FILE_BLOCK_BYTES)
         except OSError as error:
             raise _broken_read(error) from None
 

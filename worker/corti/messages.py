@@ -126,8 +126,8 @@ def _segment(value: dict[str, Any]) -> Segment:
     speaker = value.get("speakerId")
     return Segment(
         text=_text(value["transcript"]),
-        start=_number(value["time"]["start"]),
-        end=_number(value["time"]["end"]),
+        start=float(value["time"]["start"]),
+        end=float(value["time"]["end"]),
         channel=int((value.get("participant") or {}).get("channel") or 0),
         # -1 stands for "diarization is off" (protocol 4.4).
         speaker=None if speaker is None or int(speaker) < 0 else int(speaker),

@@ -161,6 +161,12 @@ class Settings(BaseModel):
         description="Most streams of the tenant at once across all workers; 0 for any number.",
     )
     grace: _Seconds = Field(60, description="Seconds between SIGTERM and the end of the process.")
+    idle_exit: float = Field(
+        0,
+        ge=0,
+        le=86400,
+        description="Seconds without a job after which the process ends by itself; 0 for never.",
+    )
     visibility_timeout: int = Field(
         45, ge=4, le=43200, description="Redis broker: how soon the jobs of a dead worker are taken over."
     )

@@ -28,7 +28,7 @@ class OneSource:
     def open(self, _: Audio) -> Iterator[Source]:
         self.open_now = True
         try:
-            yield Source(self._data, self._served_as)
+            yield Source(self._data, self._served_as, at_hand=True)
         finally:
             self.open_now = False
 

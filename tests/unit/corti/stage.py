@@ -7,6 +7,7 @@ from worker.audio.pace import Chunk, Pace
 from worker.corti.messages import configuration
 from worker.corti.session import Session
 from worker.corti.stream.conversation import Conversation
+from worker.corti.stream.feed import chunks_ahead
 
 QUARTER = Chunk(bytes(8000), 0.25)
 
@@ -21,7 +22,9 @@ class Stage:
         self.lateness: list[float] = []
         session = Session(configuration(job(), None), TIMINGS)
         self.conversation = Conversation(self.sock.as_socket, session, self._on_sent)
-        self.ahead = self.conversation.begin(Pace(speed), 0.25, speed, live=live)
+        self.dry = 0
+        self.ahead, low = chunks_ahead(0.25, speed, at_hand=False)
+        self.conversation.begin(Pace(speed), low, self._on_low, live=live)
         self.now = 50.0
         self.conversation.opened(self.now)
 
@@ -30,6 +33,10 @@ class Stage:
         assert seconds > 0
         self.sent_at.append(self.now)
         self.lateness.append(lateness)
+
+    def _on_low(self, dry: bool) -> None:
+        self.dry += dry
+        self.conversation.wake()
 
     def exchange(self) -> None:
         """Both sides take what the other sent, until there is nothing more."""

@@ -3,7 +3,6 @@
 import pytest
 
 from tests.unit.corti.stage import QUARTER, Stage
-from worker.audio.pace import Pace
 from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
 from worker.corti.stream.wire import MAX_UNSENT
 
@@ -52,7 +51,7 @@ def test_audio_that_runs_out_wakes_the_job_and_goes_on_when_it_comes() -> None:
     stage.turn()
     stage.turn()
     assert stage.conversation.starved
-    assert stage.woken
+    assert (stage.woken, stage.dry) == (True, 1)
     assert stage.conversation.next_due() == stage.conversation.session.deadline
     stage.now += 5.0
     stage.conversation.feed([QUARTER] * 2)
@@ -80,15 +79,6 @@ def test_news_wake_a_job_only_when_it_wants_them_live(live: bool, expected: bool
     stage.turn()
     assert stage.woken is expected
     assert len(stage.conversation.news()) == 1
-
-
-@pytest.mark.parametrize(
-    ("speed", "seconds", "ahead"), [(1, 0.25, 8), (1, 0.02, 64), (1, 2, 2), (10, 0.25, 64), (0.1, 0.25, 2)]
-)
-def test_as_much_audio_is_held_ready_as_plays_in_two_seconds(
-    speed: float, seconds: float, ahead: int
-) -> None:
-    assert Stage().conversation.begin(Pace(speed), seconds, speed, live=False) == ahead
 
 
 def test_what_the_socket_does_not_take_waits_and_arrives_whole() -> None:

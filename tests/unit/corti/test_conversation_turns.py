@@ -88,7 +88,7 @@ def test_nothing_is_sent_of_a_job_that_has_not_begun() -> None:
     stage.conversation.due(stage.now)
     assert (stage.sent_at, stage.conversation.position) == ([], 0.0)
     assert stage.conversation.next_due() == stage.conversation.session.deadline
-    stage.conversation.begin(Pace(1.0), 0.25, 1.0, live=False)
+    stage.conversation.begin(Pace(1.0), 1, stage._on_low, live=False)
     stage.conversation.due(stage.now)
     assert stage.sent_at == [50.0]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tests.unit.fakes import FakeClock, FakeInterrupt, FakeOutlet, FakeRecorder
 from tests.unit.story.ledger import MemoryLedger
+from tests.unit.story.shelf import Shelf
 from worker.audio.pace import Chunk
 from worker.claims import Claim
 from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
@@ -16,7 +17,7 @@ from worker.delivery import Deliveries, Verdict
 from worker.errors import PermanentError, Reason, TokenRefused
 from worker.events import AudioFigures
 from worker.interrupt import Interrupt, Why
-from worker.job import Audio, Job
+from worker.job import Job
 from worker.outbox import Sweeper
 from worker.ports import Interaction, Sent
 from worker.ports import Interrupt as AnyInterrupt
@@ -116,7 +117,13 @@ class OpenStream:
         self._audio = b""
 
     def converse(
-        self, chunks: Iterator[Chunk], speed: float, *, live: bool, interrupt: AnyInterrupt
+        self,
+        chunks: Iterator[Chunk],
+        speed: float,
+        *,
+        live: bool,
+        interrupt: AnyInterrupt,
+        at_hand: bool = False,  # who feeds makes no difference to what is said
     ) -> Iterator[Content | Sent]:
         news = deque(self._service.says)
         for chunk in chunks:
@@ -134,38 +141,6 @@ class OpenStream:
 
     def figures(self) -> tuple[AudioFigures, tuple[str, ...]]:
         return AudioFigures(seconds=self._seconds, bytes=len(self._audio)), ("stream error late",)
-
-
-@dataclass
-class Shelf:
-    """Implements `AudioLibrary`: the same audio for every job, or none."""
-
-    chunks: list[Chunk]
-    failure: Exception | None = None
-    total_seconds: float | None = None
-    open_now: int = 0
-
-    @contextmanager
-    def open(self, audio: Audio) -> Iterator["OpenAudio"]:
-        if self.failure is not None:
-            raise self.failure
-        self.open_now += 1
-        try:
-            yield OpenAudio(self.chunks, total_seconds=self.total_seconds)
-        finally:
-            self.open_now -= 1
-
-
-@dataclass
-class OpenAudio:
-    """Implements `Audio`."""
-
-    _chunks: list[Chunk]
-    format: str | None = "audio/ogg"
-    total_seconds: float | None = None
-
-    def chunks(self) -> Iterator[Chunk]:
-        return iter(self._chunks)
 
 
 class World:

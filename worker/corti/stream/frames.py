@@ -62,23 +62,26 @@ def audio_frame(data: bytes) -> bytes:
     return b"".join((_head(len(data)), mask, apply_mask(data, mask)))
 
 
-def _frame_end(data: bytes, at: int) -> int | None:
-    """Where the frame that starts at `at` ends (RFC 6455, section 5.2), or None when it is not all there."""
+def _frame(data: bytes, at: int) -> tuple[int, int] | None:
+    """Where the payload of the frame at `at` starts and ends (RFC 6455, section 5.2).
+
+    Returns:
+        None when it is not all there; a start of 0 when this is no frame to take, but one to refuse.
+    """
     left = len(data) - at
     if left < 2:  # noqa: PLR2004
         return None
     size = data[at + 1]
-    if size >= _MASKED:
-        # A server must not mask: the protocol object is to see all of it, and will refuse.
-        return len(data)
+    if size >= _MASKED:  # a server must not mask
+        return 0, len(data)
     head = _HEAD_BYTES.get(size, 2)
     if head > 2:  # noqa: PLR2004
         if left < head:
             return None
         size = int.from_bytes(data[at + 2 : at + head], "big")
     if size > MAX_MESSAGE_BYTES:
-        return len(data)
-    return at + head + size if left >= head + size else None
+        return 0, len(data)
+    return (at + head, at + head + size) if left >= head + size else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +123,11 @@ class Framing:
             return self._told(received, ended=True)
         data = self._buffer + data if self._buffer else data
         at = 0
-        while (end := _frame_end(data, at)) is not None and not self._closed:
+        while not self._closed and (frame := _frame(data, at)) is not None:
+            start, end = frame
             # Nearly every frame is a whole text message: for those the general way costs ten times as much.
-            if data[at] == _TEXT_FINAL and not self._parts and data[at + 1] < _MASKED:
-                received.append(TextMessage(data[at + _HEAD_BYTES.get(data[at + 1], 2) : end]))
+            if start and data[at] == _TEXT_FINAL and not self._parts:
+                received.append(TextMessage(data[start:end]))
             else:
                 self._protocol.receive_data(data[at:end])
                 self._told(received)

@@ -75,9 +75,14 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
         self._pacer = pacer
         self._feeder = feeder
         self._recorder = recorder
+        self._feed: Feed | None = None
 
     def __exit__(self, *_: object) -> None:
-        """Leave the stream; the pacer closes its socket."""
+        """Leave the stream; the pacer closes its socket, and nobody reads the audio any more."""
+        # Not left to `converse`: a generator dropped half-way ends when it is collected, and the source
+        # is closed before that.
+        if self._feed is not None:
+            self._feed.stop()
         failure = self._conversation.session.failure
         reason = failure.reason if failure else "ended"
         if not self._conversation.done:
@@ -101,6 +106,7 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
         first = next(chunks, None)
         ahead, low = chunks_ahead(first.seconds if first else 1.0, speed, at_hand=at_hand)
         feed = Feed(conversation, chain([first] if first else [], chunks), ahead, self._pacer.attend)
+        self._feed = feed
         shared = self._feeder if at_hand else None
         conversation.begin(
             Pace(speed),

@@ -1,0 +1,33 @@
+"""`ops/bench`: every benchmark is a command of its own."""
+
+import sys
+
+import click
+
+from ops.benchmarks.burst import burst
+from ops.benchmarks.compare import streams
+from ops.benchmarks.hold import hold
+from ops.benchmarks.jobs import jobs
+from ops.benchmarks.takeover import takeover
+from ops.benchmarks.tokens import tokens
+
+
+@click.group()
+def main() -> None:
+    """Measure the worker beside what people would use instead; each command prints a table."""
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def scale(arguments: tuple[str, ...]) -> None:
+    """Simulate what KEDA does with the chart's settings on a day of consultations."""
+    from ops.benchmarks import scale as simulation  # noqa: PLC0415  # it needs the chart's tools
+
+    sys.exit(simulation.main(arguments))
+
+
+for command in (streams, burst, hold, jobs, tokens, takeover):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main(prog_name="ops/bench")

@@ -1,0 +1,121 @@
+"""What N concurrent streams cost: one subject, one measurement."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ops.benchmarks import subjects
+from ops.benchmarks.fleet import installation, speech
+from ops.benchmarks.meter import Reading, cores
+from ops.benchmarks.native.server import LoadServer
+
+#: Seconds between the last stream's start and the measurement.
+_SETTLE = 3.0
+_MICRO = 1e6
+_BYTES_PER_SECOND = 32_000
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many streams, and for how many seconds they are measured."""
+
+    streams: int
+    seconds: float
+
+    @property
+    def audio_seconds(self) -> float:
+        """How long each stream must last, so that none ends before the measurement does."""
+        return self.seconds + _SETTLE + 20 + self.streams / 15
+
+
+#: Starts a subject with its streams and gives its process id.
+Start = Callable[[LoadServer, Load, Path], "Any"]
+
+
+@contextmanager
+def worker(server: LoadServer, load: Load, folder: Path) -> Iterator[int]:
+    """The whole worker, on Redis, with default settings."""
+    audio = speech(folder / "audio.wav", load.audio_seconds)
+    with installation("redis", server.settings, folder) as made:
+        process = made.start_worker(slots=load.streams + 1000)
+        try:
+            process.ready()
+            made.put(audio, load.streams)
+            yield process.pid
+        finally:
+            # Killed: what a good end costs is the business of `jobs`, and hundreds of drains take time.
+            process.kill()
+            process.close()
+
+
+def alternative(name: str) -> Start:
+    """One of the clients in `ops.benchmarks.subjects`."""
+
+    @contextmanager
+    def start(server: LoadServer, load: Load, folder: Path) -> Iterator[int]:
+        wanted = subjects.Load(
+            server.stream_url, server.ca_file, load.streams, load.audio_seconds, max(1.0, load.streams / 200)
+        )
+        with (folder / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                subjects.SUBJECTS[name].command(wanted), stdout=log, stderr=log, cwd=_REPOSITORY
+            )
+            psutil.Process(process.pid).cpu_affinity([cores()[1]])
+            try:
+                yield process.pid
+            finally:
+                process.terminate()
+                process.wait()
+
+    return start
+
+
+def measure(start: Start, load: Load, folder: Path) -> dict[str, Any]:
+    """Measure one subject under one load.
+
+    Returns:
+        A row: `cpu_us` per stream and second; `rss` in bytes; lateness in ms; seconds until all streams
+        were `up`; streams that failed; the `server_cpu` as a share of its core.
+
+    Raises:
+        TimeoutError: The streams did not come up.
+    """
+    with LoadServer(core=cores()[0]) as server, start(server, load, folder) as pid:
+        began = time.monotonic()
+        deadline = began + load.audio_seconds - load.seconds - _SETTLE
+        while (stats := server.stats())["open"] < load.streams:
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"{stats['open']} of {load.streams} streams came up; {stats['failed']} failed"
+                )
+            time.sleep(0.05)
+        up = time.monotonic() - began
+        failed = stats["failed"]
+        time.sleep(_SETTLE)
+        server.reset()
+        before, server_before = Reading.of(pid), server.stats()["cpu_seconds"]
+        time.sleep(load.seconds)
+        after, stats = Reading.of(pid), server.stats()
+        seconds = after.at - before.at
+        lateness = stats["lateness"]
+        return {
+            "streams": load.streams,
+            "cpu_us": (after.cpu - before.cpu) / seconds / load.streams * _MICRO,
+            "rss": after.rss,
+            "threads": after.threads,
+            # Bytes that arrived, of those that were due.
+            "delivered": stats["audio_bytes"] / (load.streams * seconds * _BYTES_PER_SECOND),
+            "lateness_p50": lateness["p50"],
+            "lateness_p99": lateness["p99"],
+            "lateness_max": lateness["max"],
+            "up": up,
+            "failed": failed + stats["failed"],
+            "server_cpu": (stats["cpu_seconds"] - server_before) / seconds,
+        }

@@ -1,0 +1,42 @@
+"""Starts the quick-start-like consumer of jobs beside a worker's installation."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ops.benchmarks.fleet import Installation
+from ops.benchmarks.meter import cores
+from ops.benchmarks.native.server import LoadServer
+
+QUICKSTART = "quick-start script x 8"
+_PROCESSES = 8
+_REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+@contextmanager
+def quickstart(made: Installation, server: LoadServer) -> Iterator[tuple[int, float]]:
+    """Its processes; gives the parent's process id and the seconds from exec to ready."""
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "ops.benchmarks.subjects.quickstart_jobs", "--redis", made.broker_url),
+            *("--url", server.url, "--ca", str(server.ca_file), "--processes", str(_PROCESSES)),
+        ],
+        cwd=_REPOSITORY,
+        stdout=subprocess.PIPE,
+    )
+    os.sched_setaffinity(process.pid, {cores()[1]})
+    try:
+        assert process.stdout is not None  # noqa: S101
+        if not process.stdout.readline():
+            raise RuntimeError("the quick-start-like consumer ended while starting")
+        yield process.pid, time.monotonic() - began
+    finally:
+        process.terminate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

@@ -1,0 +1,47 @@
+"""Makes what the subjects need: npm packages and C programs. `ops/setup` installs the Python packages."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from ops.benchmarks.native.build import BuildError, build, install, may_install
+
+NODE = Path(__file__).parent / "node"
+_STAMP = NODE / "node_modules" / ".package-lock.json"
+
+
+def node_available() -> tuple[bool, str]:
+    """Whether the subjects on Node can run here, or could after an installation; and why not."""
+    return _node_found() or may_install(), "node and npm are needed for @corti/sdk: install nodejs npm"
+
+
+def prepare() -> None:
+    """Make everything, unless that was done.
+
+    Raises:
+        BuildError: Something is missing and could not be installed.
+    """
+    build("loadserver")
+    build("floor")
+    prepare_node()
+
+
+def prepare_node() -> None:
+    """Install the npm packages of the lock file, unless that was done; before that Node.js, if we may.
+
+    Raises:
+        BuildError: There is no Node.js, or npm could not install.
+    """
+    if not _node_found():
+        install("nodejs", "npm")
+    # npm writes its own copy of the lock when an installation is complete.
+    if _STAMP.exists() and _STAMP.stat().st_mtime >= (NODE / "package-lock.json").stat().st_mtime:
+        return
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    done = subprocess.run(command, cwd=NODE, capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode != 0:
+        raise BuildError(f"npm could not install the packages of {NODE}\n{done.stderr[-1000:]}")
+
+
+def _node_found() -> bool:
+    return shutil.which("node") is not None and shutil.which("npm") is not None

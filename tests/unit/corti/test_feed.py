@@ -1,0 +1,130 @@
+"""Audio on its way from its source to the pacer."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.corti.stage import QUARTER, Stage
+from worker.audio.pace import Chunk
+from worker.corti.stream.conversation import Conversation
+from worker.corti.stream.feed import Feed, Feeder, chunks_ahead
+from worker.errors import Reason, TransientError
+
+
+class Fed:
+    """A conversation, its feed, and whom the pacer was asked to attend to."""
+
+    def __init__(self, chunks: Iterator[Chunk], ahead: int = 4) -> None:
+        self.stage = Stage().accepted()
+        self.attended: list[Conversation] = []
+        self.feed = Feed(self.stage.conversation, chunks, ahead, self.attended.append)
+
+    @property
+    def queued(self) -> int:
+        return self.stage.conversation.queued
+
+
+def quarters(count: int) -> Iterator[Chunk]:
+    return iter([QUARTER] * count)
+
+
+@pytest.mark.parametrize(
+    ("speed", "seconds", "at_hand", "expected"),
+    [
+        (1, 0.25, True, (4, 1)),
+        (1, 0.25, False, (8, 4)),
+        (1, 0.02, True, (50, 12)),
+        (1, 2, True, (2, 0)),
+        (10, 0.25, False, (64, 32)),
+        (0.1, 0.25, True, (2, 0)),
+    ],
+)
+def test_audio_is_held_ready_for_a_second_or_for_two_from_a_network(
+    speed: float, seconds: float, at_hand: bool, expected: tuple[int, int]
+) -> None:
+    assert chunks_ahead(seconds, speed, at_hand=at_hand) == expected
+
+
+def test_a_feed_tops_up_and_never_beyond() -> None:
+    fed = Fed(quarters(100))
+    fed.feed.fill()
+    assert fed.queued == 4
+    fed.stage.turn()
+    fed.feed.fill()
+    assert fed.queued == 4
+
+
+def test_the_end_of_the_audio_ends_the_stream() -> None:
+    fed = Fed(quarters(3))
+    fed.feed.fill()
+    while fed.stage.turn():
+        pass
+    assert fed.stage.service.model.heard == 3 * 8000
+    assert fed.stage.conversation.session.failure is None
+
+
+def test_the_pacer_is_called_only_for_a_stream_that_ran_dry() -> None:
+    fed = Fed(quarters(100), ahead=1)
+    fed.feed.fill()
+    assert not fed.attended
+    fed.stage.turn()
+    fed.stage.turn()
+    assert fed.stage.conversation.starved
+    fed.feed.fill()
+    assert fed.attended == [fed.stage.conversation]
+
+
+def test_an_error_of_the_source_waits_for_the_thread_of_the_job() -> None:
+    def breaking() -> Iterator[Chunk]:
+        yield QUARTER
+        raise TransientError(Reason.AUDIO_UNREACHABLE, "the disk is gone")
+
+    fed = Fed(breaking())
+    fed.feed.fill()
+    assert fed.stage.woken
+    with pytest.raises(TransientError, match="the disk is gone"):
+        fed.feed.check()
+
+
+def test_a_feed_that_was_stopped_leaves_the_source_alone() -> None:
+    fed = Fed(quarters(100))
+    fed.feed.check()
+    fed.feed.stop()
+    fed.feed.fill()
+    assert fed.queued == 0
+
+
+def test_stopping_waits_for_a_fill_that_is_under_way() -> None:
+    reading, go_on = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[Chunk]:
+        reading.set()
+        assert go_on.wait(5)
+        yield QUARTER
+
+    fed = Fed(slow(), ahead=1)
+    filling = threading.Thread(target=fed.feed.fill)
+    filling.start()
+    assert reading.wait(5)
+    stopping = threading.Thread(target=fed.feed.stop)
+    stopping.start()
+    stopping.join(0.05)
+    assert stopping.is_alive()
+    go_on.set()
+    stopping.join(5)
+    filling.join(5)
+    assert not stopping.is_alive()
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_the_shared_thread_fills_who_runs_low(dry: bool) -> None:
+    fed = Fed(quarters(100))
+    with Feeder() as feeder, feeder.feeding(fed.feed):
+        feeder.low(fed.feed, dry=dry)
+        for _ in range(100):
+            if fed.queued == 4:
+                break
+            threading.Event().wait(0.02)
+    assert fed.queued == 4
+    feeder.low(fed.feed, dry=dry)

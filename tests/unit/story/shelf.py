@@ -1,0 +1,41 @@
+"""Audio in memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from worker.audio.pace import Chunk
+from worker.job import Audio
+
+
+@dataclass
+class Shelf:
+    """Implements `AudioLibrary`: the same audio for every job, or none."""
+
+    chunks: list[Chunk]
+    failure: Exception | None = None
+    total_seconds: float | None = None
+    open_now: int = 0
+
+    @contextmanager
+    def open(self, audio: Audio) -> Iterator["OpenAudio"]:
+        if self.failure is not None:
+            raise self.failure
+        self.open_now += 1
+        try:
+            yield OpenAudio(self.chunks, total_seconds=self.total_seconds)
+        finally:
+            self.open_now -= 1
+
+
+@dataclass
+class OpenAudio:
+    """Implements `Audio`."""
+
+    _chunks: list[Chunk]
+    format: str | None = "audio/ogg"
+    total_seconds: float | None = None
+    at_hand: bool = True
+
+    def chunks(self) -> Iterator[Chunk]:
+        return iter(self._chunks)

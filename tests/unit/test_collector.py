@@ -1,0 +1,58 @@
+"""The cycle collector: at work in quiet moments, and not for ever put off by busy ones."""
+
+import gc
+from threading import Event
+
+import pytest
+
+from worker import collector
+from worker.collector import PATIENCE, Collector
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The full looks that were had: a real one takes as long as this process is large."""
+    had: list[int] = []
+    monkeypatch.setattr(gc, "collect", lambda generation=2: had.append(generation))
+    return had
+
+
+def test_a_quiet_moment_is_used(looks: list[int]) -> None:
+    idle = Collector(lambda: False)
+    assert [idle.turn() for _ in range(3)] == [True] * 3
+    assert looks == [2] * 3
+
+
+def test_a_busy_process_is_left_alone_until_patience_ends(looks: list[int]) -> None:
+    busy = Collector(lambda: True)
+    # Twice, because after a look patience must begin anew.
+    for number in (1, 2):
+        turns = [busy.turn() for _ in range(PATIENCE)]
+        assert turns == [False] * (PATIENCE - 1) + [True]
+        assert len(looks) == number
+
+
+def test_a_quiet_moment_gives_patience_back(looks: list[int]) -> None:
+    busy = True
+    collector = Collector(lambda: busy)
+    assert not any(collector.turn() for _ in range(PATIENCE - 1))
+    busy = False
+    assert collector.turn()
+    busy = True
+    assert not any(collector.turn() for _ in range(PATIENCE - 1))
+    assert len(looks) == 1
+
+
+def test_while_it_runs_nobody_else_has_a_full_look_and_afterwards_all_is_as_before(
+    looks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector, "PERIOD", 0.001)
+    monkeypatch.setattr(gc, "freeze", lambda: looks.append(-1))
+    monkeypatch.setattr(gc, "unfreeze", lambda: looks.append(-2))
+    before = gc.get_threshold()
+    asked = Event()
+    with Collector(lambda: asked.set() is None):
+        assert gc.get_threshold()[2] > 1_000_000
+        assert asked.wait(5), "it looks by itself"
+    assert gc.get_threshold() == before
+    assert looks == [2, -1, -2]
