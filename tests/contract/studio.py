@@ -80,6 +80,7 @@ class Studio:
         timings: How long a session waits.
         simultaneous: How many may be connecting at once.
         connect_timeout: Seconds for each step of a connection.
+        at_hand: Whether audio is fed by the shared thread.
     """
 
     def __init__(
@@ -88,8 +89,10 @@ class Studio:
         timings: Timings = PROMPT,
         simultaneous: int = 4,
         connect_timeout: float = 5.0,
+        at_hand: bool = True,
     ) -> None:
         self.side = side
+        self.at_hand = at_hand
         self.recorder = side.recorder
         self.beats = 0
         self.pacer = Pacer(SystemClock(), self._beat)
@@ -129,14 +132,21 @@ class Studio:
         live: bool = False,
         interaction: Interaction | None = None,
         interrupt: Interrupt | None = None,
+        at_hand: bool | None = None,
         **output: Any,
     ) -> Heard:
         """Have one conversation to its end."""
         heard = Heard()
         with self.open(interaction, **output) as stream:
             audio = chunks_of(speech()) if chunks is None else iter(chunks)
-            for item in stream.converse(audio, speed, live=live, interrupt=interrupt or Interrupt()):
-                heard.items.append(item)
+            conversation = stream.converse(
+                audio,
+                speed,
+                live=live,
+                interrupt=interrupt or Interrupt(),
+                at_hand=self.at_hand if at_hand is None else at_hand,
+            )
+            heard.items.extend(conversation)
             figures, heard.warnings = stream.figures()
         heard.seconds, heard.bytes = figures.seconds, figures.bytes
         return heard

@@ -46,7 +46,7 @@ def test_a_redirect_is_followed_and_the_type_kept(host: WebHost, sources: Source
     host.add("/there", answer(200, BODY, Content_Type="audio/ogg"))
     with sources.open(Audio(uri=host.add("/here", answer(302, b"", Location="/there")))) as source:
         assert b"".join(source.blocks) == BODY
-        assert source.media_type == "audio/ogg"
+        assert (source.media_type, source.at_hand) == ("audio/ogg", False)
 
 
 _REFUSALS: dict[str, tuple[Page, type[JobError]]] = {

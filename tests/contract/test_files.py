@@ -20,7 +20,7 @@ from worker.job import Audio
 def test_inline_audio_is_the_audio(sources: Sources) -> None:
     with sources.open(Audio(data=base64.b64encode(BODY[:5000]).decode())) as source:
         assert b"".join(source.blocks) == BODY[:5000]
-        assert source.media_type is None
+        assert (source.media_type, source.at_hand) == (None, True)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,7 @@ def test_a_file_is_read_in_blocks_whatever_its_name(sources: Sources, root: Path
     uri = f"file://{quote(str(root / name))}"
     with sources.open(Audio(uri=uri)) as source:
         blocks = list(source.blocks)
+        assert source.at_hand
     assert b"".join(blocks) == BODY
     assert len(BODY) // 100 < max(map(len, blocks)) < len(BODY) // 10, "small blocks, for thousands are held"
     assert read(sources, uri.replace("file://", "file://localhost")) == BODY

@@ -46,11 +46,13 @@ def test_a_refusal_that_comes_twice_counts_once(tokens: Tokens) -> None:
     assert tokens.get() == second
 
 
-@pytest.mark.parametrize("live", [False, True])
-def test_all_audio_arrives_and_the_figures_say_so(bench: Bench, *, live: bool) -> None:
+@pytest.mark.parametrize(("live", "at_hand"), [(False, True), (True, True), (True, False)])
+def test_all_audio_arrives_and_the_figures_say_so(bench: Bench, *, live: bool, at_hand: bool) -> None:
     interaction = bench.interactions.create(make_job(), bench.token)
     with bench.streams.open(interaction, bench.token, configuration()) as stream:
-        for _ in stream.converse(chunks_of(speech(3)), FAST, live=live, interrupt=Interrupt()):
+        for _ in stream.converse(
+            chunks_of(speech(3)), FAST, live=live, interrupt=Interrupt(), at_hand=at_hand
+        ):
             pass
         figures, warnings = stream.figures()
     all_closed(bench)
@@ -93,7 +95,10 @@ def test_a_refused_token_shows_when_the_stream_is_opened(bench: Bench) -> None:
     assert bench.open_streams() == 0
 
 
-def test_what_the_audio_raises_comes_out_as_it_is_and_the_stream_is_closed(bench: Bench) -> None:
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_what_the_audio_raises_comes_out_as_it_is_and_the_stream_is_closed(
+    bench: Bench, *, at_hand: bool
+) -> None:
     failure = PermanentError(Reason.AUDIO_MISMATCH, "not what was promised")
 
     def failing() -> Iterator[Chunk]:
@@ -105,7 +110,7 @@ def test_what_the_audio_raises_comes_out_as_it_is_and_the_stream_is_closed(bench
         pytest.raises(PermanentError) as raised,
         bench.streams.open(interaction, bench.token, configuration()) as stream,
     ):
-        list(stream.converse(failing(), FAST, live=False, interrupt=Interrupt()))
+        list(stream.converse(failing(), FAST, live=False, interrupt=Interrupt(), at_hand=at_hand))
     assert raised.value is failure
     all_closed(bench)
 

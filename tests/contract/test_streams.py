@@ -19,9 +19,10 @@ from worker.interrupt import Interrupt
 from worker.ports import Sent
 
 
-@pytest.fixture(params=["wss", "ws"])
+@pytest.fixture(params=["wss", "wss distant", "ws"])
 def any_room(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Studio]:
-    with corti_side(sandbox, secure=request.param == "wss") as side, studio(side) as made:
+    secure, at_hand = request.param.startswith("wss"), "distant" not in request.param
+    with corti_side(sandbox, secure=secure) as side, studio(side, at_hand=at_hand) as made:
         yield made
 
 
@@ -94,7 +95,8 @@ def test_live_news_come_while_the_audio_goes_on(room: Studio) -> None:
     assert 0 < positions[0] < 6.0
 
 
-def test_a_source_that_dawdles_only_delays_the_audio(room: Studio) -> None:
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_a_source_that_dawdles_only_delays_the_audio(room: Studio, *, at_hand: bool) -> None:
     def slowly() -> Iterator[Chunk]:
         for number, chunk in enumerate(chunks_of(speech(2))):
             if number in {3, 9}:
@@ -102,7 +104,7 @@ def test_a_source_that_dawdles_only_delays_the_audio(room: Studio) -> None:
             yield chunk
 
     interaction = room.interaction()
-    room.talk(slowly(), interaction=interaction, speed=50.0)
+    room.talk(slowly(), interaction=interaction, speed=50.0, at_hand=at_hand)
     assert room.record(interaction)["sha256"] == sha256(speech(2))
 
 
@@ -123,7 +125,8 @@ def test_a_source_that_fails_in_mid_stream_surfaces_as_it_is(any_room: Studio) -
 def test_leaving_early_closes_the_socket(any_room: Studio, sandbox: Sandbox) -> None:
     interaction = any_room.interaction()
     with any_room.open(interaction) as stream:
-        next(stream.converse(chunks_of(speech(30)), 8.0, live=True, interrupt=Interrupt()))
+        audio, at_hand = chunks_of(speech(30)), any_room.at_hand
+        next(stream.converse(audio, 8.0, live=True, interrupt=Interrupt(), at_hand=at_hand))
     eventually(lambda: sandbox.stats(summary=True)["sockets_open"] == 0)
     eventually(lambda: any_room.pacer.open_streams == 0)
     assert any_room.record(interaction)["close_code"] == 1000

@@ -50,8 +50,14 @@ def test_while_it_runs_nobody_else_has_a_full_look_and_afterwards_all_is_as_befo
     monkeypatch.setattr(gc, "freeze", lambda: looks.append(-1))
     monkeypatch.setattr(gc, "unfreeze", lambda: looks.append(-2))
     before = gc.get_threshold()
+    monkeypatch.setattr(collector, "PATIENCE", 1_000_000)
     asked = Event()
-    with Collector(lambda: asked.set() is None):
+
+    def busy() -> bool:
+        asked.set()
+        return True
+
+    with Collector(busy):
         assert gc.get_threshold()[2] > 1_000_000
         assert asked.wait(5), "it looks by itself"
     assert gc.get_threshold() == before

@@ -103,22 +103,6 @@ def test_two_processes_in_one_test_do_not_share_their_metrics() -> None:
     assert b"corti_jobs_received_total 0.0" in second.render()
 
 
-def test_a_counter_whose_labels_are_a_closed_list_is_exported_from_zero() -> None:
-    # Without that, `increase` is 0 where a worker had its only failure.
-    text = Metrics().render().decode()
-    assert 'corti_dead_letters_total{reason="expired"} 0.0' in text
-    assert 'corti_jobs_finished_total{outcome="failed",reason="quota_exhausted"} 0.0' in text
-    open_lists = {"corti_events_published_total"}
-    assert {one.name for one in COUNTERS if one.labels and one not in KNOWN} == open_lists
-
-
-@pytest.mark.parametrize("one", KNOWN, ids=lambda one: one.name)
-def test_known_values_fit_the_labels(one: Counter) -> None:
-    known = list(KNOWN[one])
-    assert all(len(values) == len(one.labels) for values in known)
-    assert len(set(known)) == len(known)
-
-
 def test_what_is_counted_elsewhere_is_exported_as_it_stands_at_the_scrape() -> None:
     metrics = Metrics()
     counts = [3, 2] + [0] * (len(measures.PACING_LATENESS.buckets) - 1)
@@ -136,3 +120,19 @@ def test_what_is_counted_elsewhere_is_exported_as_it_stands_at_the_scrape() -> N
         "corti_pacing_lateness_seconds_sum 0.25",
     ):
         assert line in lines
+
+
+def test_a_counter_whose_labels_are_a_closed_list_is_exported_from_zero() -> None:
+    # Without that, `increase` is 0 where a worker had its only failure.
+    text = Metrics().render().decode()
+    assert 'corti_dead_letters_total{reason="expired"} 0.0' in text
+    assert 'corti_jobs_finished_total{outcome="failed",reason="quota_exhausted"} 0.0' in text
+    open_lists = {"corti_events_published_total"}
+    assert {one.name for one in COUNTERS if one.labels and one not in KNOWN} == open_lists
+
+
+@pytest.mark.parametrize("one", KNOWN, ids=lambda one: one.name)
+def test_known_values_fit_the_labels(one: Counter) -> None:
+    known = list(KNOWN[one])
+    assert all(len(values) == len(one.labels) for values in known)
+    assert len(set(known)) == len(known)

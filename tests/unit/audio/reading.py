@@ -19,16 +19,17 @@ RAW = "audio/pcm; rate=16000; channels=1; bits=16"
 class OneSource:
     """Sources that hold one file, and know whether it was read whole and closed."""
 
-    def __init__(self, data: Iterator[bytes], served_as: str | None) -> None:
+    def __init__(self, data: Iterator[bytes], served_as: str | None, *, at_hand: bool = True) -> None:
         self._data = data
         self._served_as = served_as
+        self._at_hand = at_hand
         self.open_now = False
 
     @contextmanager
     def open(self, _: Audio) -> Iterator[Source]:
         self.open_now = True
         try:
-            yield Source(self._data, self._served_as, at_hand=True)
+            yield Source(self._data, self._served_as, at_hand=self._at_hand)
         finally:
             self.open_now = False
 

@@ -75,3 +75,16 @@ def test_a_source_that_breaks_off_is_told_as_it_is(data: bytes, after: int) -> N
     with pytest.raises(TransientError) as caught:
         read(breaking())
     assert caught.value is failure
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+@pytest.mark.parametrize(
+    "data", [wav_file(tone(0.1)), encoded("audio/ogg"), tone(0.1)], ids=["wav", "ogg", "raw"]
+)
+def test_audio_is_at_hand_where_its_source_is(data: bytes, *, at_hand: bool) -> None:
+    source = OneSource(blocks(data), None, at_hand=at_hand)
+    library = Library(cast("Sources", source), chunk_seconds=0.25, max_seconds=60, wav_as="pcm")
+    with library.open(
+        Audio(uri="file:///a", media_type=None if data[:4] in {b"RIFF", b"OggS"} else RAW)
+    ) as audio:
+        assert audio.at_hand is at_hand

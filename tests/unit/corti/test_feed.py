@@ -7,6 +7,8 @@ import pytest
 
 from tests.unit.corti.stage import QUARTER, Stage
 from worker.audio.pace import Chunk
+from worker.corti.session import State
+from worker.corti.stream import feed
 from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.feed import Feed, Feeder, chunks_ahead
 from worker.errors import Reason, TransientError
@@ -128,3 +130,50 @@ def test_the_shared_thread_fills_who_runs_low(dry: bool) -> None:
             threading.Event().wait(0.02)
     assert fed.queued == 4
     feeder.low(fed.feed, dry=dry)
+
+
+def test_after_an_error_of_the_source_the_stream_is_not_ended_as_if_that_were_all() -> None:
+    def breaking() -> Iterator[Chunk]:
+        yield from quarters(4)
+        raise TransientError(Reason.AUDIO_UNREACHABLE, "the disk is gone")
+
+    fed = Fed(breaking())
+    fed.feed.fill()
+    for _ in range(5):
+        fed.stage.turn()
+        fed.feed.fill()
+    # A generator that has raised looks like one at its end: that must not become half a consultation.
+    assert fed.stage.conversation.starved
+    assert fed.stage.conversation.session.state is State.STREAMING
+    with pytest.raises(TransientError):
+        fed.feed.check()
+
+
+def test_a_stream_that_ran_dry_does_not_wait_for_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "_PERIOD", 60.0)
+    filled = threading.Event()
+
+    def telling() -> Iterator[Chunk]:
+        filled.set()
+        yield from quarters(100)
+
+    fed = Fed(telling())
+    with Feeder() as feeder, feeder.feeding(fed.feed):
+        # It was woken up for the new stream; let it go back to sleep.
+        threading.Event().wait(0.05)
+        feeder.low(fed.feed, dry=False)
+        assert not filled.wait(0.02)
+        feeder.low(fed.feed, dry=True)
+        assert filled.wait(5)
+
+
+def test_when_a_stream_is_left_the_shared_thread_sleeps_again() -> None:
+    fed = Fed(quarters(100))
+    with Feeder() as feeder:
+        with feeder.feeding(fed.feed):
+            assert feeder._feeds == {fed.feed}
+        assert feeder._feeds == set()
+        feeder.low(fed.feed, dry=True)
+        while feeder._low or feeder._poked.is_set():
+            threading.Event().wait(0.001)
+    assert fed.queued == 0

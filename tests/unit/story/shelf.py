@@ -15,6 +15,7 @@ class Shelf:
     chunks: list[Chunk]
     failure: Exception | None = None
     total_seconds: float | None = None
+    at_hand: bool = True
     open_now: int = 0
 
     @contextmanager
@@ -23,7 +24,7 @@ class Shelf:
             raise self.failure
         self.open_now += 1
         try:
-            yield OpenAudio(self.chunks, total_seconds=self.total_seconds)
+            yield OpenAudio(self.chunks, total_seconds=self.total_seconds, at_hand=self.at_hand)
         finally:
             self.open_now -= 1
 

@@ -217,3 +217,11 @@ def test_audio_of_unknown_length_takes_an_unknown_time() -> None:
     world = World()
     transcribed(world)
     assert world.interrupt.remaining() is None
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_the_stream_learns_whether_its_audio_may_have_to_be_waited_for(*, at_hand: bool) -> None:
+    world = World()
+    world.shelf.at_hand = at_hand
+    transcribed(world)
+    assert world.service.fed_at_hand == [at_hand]

@@ -60,6 +60,7 @@ class Service:
     interactions: dict[str, str] = field(default_factory=dict)
     streamed: list[tuple[str, str, bytes]] = field(default_factory=list)
     open_streams: int = 0
+    fed_at_hand: list[bool] = field(default_factory=list)
     outages: dict[str, deque[BaseException | None]] = field(default_factory=dict)
     says: list[Content] = field(default_factory=list)
     during: Callable[[], None] = lambda: None
@@ -123,8 +124,9 @@ class OpenStream:
         *,
         live: bool,
         interrupt: AnyInterrupt,
-        at_hand: bool = False,  # who feeds makes no difference to what is said
+        at_hand: bool = False,
     ) -> Iterator[Content | Sent]:
+        self._service.fed_at_hand.append(at_hand)
         news = deque(self._service.says)
         for chunk in chunks:
             interrupt.check()

@@ -1,0 +1,86 @@
+"""A stream as its job sees it: what is left behind when the job leaves it in the middle."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.corti.stage import QUARTER, Stage
+from tests.unit.fakes import FakeClock, FakeRecorder
+from worker.audio.pace import Chunk
+from worker.corti.messages import TranscriptMessage
+from worker.corti.stream.feed import Feeder, chunks_ahead
+from worker.corti.stream.pacer import Pacer
+from worker.corti.stream.streams import WebSocketStream
+from worker.errors import Reason, TransientError
+from worker.interrupt import Interrupt, Interrupted, Why
+
+AHEAD = chunks_ahead(0.25, 1.0, at_hand=True)[0]
+
+
+class Opened:
+    """A stream on a socket in memory, which the stage turns: the pacer's thread never sees it."""
+
+    def __init__(self, feeder: Feeder, pacer: Pacer) -> None:
+        self.stage = Stage(every=8000).accepted()
+        self.recorder = FakeRecorder()
+        self.stream = WebSocketStream(self.stage.conversation, pacer, feeder, self.recorder)
+        self.read = 0
+
+    def audio(self) -> Iterator[Chunk]:
+        """More than a test lasts; counts what is read."""
+        for _ in range(1000):
+            self.read += 1
+            yield QUARTER
+
+    def heard(self) -> None:
+        """Some audio goes out, and words come back."""
+        self.stage.turn()
+        self.stage.turn()
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    with Pacer(FakeClock(), lambda: None) as pacer, Feeder() as feeder:
+        yield Opened(feeder, pacer)
+
+
+def test_nobody_reads_the_audio_any_more_when_a_job_has_left_its_stream(opened: Opened) -> None:
+    with opened.stream as stream:
+        talk = stream.converse(opened.audio(), 1.0, live=True, interrupt=Interrupt(), at_hand=True)
+        opened.stage.conversation.wake()
+        opened.stage.conversation._news.append(TranscriptMessage(()))
+        assert next(talk) == TranscriptMessage(())
+        assert opened.read == AHEAD
+        opened.heard()
+    assert stream._feed is not None
+    # The conversation is still there, as where an exception keeps the frame of its job: the source is
+    # about to be closed, and the feeder is told once more that audio runs low.
+    before = opened.read
+    stream._feed.fill()
+    assert opened.read == before
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_an_error_of_the_source_is_raised_where_the_job_can_hear_it(opened: Opened, *, at_hand: bool) -> None:
+    failure = TransientError(Reason.AUDIO_UNREACHABLE, "reading the audio file failed")
+
+    def breaking() -> Iterator[Chunk]:
+        yield QUARTER
+        raise failure
+
+    with pytest.raises(TransientError) as raised, opened.stream as stream:
+        list(stream.converse(breaking(), 1.0, live=False, interrupt=Interrupt(), at_hand=at_hand))
+    assert raised.value is failure
+    assert opened.recorder.counts["corti_streams_ended_total", "stream_interrupted"] == 1
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_an_interrupt_ends_the_conversation_while_it_sleeps(opened: Opened, *, at_hand: bool) -> None:
+    interrupt = Interrupt()
+    trigger = threading.Timer(0.02, interrupt.trigger, [Why.DRAIN])
+    trigger.start()
+    with pytest.raises(Interrupted), opened.stream as stream:
+        list(stream.converse(opened.audio(), 1.0, live=False, interrupt=interrupt, at_hand=at_hand))
+    trigger.join()
+    assert opened.recorder.counts["corti_streams_ended_total", "stream_interrupted"] == 1
