@@ -98,7 +98,7 @@ def test_prometheus_accepts_its_configuration(tmp_path: Path) -> None:
     )
     shutil.copy(OPS / "compose/prometheus.yaml", tmp_path)
     (tmp_path / "rules").mkdir()
-    for rules in (OPS / "alerts").glob("*.yaml"):
+    for rules in (OPS / "alerts").glob("*.rules.yaml"):
         shutil.copy(rules, tmp_path / "rules")
     done = subprocess.run(
         ["promtool", "check", "config", str(tmp_path / "prometheus.yaml")],

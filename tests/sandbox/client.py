@@ -7,7 +7,7 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -100,7 +100,9 @@ class Conversation:
 
     def finish(self) -> int:
         """End the stream and read to the close."""
-        self.say("end")
+        # A server that gives up may close before we have said so; what it said is still to be read.
+        with suppress(ConnectionClosed):
+            self.say("end")
         return self.drain()
 
     @property
