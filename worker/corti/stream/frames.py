@@ -17,9 +17,6 @@ from websockets.speedups import apply_mask
 #: A transcript or facts message larger than this is nothing we know.
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _BINARY_FINAL = 0x82
-_TEXT_FINAL = 0x81
-#: Bytes of a frame's head, by its seven bits of length.
-_HEAD_BYTES = {126: 4, 127: 10}
 _MASKED = 0x80
 _SHORT, _MEDIUM = 126, 65536
 _DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
@@ -62,28 +59,6 @@ def audio_frame(data: bytes) -> bytes:
     return b"".join((_head(len(data)), mask, apply_mask(data, mask)))
 
 
-def _frame(data: bytes, at: int) -> tuple[int, int] | None:
-    """Where the payload of the frame at `at` starts and ends (RFC 6455, section 5.2).
-
-    Returns:
-        None when it is not all there; a start of 0 when this is no frame to take, but one to refuse.
-    """
-    left = len(data) - at
-    if left < 2:  # noqa: PLR2004
-        return None
-    size = data[at + 1]
-    if size >= _MASKED:  # a server must not mask
-        return 0, len(data)
-    head = _HEAD_BYTES.get(size, 2)
-    if head > 2:  # noqa: PLR2004
-        if left < head:
-            return None
-        size = int.from_bytes(data[at + 2 : at + head], "big")
-    if size > MAX_MESSAGE_BYTES:
-        return 0, len(data)
-    return (at + head, at + head + size) if left >= head + size else None
-
-
 @dataclass(frozen=True, slots=True)
 class TextMessage:
     """A whole text (or binary) message, fragments joined."""
@@ -111,34 +86,17 @@ class Framing:
 
     def __init__(self) -> None:
         self._protocol = Protocol(CLIENT, state=OPEN, max_size=MAX_MESSAGE_BYTES, logger=_silent)
-        self._buffer = b""
         self._parts: list[bytes] = []
         self._closed = False
 
     def receive(self, data: bytes) -> list[Received]:
         """Take bytes from the socket (empty: its end) and tell what they mean."""
-        received: list[Received] = []
-        if not data:
+        if data:
+            self._protocol.receive_data(data)
+        else:
             self._protocol.receive_eof()
-            return self._told(received, ended=True)
-        data = self._buffer + data if self._buffer else data
-        at = 0
-        while not self._closed and (frame := _frame(data, at)) is not None:
-            start, end = frame
-            # Nearly every frame is a whole text message: for those the general way costs ten times as much.
-            if start and data[at] == _TEXT_FINAL and not self._parts:
-                received.append(TextMessage(data[start:end]))
-            else:
-                self._protocol.receive_data(data[at:end])
-                self._told(received)
-            at = end
-        self._buffer = data[at:]
-        return received
-
-    def _told(self, received: list[Received], *, ended: bool = False) -> list[Received]:
-        """Add what the protocol object makes of what it was given."""
-        received += (item for event in self._protocol.events_received() if (item := self._item(event)))
-        if not self._closed and (self._protocol.close_rcvd or self._protocol.parser_exc or ended):
+        received = [item for event in self._protocol.events_received() if (item := self._item(event))]
+        if not self._closed and (self._protocol.close_rcvd or self._protocol.parser_exc or not data):
             self._closed = True
             code = self._protocol.close_rcvd.code if self._protocol.close_rcvd else None
             received.append(Closed(code))
