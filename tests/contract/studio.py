@@ -1,6 +1,7 @@
 """Streams to a sandbox, opened and conversed on as a job does."""
 
 import hashlib
+import io
 import math
 from array import array
 from collections.abc import Iterable, Iterator
@@ -43,7 +44,7 @@ def speech(sentences: int = 1) -> bytes:
 
 def chunks_of(audio: bytes) -> Iterator[Chunk]:
     """The chunks of PCM audio."""
-    return pcm_chunks([audio], 2 * RATE, 2, CHUNK_SECONDS)
+    return pcm_chunks(io.BytesIO(audio).read, 2 * RATE, 2, CHUNK_SECONDS)
 
 
 @dataclass

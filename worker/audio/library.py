@@ -3,17 +3,18 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
+from functools import partial
 from typing import Literal
 
 from worker import job as jobs
 from worker.audio import container, wav
-from worker.audio.pace import Chunk, pcm_chunks
+from worker.audio.pace import Chunk, Read, exactly, pcm_chunks
 from worker.audio.source import Source, Sources
 from worker.errors import PermanentError, Reason
 from worker.ports import Audio
 
 _HEAD = 64
+_BLOCK = 16 * 1024
 
 
 class Library:
@@ -44,25 +45,21 @@ class Library:
 
     def _begun(self, source: Source, audio: jobs.Audio) -> Audio:
         """Read as much as it takes to tell what the audio is."""
-        blocks = _verified(source.blocks, audio.sha256) if audio.sha256 else source.blocks
-        head = b""
-        while len(head) < _HEAD and (block := next(blocks, b"")):
-            head += block
+        read = _verified(source.read, audio.sha256) if audio.sha256 else source.read
+        head = exactly(read, _HEAD)
         if not head:
             raise PermanentError(Reason.AUDIO_UNSUPPORTED, "the audio is empty")
-        opened = self._opened(head, blocks, audio.media_type, source.media_type)
+        opened = self._opened(head, read, audio.media_type, source.media_type)
         opened.at_hand = source.at_hand
         return opened
 
-    def _opened(
-        self, head: bytes, blocks: Iterator[bytes], told: str | None, served: str | None
-    ) -> "_Opened":
+    def _opened(self, head: bytes, read: Read, told: str | None, served: str | None) -> "_Opened":
         """Decide what the audio is: by the producer's word, else its first bytes, else the server's word."""
         if wav.is_wav(head):
-            return self._wav(head, blocks)
-        rest = chain([head], blocks)
+            return self._wav(head, read)
+        whole = _after(head, read)
         if container.essence(told) == "audio/pcm":
-            return self._pcm(told or "", rest)
+            return self._pcm(told or "", whole)
         guesses = (told, container.sniff(head), served)
         declared = next((guess for guess in guesses if container.essence(guess) in container.ACCEPTED), None)
         if declared is None:
@@ -71,25 +68,26 @@ class Library:
                 "the audio is neither WAV, Ogg, WebM, MP3, FLAC nor MP4; for raw PCM give audio.media_type "
                 "as audio/pcm; rate=R; channels=C; bits=B",
             )
-        chunks = container.container_chunks(rest, self._chunk_seconds)
-        return _Opened(declared, chunks, self._max_seconds, None)
+        chunks = container.container_chunks(iter(partial(whole, _BLOCK), b""), self._chunk_seconds)
+        return _Opened(declared, _limited(chunks, self._max_seconds), None)
 
-    def _wav(self, head: bytes, blocks: Iterator[bytes]) -> "_Opened":
+    def _wav(self, head: bytes, read: Read) -> "_Opened":
         while (header := wav.read_header(head)) is None:
-            block = next(blocks, b"")
+            block = read(_BLOCK)
             if not block:
                 raise PermanentError(Reason.AUDIO_UNSUPPORTED, "the WAV file ends within its header")
             head += block
         if self._wav_as == "wav":
-            whole = pcm_chunks(chain([head], blocks), header.bytes_per_second, 1, self._chunk_seconds)
-            return _Opened(None, whole, self._max_seconds, header.seconds)
+            whole = pcm_chunks(_after(head, read), header.bytes_per_second, 1, self._chunk_seconds)
+            return _Opened(None, _limited(whole, self._max_seconds), header.seconds)
         if header.seconds is not None and header.seconds > self._max_seconds:
             raise _too_long(self._max_seconds)
-        samples = _limited(chain([head[header.data_offset :]], blocks), header.data_size)
-        chunks = pcm_chunks(samples, header.bytes_per_second, header.align, self._chunk_seconds)
-        return _Opened(header.audio_format, chunks, self._max_seconds, header.seconds)
+        samples = _samples(_after(head[header.data_offset :], read), header, self._chunk_seconds)
+        if header.seconds is None:
+            samples = _limited(samples, self._max_seconds)
+        return _Opened(header.audio_format, samples, header.seconds)
 
-    def _pcm(self, media_type: str, blocks: Iterator[bytes]) -> "_Opened":
+    def _pcm(self, media_type: str, read: Read) -> "_Opened":
         parameters = {
             key.strip().lower(): value.strip()
             for key, _, value in (part.partition("=") for part in media_type.split(";")[1:])
@@ -104,71 +102,76 @@ class Library:
                 "raw PCM needs audio.media_type with rate 8000-48000, channels 1-8 and bits 8, 16, 24 or 32",
             )
         align = channels * bits // 8
-        return _Opened(
-            media_type,
-            pcm_chunks(blocks, rate * align, align, self._chunk_seconds),
-            self._max_seconds,
-            None,
-        )
+        chunks = pcm_chunks(read, rate * align, align, self._chunk_seconds)
+        return _Opened(media_type, _limited(chunks, self._max_seconds), None)
 
 
 class _Opened:
     """Implements the `Audio` port."""
 
     def __init__(
-        self,
-        audio_format: str | None,
-        chunks: Iterator[Chunk],
-        max_seconds: float,
-        total_seconds: float | None,
+        self, audio_format: str | None, chunks: Iterator[Chunk], total_seconds: float | None
     ) -> None:
         self.format = audio_format
         self.total_seconds = total_seconds
         self.at_hand = False
         self._chunks = chunks
-        self._max_seconds = max_seconds
 
     def chunks(self) -> Iterator[Chunk]:
-        """The chunks, until they pass the longest audio that is accepted."""
-        total = 0.0
-        for chunk in self._chunks:
-            total += chunk.seconds
-            if total > self._max_seconds:
-                raise _too_long(self._max_seconds)
-            yield chunk
+        """See `worker.ports.Audio`."""
+        return self._chunks
 
 
-def _verified(blocks: Iterator[bytes], expected: str) -> Iterator[bytes]:
-    """Blocks that are checked against the SHA-256 the producer gave, once all have passed."""
+def _limited(chunks: Iterator[Chunk], max_seconds: float) -> Iterator[Chunk]:
+    """The chunks, until they pass the longest audio that is accepted."""
+    total = 0.0
+    for chunk in chunks:
+        total += chunk.seconds
+        if total > max_seconds:
+            raise _too_long(max_seconds)
+        yield chunk
+
+
+def _after(head: bytes, read: Read) -> Read:
+    """Read what was read already, and then the rest."""
+
+    def joined(size: int) -> bytes:
+        nonlocal head
+        if not head:
+            return read(size)
+        data, head = head[:size], head[size:]
+        return data
+
+    return joined
+
+
+def _verified(read: Read, expected: str) -> Read:
+    """Read what is checked against the SHA-256 the producer gave, once all has passed."""
     digest = hashlib.sha256()
-    for block in blocks:
-        digest.update(block)
-        yield block
-    if digest.hexdigest() != expected.lower():
-        raise PermanentError(Reason.AUDIO_MISMATCH, "the audio's SHA-256 is not audio.sha256")
+
+    def checked(size: int) -> bytes:
+        data = read(size)
+        digest.update(data)
+        if not data and digest.hexdigest() != expected.lower():
+            raise PermanentError(Reason.AUDIO_MISMATCH, "the audio's SHA-256 is not audio.sha256")
+        return data
+
+    return checked
 
 
-def _limited(blocks: Iterator[bytes], size: int | None) -> Iterator[bytes]:
-    """The first `size` bytes; the rest is read too, because its hash may be asked for."""
-    if size is None:
-        return blocks
-    left = size
-
-    def take(block: bytes) -> bytes:
-        nonlocal left
-        taken, left = block[:left], max(0, left - len(block))
-        return taken
-
-    def check() -> Iterator[bytes]:
-        if left:
-            raise PermanentError(
-                Reason.AUDIO_UNSUPPORTED,
-                "the WAV file is cut short: it ends before the samples its header announces",
-            )
-        yield from ()
-
-    # Not a generator that loops: it would keep its last block for as long as it stands still.
-    return chain(map(take, blocks), check())
+def _samples(read: Read, header: wav.WavHeader, chunk_seconds: float) -> Iterator[Chunk]:
+    """The chunks of a WAV file; all that its header announces must be there."""
+    missing = yield from pcm_chunks(
+        read, header.bytes_per_second, header.align, chunk_seconds, header.data_size
+    )
+    if missing:
+        raise PermanentError(
+            Reason.AUDIO_UNSUPPORTED,
+            "the WAV file is cut short: it ends before the samples its header announces",
+        )
+    # What follows is read too, because its hash may be asked for.
+    while read(_BLOCK):
+        pass
 
 
 def _too_long(max_seconds: float) -> PermanentError:

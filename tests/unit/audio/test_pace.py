@@ -1,5 +1,7 @@
 """When chunks are due: no drift, catching up, and a schedule that moves after a long stop."""
 
+import io
+import math
 import random
 
 import pytest
@@ -7,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.audio.pace import MAX_CHUNK_BYTES, Chunk, Pace, pcm_chunks
+from worker.audio.source import reader
 
 
 def test_nothing_is_due_before_the_start() -> None:
     waiting, begun = Pace(1.0), Pace(1.0)
     begun.start(50.0)
-    assert (waiting.due, begun.due, begun.position) == (None, 50.0, 0.0)
+    assert (waiting.due, begun.due, begun.position) == (math.inf, 50.0, 0.0)
+    assert (waiting.started, begun.started) == (False, True)
 
 
 def test_a_chunk_is_due_when_the_audio_before_it_has_been_spoken() -> None:
@@ -20,7 +24,6 @@ def test_a_chunk_is_due_when_the_audio_before_it_has_been_spoken() -> None:
     pace.start(50.0)
     due = []
     for seconds in (0.25, 1.0, 0.1):
-        assert pace.due is not None
         due.append(pace.due)
         assert pace.sent(seconds, pace.due) == 0.0
     assert [*due, pace.due] == [50.0, 50.25, 51.25, 51.35]
@@ -34,12 +37,6 @@ def test_speed_is_counted_in_times_real_time() -> None:
     assert pace.position == 1.0
 
 
-def test_the_first_chunk_starts_a_schedule_that_was_not_started() -> None:
-    pace = Pace(1.0)
-    assert pace.sent(0.25, 70.0) == 0.0
-    assert pace.due == 70.25
-
-
 @pytest.mark.parametrize("speed", [0.5, 8.0])
 def test_two_thousand_late_chunks_leave_no_drift(speed: float) -> None:
     dice = random.Random(4)  # noqa: S311  # the same lateness at each run
@@ -48,7 +45,6 @@ def test_two_thousand_late_chunks_leave_no_drift(speed: float) -> None:
     pace.start(now)
     for number in range(2_000):
         due = 1000.0 + number * 0.25 / speed
-        assert pace.due is not None
         assert abs(pace.due - due) < 1e-6
         now = max(now, due + dice.random() * dice.choice([0.0, 0.001, 0.02, 0.9]))
         assert abs(pace.sent(0.25, now) - (now - due)) < 1e-6
@@ -80,7 +76,7 @@ def test_a_chunk_that_is_early_is_not_late() -> None:
 
 def cut(blocks: list[bytes], rate: int, align: int, seconds: float) -> list[Chunk]:
     """The chunks of these blocks."""
-    return list(pcm_chunks(blocks, rate, align, seconds))
+    return list(pcm_chunks(reader(iter(blocks)), rate, align, seconds))
 
 
 @given(
@@ -137,6 +133,41 @@ def test_no_audio_makes_no_chunks() -> None:
 
 def test_chunks_are_cut_as_the_blocks_arrive() -> None:
     blocks = iter([bytes(8_000)] * 10)
-    chunks = pcm_chunks(blocks, 32_000, 2, 0.25)
+    chunks = pcm_chunks(reader(blocks), 32_000, 2, 0.25)
     assert next(chunks) == Chunk(bytes(8_000), 0.25)
     assert len(list(blocks)) == 9
+
+
+def test_no_more_is_read_than_a_chunk_at_a_time() -> None:
+    file = io.BytesIO(bytes(100_000))
+    chunks = pcm_chunks(file.read, 32_000, 2, 0.25)
+    for number in range(1, 4):
+        next(chunks)
+        assert file.tell() == 8_000 * number
+
+
+@pytest.mark.parametrize(
+    ("size", "there", "lengths", "missing"),
+    [
+        (20_000, 30_000, [8_000, 8_000, 4_000], 0),
+        (16_000, 30_000, [8_000, 8_000], 0),
+        (20_001, 30_000, [8_000, 8_000, 4_000], 0),
+        (20_000, 9_000, [8_000, 1_000], 11_000),
+        (20_000, 16_000, [8_000, 8_000], 4_000),
+        (0, 30_000, [], 0),
+    ],
+)
+def test_of_a_known_size_that_much_is_read_and_what_is_missing_is_told(
+    size: int, there: int, lengths: list[int], missing: int
+) -> None:
+    file = io.BytesIO(bytes(there))
+    chunks = pcm_chunks(file.read, 32_000, 2, 0.25, size)
+    told: list[int] = []
+    found: list[int] = []
+    while not told:
+        try:
+            found.append(len(next(chunks).data))
+        except StopIteration as end:
+            told.append(end.value)
+    assert (found, told) == (lengths, [missing])
+    assert file.tell() == min(size, there)

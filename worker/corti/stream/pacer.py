@@ -5,6 +5,7 @@ sockets do not, and it neither logs nor talks to Redis, a broker or a disk.
 """
 
 import heapq
+import math
 import select
 import socket
 import threading
@@ -133,7 +134,7 @@ class Pacer(AbstractContextManager["Pacer"]):
             conversation = self._inbox.popleft()
             number = conversation.number
             if self._open.get(number) is conversation:
-                conversation.due(now)
+                conversation.look(now)
                 self._settle(conversation, now)
             elif conversation.wire.sock.fileno() >= 0:
                 self._epoll.register(number, _READ)
@@ -145,12 +146,25 @@ class Pacer(AbstractContextManager["Pacer"]):
         ticks = self._ticks
         while ticks and ticks[0] * TICK <= now:
             tick = heapq.heappop(ticks)
+            ready = []
             for conversation in self._due.pop(tick):
                 # Entries stay where they are when a conversation is put down for another time.
-                if conversation.tick == tick:
-                    conversation.tick = None
-                    conversation.due(now)
+                if conversation.tick != tick:
+                    continue
+                conversation.tick = None
+                frame = conversation.frame(now)
+                if frame is not None:
+                    ready.append((conversation, frame))
+                else:
+                    conversation.look(now)
                     self._settle(conversation, now)
+            # One right after the other, with nothing else between: a peer on a core of its own that falls
+            # asleep after each of them has to be woken for the next, and that is a third of what it costs.
+            for conversation, frame in ready:
+                conversation.send(frame)
+            after = self._clock.monotonic()
+            for conversation, _ in ready:
+                self._put_down(conversation, conversation.sent(after))
 
     def _poll(self, timeout: float) -> None:
         ready = self._epoll.poll(timeout)
@@ -160,11 +174,14 @@ class Pacer(AbstractContextManager["Pacer"]):
             if conversation is None:
                 self._wake_out.recv(4096)
                 continue
+            changed = False
             if events & select.EPOLLOUT:
                 conversation.writable(now)
+                changed = True
             if events & ~select.EPOLLOUT:
-                conversation.readable(now)
-            self._settle(conversation, now)
+                changed |= conversation.readable(now)
+            if changed:
+                self._settle(conversation, now)
 
     def _settle(self, conversation: Conversation, now: float) -> None:
         """Put a conversation down for its next turn, or let it go."""
@@ -175,8 +192,11 @@ class Pacer(AbstractContextManager["Pacer"]):
         if blocked is not conversation.blocked:
             conversation.blocked = blocked
             self._epoll.modify(conversation.number, _READ_WRITE if blocked else _READ)
-        at = conversation.next_due()
-        if at is None:
+        self._put_down(conversation, conversation.next_due())
+
+    def _put_down(self, conversation: Conversation, at: float) -> None:
+        """Have a conversation looked at in the first tick after a moment."""
+        if at == math.inf:
             return
         tick = int(at / TICK) + 1
         if conversation.tick is not None and conversation.tick <= tick:

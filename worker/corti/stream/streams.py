@@ -137,6 +137,6 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
 
     def figures(self) -> tuple[AudioFigures, tuple[str, ...]]:
         """See `worker.ports.Stream`."""
-        session = self._conversation.session
-        audio = AudioFigures(seconds=round(self._conversation.position, 3), bytes=session.audio_bytes)
-        return audio, session.warnings
+        conversation = self._conversation
+        audio = AudioFigures(seconds=round(conversation.position, 3), bytes=conversation.bytes_sent)
+        return audio, conversation.session.warnings
