@@ -22,7 +22,7 @@ from worker.cipher import make_cipher
 from worker.clock import SystemClock
 from worker.corti.rest import RestInteractions, TokenEndpoint, http_session
 from worker.corti.session import Timings
-from worker.corti.stream import Feeder, Pacer, WebSocketStreams
+from worker.corti.stream import Feeder, Pacer, Turnstile, WebSocketStreams
 from worker.corti.token import TokenPolicy
 from worker.health import Pulse
 from worker.intake import Intake
@@ -90,6 +90,7 @@ class Application:
             keep=settings.keep,
             keep_results=settings.on_repeat == "republish",
         )
+        self.turnstile = Turnstile()
         self.stop_door = threading.Event()
         self.door_pulse = Pulse(self.clock, STUCK_SECONDS)
         self.live["door"] = self.door_pulse.check
@@ -129,6 +130,7 @@ class Application:
             queue=self.lane.jobs,
             tracer=self.telemetry.tracer,
             audit=self.telemetry.audit,
+            give_way=self.turnstile.give_way,
         )
         door: Door = (
             RedisDoor(self.redis_client(self.url), intake, self.clock, self.lane)
@@ -175,7 +177,7 @@ class Application:
         self.stack.callback(downloads.close)
         pulse = Pulse(clock, STUCK_SECONDS)
         self.live["pacer"] = pulse.check
-        pacer = self.stack.enter_context(Pacer(clock, pulse.beat))
+        pacer = self.stack.enter_context(Pacer(clock, pulse.beat, self.turnstile))
         metrics.watch(measures.STREAMS_OPEN, lambda: pacer.open_streams)
         self.telemetry.watch_sent(pacer.figures)
         self.telemetry.status["streams_open"] = lambda: pacer.open_streams
@@ -229,7 +231,7 @@ class Application:
             cache, rest, sockets, self.outlet, RESULTS
         )
         return Runner(
-            transcriber=Transcriber(tokens, interactions, library, streams),
+            transcriber=Transcriber(tokens, interactions, library, streams, self.turnstile.give_way),
             live=self.outlet,
             outlet=outlet,
             outbox=self.ledger,
@@ -245,4 +247,5 @@ class Application:
             patience=settings.publish_patience,
             tracer=self.telemetry.tracer,
             audit=self.telemetry.audit,
+            give_way=self.turnstile.give_way,
         )

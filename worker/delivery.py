@@ -14,7 +14,7 @@ from worker.claims import Busy, Claim, ClaimLost, Claims, Finished, LedgerUnavai
 from worker.clock import Clock
 from worker.interrupt import Interrupt, Interrupted, Why
 from worker.job import Job
-from worker.ports import Aside, OutletUnavailable, Recorder
+from worker.ports import Aside, GiveWay, OutletUnavailable, Recorder, at_once
 from worker.runner import Runner
 from worker.trace import Tracer, Untraced
 
@@ -77,6 +77,7 @@ class Deliveries:
     queue: str = ""
     tracer: Tracer = field(default_factory=Untraced)
     audit: Audit = field(default_factory=Unaudited)
+    give_way: GiveWay = at_once
 
     def take(self, body: bytes, interrupt: Interrupt, arrival: Arrival = _UNKNOWN) -> Verdict:
         """Run the job in a body, unless it is run elsewhere or has ended.
@@ -84,6 +85,7 @@ class Deliveries:
         Raises:
             InvalidJob: The body is no job; the door should have stopped it.
         """
+        self.give_way()
         job = Job.from_message(body)
         parent = arrival.traceparent or job.traceparent
         with (

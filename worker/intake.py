@@ -13,7 +13,7 @@ from worker.dead_letter import DeadLetter
 from worker.errors import Reason
 from worker.job import Job
 from worker.message import InvalidJob, Problem
-from worker.ports import Outlet, Recorder
+from worker.ports import GiveWay, Outlet, Recorder, at_once
 from worker.trace import Tracer, Untraced
 
 log = structlog.get_logger(__name__)
@@ -39,6 +39,7 @@ class Intake:
     queue: str
     tracer: Tracer = field(default_factory=Untraced)
     audit: Audit = field(default_factory=Unaudited)
+    give_way: GiveWay = at_once
 
     def take(self, body: bytes) -> None:
         """Hand a good job on to Celery, and anything else to the dead letters.
@@ -46,6 +47,7 @@ class Intake:
         Raises:
             OutletUnavailable: The broker did not confirm; the message must stay where it is.
         """
+        self.give_way()
         try:
             job = self._check(body)
         except InvalidJob as refusal:

@@ -14,6 +14,13 @@ from worker.dead_letter import DeadLetter
 from worker.events import AudioFigures, Event
 from worker.measures import Counter, Histogram
 
+#: Waits until the next step of a job harms no running stream. See `worker.corti.stream.turnstile`.
+GiveWay = Callable[[], None]
+
+
+def at_once() -> None:
+    """A `GiveWay` that never waits."""
+
 
 class Recorder(Protocol):
     """Takes measurements. Must be quick and safe from any thread."""

@@ -53,6 +53,7 @@ def run_worker(settings: Settings) -> int:
         consumer = Pulse(application.clock, STUCK_SECONDS)
         application.live["consumer"] = consumer.check
         application.ready["consumer"] = lambda: None if consumer.beating else "not connected to the broker"
+        application.celery.give_way = application.turnstile.give_way
         application.celery.attendance = (consumer.beat, consumer.rest)
         worker = _celery_worker(application.celery, settings)
         drain = Drain(
@@ -131,6 +132,7 @@ def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:
         queue=application.lane.work,
         tracer=application.telemetry.tracer,
         audit=application.telemetry.audit,
+        give_way=application.turnstile.give_way,
     )
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import ctypes
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,3 +108,45 @@ def test_object_stores_want_presigned_urls(sources: Sources, uri: str) -> None:
     error = failure_of(sources, uri)
     assert isinstance(error, PermanentError)
     assert "presign" in error.detail
+
+
+def can_tell(place: Path) -> bool:
+    """Whether this file's system says if a read would wait."""
+    with place.open("rb") as file:
+        try:
+            return os.preadv(file.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT) == 1
+        except (OSError, AttributeError):
+            return False
+
+
+def test_what_the_system_has_in_its_cache_is_read_without_waiting_and_the_rest_goes_on_from_there(
+    sources: Sources, root: Path
+) -> None:
+    place = root / "a.wav"
+    place.write_bytes(BODY)
+    with sources.open(Audio(uri=place.as_uri())) as source:
+        assert (source.read_now is not None) == can_tell(place)
+        if source.read_now is None:
+            return  # a memory file system, or not Linux
+        assert source.read(1000) == BODY[:1000]
+        assert source.read_now(3000) == BODY[1000:4000]
+        assert source.read_now(1) == BODY[4000:4001]
+        assert source.read(2000) == BODY[4001:6001]
+        assert source.read_now(500) == BODY[6001:6501]
+        with pytest.raises(BlockingIOError):
+            source.read_now(len(BODY))
+        assert source.read_now(10) == BODY[6501:6511], "a read that would have waited has moved nothing"
+
+
+def test_where_nobody_can_tell_whether_a_read_waits_every_read_is_one_that_may(
+    sources: Sources, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> int:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    place = root / "a.wav"
+    place.write_bytes(BODY)
+    monkeypatch.setattr(os, "preadv", refused)
+    with sources.open(Audio(uri=place.as_uri())) as source:
+        assert source.read_now is None
+        assert source.read(10) == BODY[:10]

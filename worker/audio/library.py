@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Literal
 
 from worker import job as jobs
 from worker.audio import container, wav
-from worker.audio.pace import Chunk, Read, exactly, pcm_chunks
+from worker.audio.pace import Chunk, PcmChunks, Read, exactly
 from worker.audio.source import Source, Sources
 from worker.errors import PermanentError, Reason
 from worker.ports import Audio
@@ -45,22 +47,22 @@ class Library:
 
     def _begun(self, source: Source, audio: jobs.Audio) -> Audio:
         """Read as much as it takes to tell what the audio is."""
-        read = _verified(source.read, audio.sha256) if audio.sha256 else source.read
-        head = exactly(read, _HEAD)
+        if audio.sha256:
+            source = replace(source, read=_verified(source.read, audio.sha256), read_now=None)
+        head = exactly(source.read, _HEAD)
         if not head:
             raise PermanentError(Reason.AUDIO_UNSUPPORTED, "the audio is empty")
-        opened = self._opened(head, read, audio.media_type, source.media_type)
+        opened = self._opened(head, source, audio.media_type)
         opened.at_hand = source.at_hand
         return opened
 
-    def _opened(self, head: bytes, read: Read, told: str | None, served: str | None) -> "_Opened":
+    def _opened(self, head: bytes, source: Source, told: str | None) -> "_Opened":
         """Decide what the audio is: by the producer's word, else its first bytes, else the server's word."""
         if wav.is_wav(head):
-            return self._wav(head, read)
-        whole = _after(head, read)
+            return self._wav(head, source)
         if container.essence(told) == "audio/pcm":
-            return self._pcm(told or "", whole)
-        guesses = (told, container.sniff(head), served)
+            return self._pcm(told or "", head, source)
+        guesses = (told, container.sniff(head), source.media_type)
         declared = next((guess for guess in guesses if container.essence(guess) in container.ACCEPTED), None)
         if declared is None:
             raise PermanentError(
@@ -68,26 +70,36 @@ class Library:
                 "the audio is neither WAV, Ogg, WebM, MP3, FLAC nor MP4; for raw PCM give audio.media_type "
                 "as audio/pcm; rate=R; channels=C; bits=B",
             )
-        chunks = container.container_chunks(iter(partial(whole, _BLOCK), b""), self._chunk_seconds)
+        blocks = chain([head], iter(partial(source.read, _BLOCK), b""))
+        chunks = container.container_chunks(blocks, self._chunk_seconds)
         return _Opened(declared, _limited(chunks, self._max_seconds), None)
 
-    def _wav(self, head: bytes, read: Read) -> "_Opened":
+    def _wav(self, head: bytes, source: Source) -> "_Opened":
         while (header := wav.read_header(head)) is None:
-            block = read(_BLOCK)
+            block = source.read(_BLOCK)
             if not block:
                 raise PermanentError(Reason.AUDIO_UNSUPPORTED, "the WAV file ends within its header")
             head += block
+        chunks: Iterator[Chunk]
         if self._wav_as == "wav":
-            whole = pcm_chunks(_after(head, read), header.bytes_per_second, 1, self._chunk_seconds)
-            return _Opened(None, _limited(whole, self._max_seconds), header.seconds)
+            chunks = self._cut(source, head, header.bytes_per_second, 1, None)
+            return _Opened(None, _limited(chunks, self._max_seconds), header.seconds)
         if header.seconds is not None and header.seconds > self._max_seconds:
             raise _too_long(self._max_seconds)
-        samples = _samples(_after(head[header.data_offset :], read), header, self._chunk_seconds)
+        samples = head[header.data_offset :]
+        if header.data_size is not None:
+            samples = samples[: header.data_size]
+        chunks = self._cut(source, samples, header.bytes_per_second, header.align, header.data_size)
         if header.seconds is None:
-            samples = _limited(samples, self._max_seconds)
-        return _Opened(header.audio_format, samples, header.seconds)
+            chunks = _limited(chunks, self._max_seconds)
+        # What follows the samples is read for the sake of the hash, and only where somebody asks for one.
+        return _Opened(
+            header.audio_format,
+            chunks if source.read_now else _to_the_end(chunks, source.read),
+            header.seconds,
+        )
 
-    def _pcm(self, media_type: str, read: Read) -> "_Opened":
+    def _pcm(self, media_type: str, head: bytes, source: Source) -> "_Opened":
         parameters = {
             key.strip().lower(): value.strip()
             for key, _, value in (part.partition("=") for part in media_type.split(";")[1:])
@@ -102,8 +114,21 @@ class Library:
                 "raw PCM needs audio.media_type with rate 8000-48000, channels 1-8 and bits 8, 16, 24 or 32",
             )
         align = channels * bits // 8
-        chunks = pcm_chunks(read, rate * align, align, self._chunk_seconds)
+        chunks = self._cut(source, head, rate * align, align, None)
         return _Opened(media_type, _limited(chunks, self._max_seconds), None)
+
+    def _cut(
+        self, source: Source, head: bytes, bytes_per_second: int, align: int, size: int | None
+    ) -> PcmChunks:
+        return PcmChunks(
+            source.read,
+            bytes_per_second,
+            align,
+            self._chunk_seconds,
+            head=head,
+            size=size,
+            read_now=source.read_now,
+        )
 
 
 class _Opened:
@@ -132,19 +157,6 @@ def _limited(chunks: Iterator[Chunk], max_seconds: float) -> Iterator[Chunk]:
         yield chunk
 
 
-def _after(head: bytes, read: Read) -> Read:
-    """Read what was read already, and then the rest."""
-
-    def joined(size: int) -> bytes:
-        nonlocal head
-        if not head:
-            return read(size)
-        data, head = head[:size], head[size:]
-        return data
-
-    return joined
-
-
 def _verified(read: Read, expected: str) -> Read:
     """Read what is checked against the SHA-256 the producer gave, once all has passed."""
     digest = hashlib.sha256()
@@ -159,17 +171,8 @@ def _verified(read: Read, expected: str) -> Read:
     return checked
 
 
-def _samples(read: Read, header: wav.WavHeader, chunk_seconds: float) -> Iterator[Chunk]:
-    """The chunks of a WAV file; all that its header announces must be there."""
-    missing = yield from pcm_chunks(
-        read, header.bytes_per_second, header.align, chunk_seconds, header.data_size
-    )
-    if missing:
-        raise PermanentError(
-            Reason.AUDIO_UNSUPPORTED,
-            "the WAV file is cut short: it ends before the samples its header announces",
-        )
-    # What follows is read too, because its hash may be asked for.
+def _to_the_end(chunks: Iterator[Chunk], read: Read) -> Iterator[Chunk]:
+    yield from chunks
     while read(_BLOCK):
         pass
 

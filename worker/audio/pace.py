@@ -6,8 +6,10 @@ bytes that took and however late earlier chunks were, so lateness never adds up.
 
 import math
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
+
+from worker.errors import PermanentError, Reason
 
 #: The service's limit for one binary message (protocol 4.6).
 MAX_CHUNK_BYTES = 64_000
@@ -73,34 +75,88 @@ def exactly(read: Read, size: int) -> bytes:
     return data
 
 
-def pcm_chunks(
-    read: Read, bytes_per_second: int, align: int, seconds: float, size: int | None = None
-) -> Generator[Chunk, None, int]:
-    """Cut PCM into chunks of equal length.
+class PcmChunks(Iterator[Chunk]):
+    """PCM cut into chunks of equal length; the last may be shorter. Nothing is read ahead.
+
+    Bytes after the last whole sample are dropped.
 
     Args:
-        read: The samples. Nothing is read ahead.
+        read: The samples.
         bytes_per_second: Of the format.
         align: Bytes of one sample of all channels; no chunk splits one.
         seconds: Wanted length of a chunk.
-        size: How many bytes of samples there are; None: all that can be read.
-
-    Yields:
-        Chunks; the last may be shorter. Bytes after the last whole sample are dropped.
-
-    Returns:
-        How many bytes of `size` were missing.
+        head: Samples that were read already.
+        size: How many bytes of samples there are, `head` included; None: all that can be read.
+        read_now: Reads exactly so many bytes, or raises BlockingIOError if that would take waiting.
     """
-    length = min(int(bytes_per_second * seconds), MAX_CHUNK_BYTES)
-    length = max(align, length - length % align)
-    lasting = length / bytes_per_second
-    left = sys.maxsize if size is None else size
-    while left:
-        data = exactly(read, min(length, left))
-        left -= len(data)
-        if len(data) < length:
-            if whole := len(data) - len(data) % align:
-                yield Chunk(data[:whole], whole / bytes_per_second)
-            break
-        yield Chunk(data, lasting)
-    return 0 if size is None else left
+
+    __slots__ = (
+        "_align",
+        "_bytes_per_second",
+        "_head",
+        "_lasting",
+        "_left",
+        "_length",
+        "_read",
+        "_read_now",
+        "_sized",
+    )
+
+    def __init__(
+        self,
+        read: Read,
+        bytes_per_second: int,
+        align: int,
+        seconds: float,
+        *,
+        head: bytes = b"",
+        size: int | None = None,
+        read_now: Read | None = None,
+    ) -> None:
+        length = min(int(bytes_per_second * seconds), MAX_CHUNK_BYTES)
+        self._length = max(align, length - length % align)
+        self._lasting = self._length / bytes_per_second
+        self._bytes_per_second = bytes_per_second
+        self._align = align
+        self._head = head
+        self._left = sys.maxsize if size is None else size
+        self._sized = size is not None
+        self._read = read
+        self._read_now = read_now
+
+    def __next__(self) -> Chunk:
+        """The next chunk, however long it takes to read.
+
+        Raises:
+            PermanentError: `audio_unsupported`, when there are fewer bytes than `size`.
+        """
+        wanted = min(self._length, self._left)
+        data, self._head = self._head[:wanted], self._head[wanted:]
+        if len(data) < wanted:
+            data += exactly(self._read, wanted - len(data))
+        if len(data) < wanted:
+            if self._sized:
+                raise PermanentError(
+                    Reason.AUDIO_UNSUPPORTED,
+                    "the audio is cut short: it ends before the samples its header announces",
+                )
+            self._left = len(data)
+        self._left -= len(data)
+        if len(data) < self._length:
+            data = data[: len(data) - len(data) % self._align]
+            if not data:
+                raise StopIteration
+        return Chunk(data, len(data) / self._bytes_per_second)
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether `now` is worth a try."""
+        return self._read_now is not None
+
+    def now(self) -> Chunk:
+        """The next chunk, if reading it takes no waiting; else BlockingIOError, and `next` has it."""
+        if self._read_now is None or self._head or self._left < self._length:
+            raise BlockingIOError
+        data = self._read_now(self._length)
+        self._left -= self._length
+        return Chunk(data, self._lasting)

@@ -5,6 +5,7 @@ Implements the bottom half of the `AudioLibrary` port: bytes, as many as are ask
 """
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from worker.errors import JobError, PermanentError, Reason, TransientError
 
 #: Of a download, at a time.
 BLOCK_BYTES = 16 * 1024
+
+#: Only Linux can say whether a read would wait.
+_NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 
 #: What another attempt will find just the same.
 _NO_SUCH_FILE = frozenset(
@@ -56,11 +60,13 @@ class Source:
         read: Gives its bytes, once and in order.
         media_type: What the server says their type is.
         at_hand: Whether reading never waits for a network.
+        read_now: Reads exactly so many bytes, or raises BlockingIOError if that would take waiting.
     """
 
     read: Read
     media_type: str | None
     at_hand: bool
+    read_now: Read | None = None
 
 
 class Sources:
@@ -125,7 +131,9 @@ class Sources:
                 Reason.AUDIO_UNREACHABLE, f"the audio file cannot be opened ({type(error).__name__})"
             ) from None
         with file:
-            yield Source(_reading(file), None, at_hand=True)
+            reading = _File(file)
+            now = reading.read_now if reading.can_tell else None
+            yield Source(reading.read, None, at_hand=True, read_now=now)
 
     @contextmanager
     def _download(self, url: str) -> Iterator[Source]:
@@ -160,14 +168,52 @@ def reader(blocks: Iterator[bytes]) -> Read:
     return read
 
 
-def _reading(file: FileIO) -> Read:
-    def read(size: int) -> bytes:
+class _File:
+    """Reads a file from its beginning, with or without waiting for a disk."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self._offset = 0
+        self._behind = False  # the file's own position
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether `read_now` is worth a try: network and memory file systems cannot tell, nor can pipes."""
+        if _NO_WAIT is None:
+            return False
         try:
-            return file.read(size)
+            os.preadv(self._file.fileno(), (bytearray(1),), 0, _NO_WAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def read(self, size: int) -> bytes:
+        """Up to so many bytes."""
+        try:
+            if self._behind:
+                self._file.seek(self._offset)
+                self._behind = False
+            data = self._file.read(size)
         except OSError as error:
             raise _broken_read(error) from None
+        self._offset += len(data)
+        return data
 
-    return read
+    def read_now(self, size: int) -> bytes:
+        """Exactly so many bytes out of the system's cache, or BlockingIOError (preadv2(2), RWF_NOWAIT)."""
+        data = bytearray(size)
+        try:
+            length = os.preadv(self._file.fileno(), (data,), self._offset, _NO_WAIT or 0)
+        except OSError:
+            # Of other errors than this one `read` tells.
+            raise BlockingIOError from None
+        if length < size:
+            raise BlockingIOError
+        self._offset += size
+        self._behind = True
+        return bytes(data)
 
 
 def _broken_read(error: OSError) -> JobError:

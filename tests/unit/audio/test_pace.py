@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.audio.pace import MAX_CHUNK_BYTES, Chunk, Pace, pcm_chunks
+from worker.audio.pace import MAX_CHUNK_BYTES, Chunk, Pace, PcmChunks
 from worker.audio.source import reader
+from worker.errors import PermanentError
 
 
 def test_nothing_is_due_before_the_start() -> None:
@@ -76,7 +77,7 @@ def test_a_chunk_that_is_early_is_not_late() -> None:
 
 def cut(blocks: list[bytes], rate: int, align: int, seconds: float) -> list[Chunk]:
     """The chunks of these blocks."""
-    return list(pcm_chunks(reader(iter(blocks)), rate, align, seconds))
+    return list(PcmChunks(reader(iter(blocks)), rate, align, seconds))
 
 
 @given(
@@ -133,41 +134,72 @@ def test_no_audio_makes_no_chunks() -> None:
 
 def test_chunks_are_cut_as_the_blocks_arrive() -> None:
     blocks = iter([bytes(8_000)] * 10)
-    chunks = pcm_chunks(reader(blocks), 32_000, 2, 0.25)
+    chunks = PcmChunks(reader(blocks), 32_000, 2, 0.25)
     assert next(chunks) == Chunk(bytes(8_000), 0.25)
     assert len(list(blocks)) == 9
 
 
 def test_no_more_is_read_than_a_chunk_at_a_time() -> None:
     file = io.BytesIO(bytes(100_000))
-    chunks = pcm_chunks(file.read, 32_000, 2, 0.25)
+    chunks = PcmChunks(file.read, 32_000, 2, 0.25)
     for number in range(1, 4):
         next(chunks)
         assert file.tell() == 8_000 * number
 
 
 @pytest.mark.parametrize(
-    ("size", "there", "lengths", "missing"),
-    [
-        (20_000, 30_000, [8_000, 8_000, 4_000], 0),
-        (16_000, 30_000, [8_000, 8_000], 0),
-        (20_001, 30_000, [8_000, 8_000, 4_000], 0),
-        (20_000, 9_000, [8_000, 1_000], 11_000),
-        (20_000, 16_000, [8_000, 8_000], 4_000),
-        (0, 30_000, [], 0),
-    ],
+    ("size", "lengths"),
+    [(20_000, [8_000, 8_000, 4_000]), (16_000, [8_000, 8_000]), (20_001, [8_000, 8_000, 4_000]), (0, [])],
 )
-def test_of_a_known_size_that_much_is_read_and_what_is_missing_is_told(
-    size: int, there: int, lengths: list[int], missing: int
-) -> None:
-    file = io.BytesIO(bytes(there))
-    chunks = pcm_chunks(file.read, 32_000, 2, 0.25, size)
-    told: list[int] = []
-    found: list[int] = []
-    while not told:
-        try:
-            found.append(len(next(chunks).data))
-        except StopIteration as end:
-            told.append(end.value)
-    assert (found, told) == (lengths, [missing])
-    assert file.tell() == min(size, there)
+def test_of_a_known_size_that_much_is_read(size: int, lengths: list[int]) -> None:
+    file = io.BytesIO(bytes(30_000))
+    chunks = PcmChunks(file.read, 32_000, 2, 0.25, size=size)
+    assert [len(chunk.data) for chunk in chunks] == lengths
+    assert file.tell() == size
+
+
+@pytest.mark.parametrize("there", [0, 9_000, 16_000, 19_999])
+def test_audio_that_ends_before_its_known_size_is_no_audio(there: int) -> None:
+    with pytest.raises(PermanentError, match="cut short"):
+        list(PcmChunks(io.BytesIO(bytes(there)).read, 32_000, 2, 0.25, size=20_000))
+
+
+@pytest.mark.parametrize("size", [None, 20_000])
+@pytest.mark.parametrize("head", [0, 20, 8_000, 12_000, 20_000])
+def test_what_was_read_already_comes_first(head: int, size: int | None) -> None:
+    samples = bytes(index % 251 for index in range(20_000))
+    rest = io.BytesIO(samples[head:]).read
+    chunks = [chunk.data for chunk in PcmChunks(rest, 32_000, 2, 0.25, head=samples[:head], size=size)]
+    assert ([len(data) for data in chunks], b"".join(chunks)) == ([8_000, 8_000, 4_000], samples)
+
+
+def test_chunks_that_take_no_waiting_come_now_and_the_others_when_they_can() -> None:
+    samples = bytes(index % 251 for index in range(20_000))
+    file, cached = io.BytesIO(samples), True
+
+    def read_now(size: int) -> bytes:
+        if not cached:
+            raise BlockingIOError
+        return file.read(size)
+
+    chunks = PcmChunks(file.read, 32_000, 2, 0.25, size=20_000, read_now=read_now)
+    found = [chunks.now().data]
+    cached = False
+    with pytest.raises(BlockingIOError):
+        chunks.now()
+    found.append(next(chunks).data)
+    cached = True
+    # Less than a whole chunk: there may be more to it than reading.
+    with pytest.raises(BlockingIOError):
+        chunks.now()
+    found.append(next(chunks).data)
+    assert b"".join(found) == samples
+    assert next(chunks, None) is None
+    assert chunks.can_tell
+
+
+def test_who_cannot_tell_whether_a_read_waits_has_nothing_now() -> None:
+    chunks = PcmChunks(io.BytesIO(bytes(20_000)).read, 32_000, 2, 0.25)
+    assert not chunks.can_tell
+    with pytest.raises(BlockingIOError):
+        chunks.now()

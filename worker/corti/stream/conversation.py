@@ -52,6 +52,9 @@ class Conversation:
         "_pace",
         "_report_at",
         "_report_every",
+        "_seconds",
+        "_size",
+        "_take",
         "_wake",
         "blocked",
         "bytes_sent",
@@ -73,6 +76,7 @@ class Conversation:
         self.starved = False  # pacer: out of audio; whoever feeds pokes the pacer after feeding some
         self.done = False  # pacer: the session is over and all its news can be taken
         self.bytes_sent = 0
+        self._size, self._seconds = 0, 0.0  # of the chunk that `frame` gave
         self._on_sent = on_sent
         self._pace: Pace | None = None
         self._linger_ends: float | None = None
@@ -83,6 +87,7 @@ class Conversation:
         self._aborted = False
         # Touched by several threads:
         self._audio: deque[Chunk] = deque()
+        self._take: Callable[[], Chunk | None] | None = None
         self._no_more_audio = False
         self._news: deque[Content] = deque()
         self._wake = threading.Event()
@@ -94,7 +99,15 @@ class Conversation:
 
     # -- the job's thread ----------------------------------------------------------------------
 
-    def begin(self, pace: Pace, low: int, on_low: Callable[[bool], None], *, live: bool) -> None:
+    def begin(
+        self,
+        pace: Pace,
+        low: int,
+        on_low: Callable[[bool], None],
+        *,
+        live: bool,
+        take: Callable[[], Chunk | None] | None = None,
+    ) -> None:
         """Say how the audio is to be sent.
 
         Args:
@@ -102,7 +115,9 @@ class Conversation:
             low: Chunks left at which to ask for more.
             on_low: Called then, and again when there are none left (True). On the pacer's thread: be quick.
             live: Wake the job for news and progress as they happen.
+            take: Gives the next chunk when there are none left, or None. On the pacer's thread: never waits.
         """
+        self._take = take
         self._low = low
         self._on_low = on_low
         self._live = live
@@ -157,10 +172,15 @@ class Conversation:
         self._settle(now)
 
     def frame(self, now: float) -> bytes | None:
-        """The chunk that is due, ready to be sent; or None, and it is `look`'s turn."""
-        if self._audio_at > now or self._look_at <= now or not self._audio:
+        """The chunk that is due, ready to be sent; None when there is none at hand: it is `look`'s turn."""
+        if self._look_at <= now or self._audio_at > now:
             return None
-        return audio_frame(self._audio[0].data)
+        chunk = self._audio.popleft() if self._audio else self._take and self._take()
+        if not chunk:
+            return None
+        data, self._seconds = chunk
+        self._size = len(data)
+        return audio_frame(data)
 
     def send(self, frame: bytes) -> None:
         """Send what `frame` gave."""
@@ -170,12 +190,11 @@ class Conversation:
     def sent(self, now: float) -> float:
         """The chunk of `frame` has gone out; when to look here again."""
         pace = self._pace
-        assert pace is not None  # noqa: S101  # without it there is no schedule, and so no frame
-        data, seconds = self._audio.popleft()
-        lateness = pace.sent(seconds, now)
+        assert pace is not None  # noqa: S101  # without it there is no schedule, and so no chunk
+        lateness = pace.sent(self._seconds, now)
         self._audio_at = pace.due
-        self.bytes_sent += len(data)
-        self._on_sent(len(data), seconds, lateness)
+        self.bytes_sent += self._size
+        self._on_sent(self._size, self._seconds, lateness)
         if len(self._audio) == self._low and self._on_low is not None:
             self._on_low(False)
         if pace.position >= self._report_at:
@@ -242,6 +261,9 @@ class Conversation:
         pace = self._pace
         self.starved = False
         if pace is None or self.session.state is not State.STREAMING or self._audio or pace.due > now:
+            return
+        if self._take and (chunk := self._take()):
+            self._audio.append(chunk)
             return
         self.starved = True
         # Looked at again after the flag is up: the other thread feeds first and reads the flag

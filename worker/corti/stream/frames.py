@@ -9,6 +9,7 @@ import secrets
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
@@ -58,8 +59,7 @@ def audio_frame(data: bytes) -> bytes:
     return b"".join((_head(len(data)), mask, apply_mask(data, mask)))
 
 
-@dataclass(frozen=True, slots=True)
-class TextMessage:
+class TextMessage(NamedTuple):
     """A whole text (or binary) message, fragments joined."""
 
     data: bytes

@@ -18,6 +18,7 @@ from typing import Self
 from worker import measures
 from worker.clock import Clock
 from worker.corti.stream.conversation import Conversation
+from worker.corti.stream.turnstile import Turnstile
 
 #: The least time between two turns. All chunks that fall due within it cost one wake-up; 1 ms costs
 #: a fifth more CPU per stream, and 5 ms of lateness is a fiftieth of a chunk.
@@ -57,10 +58,13 @@ class Pacer(AbstractContextManager["Pacer"]):
     Args:
         clock: For time.
         beat: Called at each turn, as a sign of life.
+        turnstile: Where others pass when audio leaves time.
     """
 
-    def __init__(self, clock: Clock, beat: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, beat: Callable[[], None], turnstile: Turnstile) -> None:
         self.figures = Figures()
+        self._turnstile = turnstile
+        turnstile.guard(self._poke)
         self._clock = clock
         self._beat = beat
         self._epoll = select.epoll()
@@ -114,16 +118,18 @@ class Pacer(AbstractContextManager["Pacer"]):
         clock = self._clock
         while not self._stopping:
             began = clock.monotonic()
+            late = began - self._ticks[0] * TICK if self._ticks else 0.0
             self._beat()
             self._take_in(began)
             self._run_due(began)
             now = clock.monotonic()
+            self._turnstile.turned(len(self._open), late, TICK - (now - began))
             # A pause without looking at the sockets, so that what arrives meanwhile is read in one go.
             if self._open and now - began < TICK:
                 select.select((), (), (), TICK - (now - began))
                 now = clock.monotonic()
             wait = self._ticks[0] * TICK - now if self._ticks else _IDLE
-            self._poll(min(max(wait, 0.0), _IDLE))
+            self._poll(min(max(wait, 0.0), TICK if self._turnstile.wanted else _IDLE))
         for conversation in tuple(self._open.values()):
             self._drop(conversation)
         while self._inbox:  # those that came too late: their jobs wait for an end, too

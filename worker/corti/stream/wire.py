@@ -65,8 +65,11 @@ class Wire:
             self.broken = True
             self._unsent = b""
             return False
+        if sent == len(data):
+            self._unsent = b""
+            return True
         self._unsent = data[sent:]
-        return not self._unsent
+        return False
 
     def flush(self) -> bool:
         """Send what the framing has queued, and what waits. Returns like `send`."""
