@@ -19,7 +19,8 @@ key                        type    content and life
 ``corti:v1:quarantine``    string  there while nothing may be claimed, because Redis has lost its data:
                                    for one lease, in which every worker says again what runs and what
                                    has ended
-``corti:v1:cap:<name>``    zset    name of a claim -> end of its lease (ms): streams of a tenant now
+``corti:v1:cap:<name>``    zset    name of a claim -> end of its lease (ms): streams of a tenant now, by the
+                                   name that jobs give
 ``corti:v1:fleet:<lane>``  zset    name of a process -> time (ms) at which it counts as gone
 ``...:running``            hash    name of a process -> jobs it runs
 ``...:observer``           string  name of the process that tells of the whole installation
@@ -30,8 +31,9 @@ Redis that was restarted empty. Losing Redis may cost a repeat, never a job: the
 """
 
 from worker.ledger.cap import TenantCap
+from worker.ledger.caps import TenantCaps
 from worker.ledger.fleet import Fleet
 from worker.ledger.keeper import Keeper
 from worker.ledger.ledger import RedisLedger
 
-__all__ = ["Fleet", "Keeper", "RedisLedger", "TenantCap"]
+__all__ = ["Fleet", "Keeper", "RedisLedger", "TenantCap", "TenantCaps"]

@@ -141,6 +141,15 @@ return 1
 """
 )
 
+#: KEYS cap. ARGV most. Returns 1 when all places are taken, else 0.
+FULL = (
+    _NOW
+    + """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+return redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) and 1 or 0
+"""
+)
+
 #: KEYS outbox, since. Returns {results that wait, ms since the oldest was stored}. Workers of a version that
 #: did not know `since` left entries there: they go.
 BACKLOG = (

@@ -143,6 +143,7 @@ def test_a_finished_job_is_measured() -> None:
         measures.JOBS_RECEIVED.name: 1,
         measures.JOBS_RETRIED.name: 1,
         measures.JOBS_FINISHED.name: 1,
+        measures.TENANT_JOBS_FINISHED.name: 1,
         measures.SEGMENTS.name: 2,
         measures.FACTS.name: 2,
         measures.CREDITS.name: 0.04,

@@ -176,6 +176,7 @@ def test_the_log_says_that_a_job_failed_and_why() -> None:
         "event": "job_failed",
         "log_level": "warning",
         "job_id": "visit-17",
+        "tenant": "base",
         "attempts": 3,
         "reason": "attempts_exhausted",
         "cause": "stream_interrupted",
