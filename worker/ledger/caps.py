@@ -18,8 +18,8 @@ class TenantCaps:
     Args:
         client: Redis, with time-outs.
         caps: Every tenant, with the most streams that it may have at once; 0 for any number.
-        slots: Jobs that this process runs at once. Of several tenants' jobs no more than half of them may
-            wait for places, and no tenant more than its share of that half: the others' jobs go on.
+        slots: Jobs that this process runs at once. Where there are several tenants, jobs that wait for
+            places get half of them, in equal shares for each tenant with a cap: the others' jobs go on.
         lease: Seconds a place is kept without renewal.
         recorder: For metrics.
     """
@@ -27,7 +27,8 @@ class TenantCaps:
     def __init__(
         self, client: redis.Redis, caps: Mapping[str, int], *, slots: int, lease: float, recorder: Recorder
     ) -> None:
-        room = slots if len(caps) == 1 else slots // (2 * max(1, len(caps)))
+        capped = sum(most > 0 for most in caps.values())
+        room = slots if len(caps) == 1 else slots // (2 * max(1, capped))
         self._caps = {
             tenant: TenantCap(client, tenant=tenant, most=most, room=room, lease=lease, recorder=recorder)
             for tenant, most in caps.items()
