@@ -6,6 +6,8 @@ from contextlib import ExitStack
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.contract.fakes import FakeRecorder
 from tests.contract.waiting import eventually
@@ -105,7 +107,7 @@ def test_a_tenant_that_is_alone_waits_with_all_its_jobs(client: redis.Redis, rec
 
 def test_without_redis_nothing_is_counted_and_nobody_waits(recorder: FakeRecorder) -> None:
     """The cap protects an agreement, not a patient."""
-    nowhere = redis.Redis(port=1)
+    nowhere = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
     places = caps(nowhere, recorder, slots=1, a=1, b=1)
     with places.place("a", "one", Interrupt()), places.place("a", "two", Interrupt()):
         assert not places.crowded("a")
