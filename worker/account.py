@@ -87,6 +87,7 @@ class Account(Witness):
         log.info(
             "attempt_failed",
             job_id=self.job.job_id,
+            tenant=self.tenant,
             attempt=attempt,
             reason=failure.reason.value,
             next_in=round(pause, 1),

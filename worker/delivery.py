@@ -14,6 +14,7 @@ from worker.claims import Busy, Claim, ClaimLost, Claims, Finished, LedgerUnavai
 from worker.clock import Clock
 from worker.interrupt import Interrupt, Interrupted, Why
 from worker.job import Job
+from worker.message import InvalidJob
 from worker.ports import Aside, OutletUnavailable, Recorder
 from worker.runner import Runner
 from worker.tenancy import Tenancy
@@ -85,9 +86,17 @@ class Deliveries:
         """Run the job in a body, unless it is run elsewhere or has ended.
 
         Raises:
-            InvalidJob: The body is no job; the door should have stopped it.
+            InvalidJob: The body is no job, and no door has passed it.
         """
-        job = self.tenancy.settle(Job.from_message(body))
+        try:
+            job = self.tenancy.settle(Job.from_message(body))
+        except InvalidJob:
+            if arrival.accepted_at is None:
+                raise
+            # A door of a later version knows more keys than we do. Through a door again, the job comes to a
+            # worker that knows them, or becomes a dead letter that says what is wrong with it.
+            log.warning("job_of_another_version")
+            return self._step_aside(body)
         parent = arrival.traceparent or job.traceparent
         with (
             structlog.contextvars.bound_contextvars(job_id=job.job_id),

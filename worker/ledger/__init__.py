@@ -26,6 +26,11 @@ key                        type    content and life
 ``...:observer``           string  name of the process that tells of the whole installation
 =========================  ======  ==================================================================
 
+Versions of the worker that share ``corti:v1:`` run side by side on these keys, in a rollout and on its way
+back. So a version may add fields, which others keep as they are, and changes the meaning of none. One that
+has to, says so in the record: a ``format`` other than 1 (missing: 1) is left alone by those that do not know
+it, and its job waits for a worker that does. What no record can tell gets other keys, ``corti:v2:``.
+
 A fence is a time in microseconds, or one more than the last if that is larger: so it grows even across a
 Redis that was restarted empty. Losing Redis may cost a repeat, never a job: the broker carries the job.
 """

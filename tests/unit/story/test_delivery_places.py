@@ -3,9 +3,10 @@
 import pytest
 
 from tests.unit.examples import body
+from tests.unit.fakes import EPOCH
 from tests.unit.story.world import World
 from worker.claims import Claim
-from worker.delivery import Verdict
+from worker.delivery import Arrival, Verdict
 from worker.errors import Reason
 from worker.events import COMPLETED, FAILED, STARTED, Failed
 from worker.interrupt import Why
@@ -65,6 +66,17 @@ def test_a_job_whose_time_runs_out_while_it_waits_for_its_place_is_expired() -> 
     assert [letter.reason for letter in world.outlet.letters] == [Reason.EXPIRED]
     assert world.waits == [100.0]
     assert world.nothing_is_left_open()
+
+
+def test_a_job_that_only_a_later_versions_door_can_read_goes_through_a_door_again() -> None:
+    world = World()
+    message = body(a_key_of_next_year=1)
+    arrival = Arrival(accepted_at=EPOCH)
+    assert world.deliveries.take(message, world.interrupt, arrival) is Verdict.DONE
+    assert world.outlet.set_aside_bodies == [message]
+    world.outlet.away.add("aside")
+    assert world.deliveries.take(message, world.interrupt, arrival) is Verdict.HAND_BACK
+    assert world.ledger.records == {}
 
 
 def test_what_is_no_job_claims_nothing() -> None:

@@ -167,6 +167,7 @@ def test_the_log_tells_the_story_in_numbers_and_no_words() -> None:
         "event": "attempt_failed",
         "log_level": "info",
         "job_id": "visit-17",
+        "tenant": "base",
         "attempt": 1,
         "reason": "stream_interrupted",
         "next_in": 1.0,
