@@ -1,11 +1,13 @@
 """An old and a new worker side by side on one broker and one Redis, as in a rollout and in its way back."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import kombu.pools
 import pytest
 import redis
 from cryptography.fernet import Fernet
@@ -14,6 +16,9 @@ from ops.lib.worker_process import WorkerProcess
 from tests.system.audio import clip
 from tests.system.installation import HERE, Installation
 from tests.system.versions import old_source
+from worker.broker.redis_leases import transport_options
+from worker.broker.work_queue import CeleryWorkQueue, make_celery
+from worker.clock import SystemClock
 
 LEASE = 6
 
@@ -138,6 +143,31 @@ def test_a_rollout_under_load_loses_nothing_and_doubles_nothing(
         kept = {name.decode() for name in client.scan_iter("corti:*")}
     assert kept
     assert {name for name in kept if not name.startswith("corti:v1:")} == set()
+
+
+def test_a_job_that_only_a_later_versions_door_could_read_is_not_lost(installation: Installation) -> None:
+    """Played by hand: a door that takes a key in which no worker of today knows."""
+    on_rabbit = installation.broker == "rabbitmq"
+    app = make_celery(
+        installation.broker_url,
+        redis_options=None if on_rabbit else transport_options(LEASE),
+        consumer_timeout=21600,
+    )
+    work = CeleryWorkQueue(app, installation.broker_url, SystemClock(), on_rabbit=on_rabbit)
+    job = {**installation.job(Path("/nowhere.wav")), "a_key_of_next_year": 1}
+    try:
+        work.put(json.dumps(job).encode())
+    finally:
+        work.close()
+        app.close()
+        kombu.pools.reset()
+    worker = installation.start_worker().ready()
+
+    (letter,) = installation.dead(1, timeout=40)
+
+    assert (letter["job_id"], letter["reason"]) == (job["job_id"], "invalid_job")
+    assert [error["field"] for error in letter["errors"]] == ["a_key_of_next_year"]
+    assert worker.metric("corti_jobs_handed_back_total", reason="set_aside") == 1
 
 
 def test_a_result_that_one_version_could_not_deliver_is_delivered_by_the_other(
