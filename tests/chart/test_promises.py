@@ -206,7 +206,7 @@ def test_selectors_find_the_pods_they_are_for_and_no_others(rendered: Rendered) 
                 wanted = set(OURS) & labels.keys()
                 found = matching(labels, item["spec"]["podSelector"]["matchLabels"])
             case "PodDisruptionBudget":
-                wanted = {f"Deployment/{NAME}"}
+                wanted = {where.replace("PodDisruptionBudget", "Deployment")}
                 found = matching(labels, item["spec"]["selector"]["matchLabels"])
             case _:
                 continue
@@ -234,8 +234,11 @@ def test_egress_goes_to_named_ports_only_and_never_to_a_clouds_metadata_service(
         assert all(rule["ports"] for rule in policy["egress"])
         for rule in policy["egress"]:
             for peer in rule.get("to", []):
-                if peer.get("ipBlock", {}).get("cidr") == "0.0.0.0/0":
-                    assert "169.254.0.0/16" in peer["ipBlock"]["except"]
+                block = peer.get("ipBlock", {})
+                if block.get("cidr") == "0.0.0.0/0":
+                    assert "169.254.0.0/16" in block["except"]
+                if block.get("cidr") == "::/0":
+                    assert {"fc00::/7", "fe80::/10"} <= set(block["except"])
         web = [rule for rule in policy["egress"] if {"port": 443, "protocol": "TCP"} in rule["ports"]]
         assert all("to" in rule for rule in web) or case == "deletion cost"
 
@@ -326,6 +329,17 @@ def test_with_a_door_apart_workers_take_in_no_messages() -> None:
     rendered = render(CASES["door apart"])
     assert environment(rendered, rendered.worker())["CORTI_WORKER_DOOR"] == "false"
     assert environment(render(), render().worker())["CORTI_WORKER_DOOR"] == "true"
+
+
+def test_a_node_drain_takes_neither_all_workers_nor_all_doors() -> None:
+    for case, names in (
+        ("defaults", [NAME]),
+        ("door apart", [NAME, f"{NAME}-door"]),
+        ("jobs by prometheus", [f"{NAME}-door"]),
+    ):
+        budgets = [item for item in render(CASES[case]) if item["kind"] == "PodDisruptionBudget"]
+        assert [budget["metadata"]["name"] for budget in budgets] == names
+        assert all(budget["spec"]["maxUnavailable"] == 1 for budget in budgets)
 
 
 def test_a_draining_worker_is_still_scraped() -> None:

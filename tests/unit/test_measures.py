@@ -138,6 +138,14 @@ def test_a_counter_whose_labels_are_a_closed_list_is_exported_from_zero() -> Non
     assert {one.name for one in COUNTERS if one.labels and one not in KNOWN} == open_lists
 
 
+def test_labels_that_only_a_running_worker_knows_are_exported_from_zero_when_it_says_them() -> None:
+    metrics = Metrics()
+    metrics.begin(measures.ADMISSIONS_REFUSED, ("clinic-a",), ("clinic-b",))
+    text = metrics.render().decode()
+    for tenant in "clinic-a", "clinic-b":
+        assert f'corti_admissions_refused_total{{tenant="{tenant}"}} 0.0' in text
+
+
 @pytest.mark.parametrize("one", KNOWN, ids=lambda one: one.name)
 def test_known_values_fit_the_labels(one: Counter) -> None:
     known = list(KNOWN[one])
