@@ -16,7 +16,8 @@ _FOREIGN = f"(format and format ~= '{FORMAT}')"
 _EPOCH = """
 local epoch = redis.call('GET', KEYS[1])
 if not epoch then
-    epoch = string.format('%d', now)
+    -- To the microsecond: a Redis that is emptied within a millisecond of its start is another one, too.
+    epoch = string.format('%d%06d', time[1], time[2])
     redis.call('SET', KEYS[1], epoch)
 end
 if ARGV[1] ~= '' and ARGV[1] ~= epoch then redis.call('SET', KEYS[2], epoch, 'NX', 'PX', ARGV[2]) end
