@@ -62,6 +62,13 @@ CONSULTATIONS = Board(
                 },
             ),
             Panel(
+                "Jobs ended by tenant, a minute",
+                "A tenant that falls silent in working hours while others go on: its producer, or its "
+                "credentials; runbook, CortiTenantNoToken. unknown: a producer names a tenant that "
+                "workers do not have.",
+                {"{{tenant}} {{outcome}}": per_minute("corti_tenant_jobs_finished_total", "tenant, outcome")},
+            ),
+            Panel(
                 "Burn of the error budgets",
                 "How many times faster than allowed the month's budget is used up. 1 is the limit in the "
                 "long run; above 14.4 for an hour somebody is woken.",

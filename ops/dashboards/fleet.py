@@ -35,6 +35,12 @@ FLEET = Board(
                 {_NAME: f"sum by ({_EACH}) ({metric('corti_jobs_running')})"},
             ),
             Panel(
+                "Jobs running by tenant",
+                "Who holds the slots. One tenant holds nearly all and others wait: give it a cap "
+                "(max-streams), or more slots to all.",
+                {"{{tenant}}": f"sum by (tenant) ({metric('corti_tenant_jobs_running')})"},
+            ),
+            Panel(
                 "Processes that are not well",
                 "How many fail each check of /readyz. All of them: the dependency is away. One: replace "
                 "it. 'drain' is a process that was told to stop.",
@@ -117,6 +123,13 @@ FLEET = Board(
                     "refused, a minute": per_minute("corti_token_refusals_total"),
                     "cache errors, a minute": per_minute("corti_token_cache_errors_total"),
                 },
+            ),
+            Panel(
+                "Tenants without a token",
+                "Processes that asked for a tenant's token in vain and have had none since: its credentials, "
+                "most often; runbook, CortiTenantNoToken.",
+                {"{{tenant}}": f"count by (tenant) ({metric('corti_tenant_tokens_ok')} == 0)"},
+                bars=True,
             ),
             Panel(
                 "Waiting for a token, p95",

@@ -150,10 +150,10 @@ class PcmChunks(Iterator[Chunk]):
 
     @property
     def can_tell(self) -> bool:
-        """Whether `now` is worth a try."""
+        """Whether `ready` is worth a try."""
         return self._read_now is not None
 
-    def now(self) -> Chunk:
+    def ready(self) -> Chunk:
         """The next chunk, if reading it takes no waiting; else BlockingIOError, and `next` has it."""
         if self._read_now is None or self._head or self._left < self._length:
             raise BlockingIOError

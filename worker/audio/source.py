@@ -5,25 +5,22 @@ Implements the bottom half of the `AudioLibrary` port: bytes, as many as are ask
 """
 
 import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO, FileIO
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import requests
 
 from worker import job as jobs
+from worker.audio.file import File, broken_read
 from worker.audio.pace import Read
 from worker.errors import JobError, PermanentError, Reason, TransientError
 
 #: Of a download, at a time.
 BLOCK_BYTES = 16 * 1024
-
-#: Only Linux can say whether a read would wait.
-_NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 
 #: What another attempt will find just the same.
 _NO_SUCH_FILE = frozenset(
@@ -126,12 +123,12 @@ class Sources:
             file = place.open("rb", buffering=0)
         except OSError as error:
             if error.errno not in _NO_SUCH_FILE:
-                raise _broken_read(error) from None
+                raise broken_read(error) from None
             raise PermanentError(
                 Reason.AUDIO_UNREACHABLE, f"the audio file cannot be opened ({type(error).__name__})"
             ) from None
         with file:
-            reading = _File(file)
+            reading = File(file)
             now = reading.read_now if reading.can_tell else None
             yield Source(reading.read, None, at_hand=True, read_now=now)
 
@@ -166,59 +163,6 @@ def reader(blocks: Iterator[bytes]) -> Read:
         return data
 
     return read
-
-
-class _File:
-    """Reads a file from its beginning, with or without waiting for a disk."""
-
-    def __init__(self, file: FileIO) -> None:
-        self._file = file
-        self._offset = 0
-        self._behind = False  # the file's own position
-
-    @property
-    def can_tell(self) -> bool:
-        """Whether `read_now` is worth a try: network and memory file systems cannot tell, nor can pipes."""
-        if _NO_WAIT is None:
-            return False
-        try:
-            os.preadv(self._file.fileno(), (bytearray(1),), 0, _NO_WAIT)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return True
-
-    def read(self, size: int) -> bytes:
-        """Up to so many bytes."""
-        try:
-            if self._behind:
-                self._file.seek(self._offset)
-                self._behind = False
-            data = self._file.read(size)
-        except OSError as error:
-            raise _broken_read(error) from None
-        self._offset += len(data)
-        return data
-
-    def read_now(self, size: int) -> bytes:
-        """Exactly so many bytes out of the system's cache, or BlockingIOError (preadv2(2), RWF_NOWAIT)."""
-        data = bytearray(size)
-        try:
-            length = os.preadv(self._file.fileno(), (data,), self._offset, _NO_WAIT or 0)
-        except OSError:
-            # Of other errors than this one `read` tells.
-            raise BlockingIOError from None
-        if length < size:
-            raise BlockingIOError
-        self._offset += size
-        self._behind = True
-        return bytes(data)
-
-
-def _broken_read(error: OSError) -> JobError:
-    # A full or stale network disk can recover; a missing file was settled before.
-    return TransientError(Reason.AUDIO_UNREACHABLE, f"reading the audio file failed ({type(error).__name__})")
 
 
 def _blocks(response: requests.Response) -> Iterator[bytes]:

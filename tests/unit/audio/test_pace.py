@@ -183,15 +183,15 @@ def test_chunks_that_take_no_waiting_come_now_and_the_others_when_they_can() -> 
         return file.read(size)
 
     chunks = PcmChunks(file.read, 32_000, 2, 0.25, size=20_000, read_now=read_now)
-    found = [chunks.now().data]
+    found = [chunks.ready().data]
     cached = False
     with pytest.raises(BlockingIOError):
-        chunks.now()
+        chunks.ready()
     found.append(next(chunks).data)
     cached = True
     # Less than a whole chunk: there may be more to it than reading.
     with pytest.raises(BlockingIOError):
-        chunks.now()
+        chunks.ready()
     found.append(next(chunks).data)
     assert b"".join(found) == samples
     assert next(chunks, None) is None
@@ -202,4 +202,4 @@ def test_who_cannot_tell_whether_a_read_waits_has_nothing_now() -> None:
     chunks = PcmChunks(io.BytesIO(bytes(20_000)).read, 32_000, 2, 0.25)
     assert not chunks.can_tell
     with pytest.raises(BlockingIOError):
-        chunks.now()
+        chunks.ready()

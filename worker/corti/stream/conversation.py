@@ -1,29 +1,25 @@
-"""One stream between threads: the one that feeds its audio, the job's, which takes its news, and the pacer's.
+"""One stream as the pacer moves it.
 
 Rule of ownership: the socket, the framing, the session and the schedule belong to the pacer's
 thread alone (OpenSSL forbids two threads on one TLS socket, and no error would show it). What others
-touch is listed in `__init__` and is safe to touch: deques, flags, one event.
+touch is in `JobSide`.
 """
 
 import math
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from socket import socket
 
-from worker.audio.pace import Chunk, Pace
-from worker.corti.session import Close, Content, Ping, SendText, Session, State
+from worker.corti.session import Close, Ping, SendText, Session, State
 from worker.corti.stream.frames import Alive, Closed, TextMessage, audio_frame
+from worker.corti.stream.job_side import JobSide
 from worker.corti.stream.wire import Wire
 from worker.errors import Reason, TransientError
 
-#: How often a job that wants live events hears how far its audio is.
-REPORT_SECONDS = 1.0
 #: For the peer's close frame after ours.
 _LINGER = 2.0
 
 
-class Conversation:
+class Conversation(JobSide):
     """A session with its socket, schedule and audio.
 
     The pacer sends audio in three steps, each for all streams that are due before the next one begins:
@@ -36,135 +32,20 @@ class Conversation:
         on_sent: Told of each chunk: bytes, seconds, lateness. Runs on the pacer's thread: be quick.
     """
 
-    # Thousands of them are gone through, each a little at a time: slots are fewer lines of cache to fetch.
-    __slots__ = (
-        "_aborted",
-        "_audio",
-        "_audio_at",
-        "_linger_ends",
-        "_live",
-        "_look_at",
-        "_low",
-        "_news",
-        "_no_more_audio",
-        "_on_low",
-        "_on_sent",
-        "_pace",
-        "_report_at",
-        "_report_every",
-        "_seconds",
-        "_size",
-        "_take",
-        "_wake",
-        "blocked",
-        "bytes_sent",
-        "done",
-        "number",
-        "session",
-        "starved",
-        "tick",
-        "wire",
-    )
-
     def __init__(self, sock: socket, session: Session, on_sent: Callable[[int, float, float], None]) -> None:
+        super().__init__()
         self.wire = Wire(sock)
         self.session = session
         self.number = sock.fileno()
         # The pacer's notes: the tick it is put down for, and whether it waits for the socket to take data.
         self.tick: int | None = None
         self.blocked = False
-        self.starved = False  # pacer: out of audio; whoever feeds pokes the pacer after feeding some
-        self.done = False  # pacer: the session is over and all its news can be taken
         self.bytes_sent = 0
         self._size, self._seconds = 0, 0.0  # of the chunk that `frame` gave
         self._on_sent = on_sent
-        self._pace: Pace | None = None
         self._linger_ends: float | None = None
         # When the next chunk may go out: infinity while there is none, or something is in its way.
         self._audio_at = math.inf
-        # Nothing but audio is due before this moment. It may be too early, never too late.
-        self._look_at = 0.0
-        self._aborted = False
-        # Touched by several threads:
-        self._audio: deque[Chunk] = deque()
-        self._take: Callable[[], Chunk | None] | None = None
-        self._no_more_audio = False
-        self._news: deque[Content] = deque()
-        self._wake = threading.Event()
-        self._live = False
-        self._low = 0
-        self._on_low: Callable[[bool], None] | None = None
-        self._report_at = math.inf
-        self._report_every = math.inf
-
-    # -- the job's thread ----------------------------------------------------------------------
-
-    def begin(
-        self,
-        pace: Pace,
-        low: int,
-        on_low: Callable[[bool], None],
-        *,
-        live: bool,
-        take: Callable[[], Chunk | None] | None = None,
-    ) -> None:
-        """Say how the audio is to be sent.
-
-        Args:
-            pace: Its schedule.
-            low: Chunks left at which to ask for more.
-            on_low: Called then, and again when there are none left (True). On the pacer's thread: be quick.
-            live: Wake the job for news and progress as they happen.
-            take: Gives the next chunk when there are none left, or None. On the pacer's thread: never waits.
-        """
-        self._take = take
-        self._low = low
-        self._on_low = on_low
-        self._live = live
-        if live:
-            self._report_every = self._report_at = pace.speed * REPORT_SECONDS
-        self._pace = pace
-
-    def feed(self, chunks: Iterable[Chunk]) -> None:
-        """Hand over audio."""
-        self._audio.extend(chunks)
-
-    def end_audio(self) -> None:
-        """There is no more audio."""
-        self._no_more_audio = True
-
-    def abort(self) -> None:
-        """Stop as soon as possible: the job cannot go on."""
-        self._aborted = True
-        self._look_at = 0.0
-
-    @property
-    def queued(self) -> int:
-        """Chunks that wait for their time."""
-        return len(self._audio)
-
-    def wait(self) -> None:
-        """Sleep until `wake`, live news, or the end of the session."""
-        self._wake.wait()
-        self._wake.clear()
-
-    def wake(self) -> None:
-        """End `wait`. From any thread."""
-        self._wake.set()
-
-    def news(self) -> list[Content]:
-        """Take what the service said since the last call."""
-        taken = []
-        while self._news:
-            taken.append(self._news.popleft())
-        return taken
-
-    @property
-    def position(self) -> float:
-        """Seconds of audio sent."""
-        return self._pace.position if self._pace else 0.0
-
-    # -- the pacer's thread --------------------------------------------------------------------
 
     def opened(self, now: float) -> None:
         """The pacer has taken over."""

@@ -74,7 +74,7 @@ class Feed:
         if self._over or not self._lock.acquire(blocking=False):
             return None
         try:
-            return self._chunks.now()
+            return self._chunks.ready()
         except BlockingIOError:
             return None
         finally:

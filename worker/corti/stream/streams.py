@@ -10,9 +10,10 @@ from worker import measures
 from worker.audio.pace import Chunk, Pace
 from worker.clock import Clock
 from worker.corti.session import Content, Session, Timings
-from worker.corti.stream.conversation import REPORT_SECONDS, Conversation
+from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.feed import NEVER, Feed, Feeder, chunks_ahead
 from worker.corti.stream.handshake import connect
+from worker.corti.stream.job_side import REPORT_SECONDS
 from worker.corti.stream.pacer import Pacer
 from worker.corti.token import Token
 from worker.errors import Reason
