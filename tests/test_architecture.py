@@ -70,6 +70,7 @@ LAYERS = {
     "worker.cipher": OUTSIDE,
     "worker.corti.rest*": OUTSIDE,
     "worker.corti.stream*": OUTSIDE,
+    "worker.desk": OUTSIDE,
     "worker.health": OUTSIDE,
     "worker.ledger*": OUTSIDE,
     "worker.log": OUTSIDE,

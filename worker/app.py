@@ -19,6 +19,7 @@ from worker.cipher import make_cipher
 from worker.clock import SystemClock
 from worker.corti.stream import Turnstile
 from worker.corti_side import CortiSide
+from worker.desk import Desk
 from worker.health import STUCK_SECONDS, Pulse
 from worker.intake import Intake
 from worker.ledger import Fleet, RedisLedger
@@ -28,6 +29,9 @@ from worker.runner import Runner
 from worker.settings import Settings
 from worker.telemetry import Telemetry
 from worker.tenancy import Tenancy
+
+#: Calls of jobs to Redis at the same time. Each takes a millisecond.
+_REDIS_THREADS = 4
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +90,8 @@ class Application:
             keep_results=settings.on_repeat == "republish",
         )
         self.turnstile = Turnstile()
+        # Not the one for Corti: a Redis that hangs must not hold up streams.
+        self.desk = stack.enter_context(Desk(_REDIS_THREADS, self.turnstile.give_way))
         self.stop_door = threading.Event()
         self.door_pulse = Pulse(self.clock, STUCK_SECONDS)
         self.live["door"] = self.door_pulse.check
@@ -175,6 +181,7 @@ class Application:
             self.waiter,
             self.stack,
         )
+        ledger = self.desk.at(self.ledger)
         names = [tenant.name for tenant in settings.tenants]
         self.metrics.begin(measures.ADMISSIONS_REFUSED, *((name,) for name in names))
         ends = ("completed", "failed")
@@ -183,8 +190,8 @@ class Application:
             transcribers={tenant.name: corti.transcriber(tenant) for tenant in settings.tenants},
             live=self.outlet,
             outlet=self.telemetry.traced_outlet(self.outlet, RESULTS),
-            outbox=self.ledger,
-            attempts=self.ledger,
+            outbox=ledger,
+            attempts=ledger,
             retry=RetryPolicy(
                 settings.attempts, settings.retry_base, settings.retry_cap, settings.outage_patience
             ),
@@ -195,5 +202,4 @@ class Application:
             patience=settings.publish_patience,
             tracer=self.telemetry.tracer,
             audit=self.telemetry.audit,
-            give_way=self.turnstile.give_way,
         )

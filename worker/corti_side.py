@@ -16,6 +16,7 @@ from worker.corti.rest import RestInteractions, TokenEndpoint, http_session
 from worker.corti.session import Timings
 from worker.corti.stream import Feeder, Pacer, Turnstile, WebSocketStreams
 from worker.corti.token import TokenPolicy
+from worker.desk import Desk
 from worker.health import STUCK_SECONDS, Pulse
 from worker.ports import Waiter
 from worker.settings import Settings, Tenant, secret_of
@@ -50,7 +51,9 @@ class CortiSide:
         self._settings = settings
         self._telemetry = telemetry
         self._redis = soft_redis
-        self._turnstile = turnstile
+        # Twice as many as connect at the same moment: another half may be at the REST API.
+        desk = Desk(2 * settings.simultaneous_connects, turnstile.give_way)
+        self._desk = stack.enter_context(desk)
         self._clock = clock
         self._waiter = waiter
         self._stack = stack
@@ -92,8 +95,10 @@ class CortiSide:
             self._recorder,
             self._clock,
         )
-        traced = self._telemetry.traced(tokens, interactions, self._streams(ca_file))
-        return Transcriber(traced[0], traced[1], self._library, traced[2], self._turnstile.give_way)
+        traced = self._telemetry.traced(
+            tokens, self._desk.at(interactions), self._desk.at(self._streams(ca_file))
+        )
+        return Transcriber(traced[0], traced[1], self._library, traced[2])
 
     def _new_session(self, ca_file: str | None, _auth: str, _api: str) -> requests.Session:
         session = http_session(ca_file, self._settings.simultaneous_connects)

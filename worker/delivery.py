@@ -15,7 +15,7 @@ from worker.clock import Clock
 from worker.interrupt import Interrupt, Interrupted, Why
 from worker.job import Job
 from worker.message import InvalidJob
-from worker.ports import Aside, GiveWay, OutletUnavailable, Recorder, at_once
+from worker.ports import Aside, OutletUnavailable, Recorder
 from worker.runner import Runner
 from worker.tenancy import Tenancy
 from worker.trace import Tracer, Untraced
@@ -81,7 +81,6 @@ class Deliveries:
     queue: str = ""
     tracer: Tracer = field(default_factory=Untraced)
     audit: Audit = field(default_factory=Unaudited)
-    give_way: GiveWay = at_once
 
     def take(self, body: bytes, interrupt: Interrupt, arrival: Arrival = _UNKNOWN) -> Verdict:
         """Run the job in a body, unless it is run elsewhere or has ended.
@@ -89,7 +88,6 @@ class Deliveries:
         Raises:
             InvalidJob: The body is no job, and no door has passed it.
         """
-        self.give_way()
         try:
             job = self.tenancy.settle(Job.from_message(body))
         except InvalidJob:

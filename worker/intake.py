@@ -13,7 +13,7 @@ from worker.dead_letter import DeadLetter
 from worker.errors import Reason
 from worker.job import Job
 from worker.message import InvalidJob, Problem
-from worker.ports import GiveWay, Outlet, Recorder, at_once
+from worker.ports import GiveWay, Outlet, Recorder, never
 from worker.tenancy import Tenancy
 from worker.trace import Tracer, Untraced
 
@@ -41,7 +41,7 @@ class Intake:
     tenancy: Tenancy = field(default_factory=Tenancy)
     tracer: Tracer = field(default_factory=Untraced)
     audit: Audit = field(default_factory=Unaudited)
-    give_way: GiveWay = at_once
+    give_way: GiveWay = never
 
     def take(self, body: bytes) -> None:
         """Hand a good job on to Celery, and anything else to the dead letters.

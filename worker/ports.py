@@ -14,12 +14,12 @@ from worker.dead_letter import DeadLetter
 from worker.events import AudioFigures, Event
 from worker.measure_kinds import Counter, Histogram
 
-#: Waits until the next step of a job harms no running stream. See `worker.corti.stream.turnstile`.
+#: Waits until it harms no running stream to go on. See `worker.corti.stream.turnstile`.
 GiveWay = Callable[[], None]
 
 
-def at_once() -> None:
-    """A `GiveWay` that never waits."""
+def never() -> None:
+    """A `GiveWay` that does not wait."""
 
 
 class Recorder(Protocol):

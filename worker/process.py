@@ -121,7 +121,7 @@ def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:
     keeper.start()
     application.stack.callback(keeper.stop)
     return Deliveries(
-        claims=application.ledger,
+        claims=application.desk.at(application.ledger),
         keep=keeper.keep,
         runner=application.runner(),
         aside=application.outlet,
@@ -134,7 +134,6 @@ def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:
         queue=application.lane.work,
         tracer=application.telemetry.tracer,
         audit=application.telemetry.audit,
-        give_way=application.turnstile.give_way,
     )
 
 

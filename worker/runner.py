@@ -17,7 +17,7 @@ from worker.events import COMPLETED, FAILED, Completed, Data, Event, Failed, Sta
 from worker.interrupt import Interrupt, Interrupted, Why
 from worker.job import Job
 from worker.live import LivePublisher
-from worker.ports import GiveWay, Interaction, LiveEvents, Outlet, OutletUnavailable, Recorder, at_once
+from worker.ports import Interaction, LiveEvents, Outlet, OutletUnavailable, Recorder
 from worker.retry import OUTAGES, GiveUp, RetryPolicy, Trouble
 from worker.tenancy import UNKNOWN
 from worker.trace import Tracer, Untraced
@@ -62,7 +62,6 @@ class Runner:
     patience: float
     tracer: Tracer = field(default_factory=Untraced)
     audit: Audit = field(default_factory=Unaudited)
-    give_way: GiveWay = at_once
 
     def run(
         self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt, waited: float | None = None
@@ -112,7 +111,6 @@ class Runner:
         self, job: Job, body: bytes, claim: Claim, outcome: Completed | Failed, received_at: datetime
     ) -> None:
         """Store the end of a job, deliver it, and note that."""
-        self.give_way()
         parcel = self._parcel(job, body, outcome, received_at)
         self._insist(lambda: self.outbox.store(claim, parcel))
         self.outlet.deliver(parcel)

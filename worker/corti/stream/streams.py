@@ -121,6 +121,7 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
         # The first audio is fed here in any case: it is due now.
         if first:
             conversation.feed([first])
+        del first  # this frame stands as long as the job: a chunk that it names would, too
         if not feed.by_the_pacer:
             feed.fill()
         self._pacer.attend(conversation)

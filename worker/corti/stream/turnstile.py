@@ -11,7 +11,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 #: What a step of a job is reckoned to cost: its claim, a request, a handshake.
-STEP_SECONDS = 0.0015
+STEP_SECONDS = 0.001
 #: While audio is later than this, nobody passes.
 LATE_SECONDS = 0.01
 #: The longest wait, so that an overload slows jobs down and does not stop them.
