@@ -103,20 +103,29 @@ FLEET = Board(
                 bars=True,
             ),
             Panel(
-                "Tokens handed out by where they came from, a minute",
+                "Tokens by where they came from, a minute",
                 "Nearly all from the process. Many from redis: short-lived processes, or tokens that are "
                 "refused.",
                 {"{{layer}}": per_minute("corti_token_hits_total", "layer")},
+                width=6,
             ),
             Panel(
-                "Age of tokens and trouble with them",
-                "Age must fall before a token's life (300 s at Corti) is over. Refusals: revoked, or "
-                "clocks differ. Cache errors: Redis, or processes with different keys.",
+                "Age of the oldest token",
+                "Must fall before a token's life (300 s at Corti) is over. If it does not: see requests, and "
+                "runbook, CortiNoToken.",
+                {"oldest in use": f"max({metric('corti_token_age_seconds')})"},
+                unit="s",
+                width=6,
+            ),
+            Panel(
+                "Trouble with tokens, a minute",
+                "Refused: revoked, or clocks differ. Cache errors: Redis, or processes with different keys; "
+                "runbook, CortiTokenCacheErrors.",
                 {
-                    "oldest in use, s": f"max({metric('corti_token_age_seconds')})",
-                    "refused, a minute": per_minute("corti_token_refusals_total"),
-                    "cache errors, a minute": per_minute("corti_token_cache_errors_total"),
+                    "refused": per_minute("corti_token_refusals_total"),
+                    "cache errors": per_minute("corti_token_cache_errors_total"),
                 },
+                width=6,
             ),
             Panel(
                 "Waiting for a token, p95",
@@ -131,6 +140,7 @@ FLEET = Board(
                     for legend, expression in quantiles(name, 0.95).items()
                 },
                 unit="s",
+                width=6,
             ),
         ],
         "Claims and audit": [

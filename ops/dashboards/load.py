@@ -51,6 +51,10 @@ class Installation:
         """SIGKILL it."""
         self.workers[pod].kill()
 
+    def drain(self, pod: str) -> None:
+        """SIGTERM it, and go on."""
+        self.workers[pod].process.terminate()
+
     def close(self) -> None:
         """End all workers."""
         for worker in self.workers.values():
@@ -116,6 +120,7 @@ def busy(ours: Installation, seconds: float, say: Callable[[str], None]) -> None
         (0.55, "a worker is killed", lambda: ours.kill("worker-b")),
         (0.65, "another takes its place", lambda: ours.start("worker-b")),
         (0.75, "the API refuses for a moment", lambda: ours.sandbox.fault("api_error", status=503, count=8)),
+        (0.85, "a worker is told to stop", lambda: ours.drain("worker-b")),
     ]
     began = time.monotonic()
     put = 0
