@@ -186,7 +186,7 @@ def test_keys_rotate_and_an_unknown_key_means_a_new_token(
 
 
 def test_processes_with_different_keys_keep_a_token_each_and_say_so(redis_url: str) -> None:
-    """Each would replace the other's record every few seconds, and the auth server would be asked as often."""
+    """Otherwise each would replace the other's record, and ask the auth server again, every few seconds."""
     with redis.Redis.from_url(redis_url) as client:
         world = TokenWorld(client)
         ours, theirs = world.process(keys=(_NEW,)), world.process(keys=(_OLD,))
