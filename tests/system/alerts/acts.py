@@ -122,7 +122,7 @@ def kill_whoever_takes_it(scene: Scene) -> None:
         scene.start_worker().ready()
         victim.kill()
     scene.shown(
-        lambda page: any('queue="corti.dead"' in one and value > 0 for one, value in page.items()), 60
+        lambda page: any('queue="corti.dead"' in one and value > 0 for one, value in page.items()), 120
     )
 
 
@@ -138,8 +138,15 @@ def claimant(scene: Scene, job_id: str) -> WorkerProcess:
         found[:] = filter(claimed, scene.workers)
         return bool(found)
 
-    scene.until(look, 40)
+    scene.until(look, 120)
     return found[0]
+
+
+def starve(scene: Scene) -> None:
+    """Half a core for a worker that has audio to send all the time."""
+    scene.put(*(scene.job(scene.clips["long"]) for _ in range(4)))
+    scene.wait_for_streams(4)
+    scene.pulse(0, stopped=0.3, running=0.3)
 
 
 def freeze_beyond_the_lease(scene: Scene) -> None:

@@ -176,7 +176,7 @@ FAULTS: Mapping[str, Fault] = {
         acts.freeze_beyond_the_lease, fires={"CortiWorkersDying": 2.0, "CortiClaimsAtRisk": 4.0}, seconds=14.0
     ),
     "a worker gets half a core": Fault(
-        lambda scene: scene.pulse(0, 0.3, 0.3),
+        acts.starve,
         fires={"CortiPacingLate": 13.0},
     ),
     "one worker is cut off": Fault(acts.cut_off_one, fires={"CortiWorkerNotReady": 12.0}, seconds=20.0),
