@@ -28,9 +28,11 @@ LAYERS = {
     "worker.interrupt": WORDS,
     "worker.job": WORDS,
     "worker.label_values": WORDS,
+    "worker.measure_kinds": WORDS,
     "worker.measures": WORDS,
     "worker.message": WORDS,
     "worker.settings*": WORDS,
+    "worker.tenancy": WORDS,
     "worker.trace": WORDS,
     "worker.audio": RULES,
     "worker.audio.pace": RULES,
@@ -53,6 +55,7 @@ LAYERS = {
     "worker.traced": STORY,
     "worker.transcribe": STORY,
     "worker.audio.container": OUTSIDE,
+    "worker.audio.file": OUTSIDE,
     "worker.audio.library": OUTSIDE,
     "worker.audio.source": OUTSIDE,
     "worker.audit_log": OUTSIDE,
@@ -76,6 +79,7 @@ LAYERS = {
     "worker.__main__": PROCESS,
     "worker.app": PROCESS,
     "worker.collector": PROCESS,
+    "worker.corti_side": PROCESS,
     "worker.cli": PROCESS,
     "worker.drain": PROCESS,
     "worker.observer": PROCESS,
@@ -88,6 +92,7 @@ LAYERS = {
 SIDEWAYS = {
     **dict.fromkeys(["worker.broker.confirms", "worker.broker.topology"], "worker.broker."),
     **dict.fromkeys(["worker.audio.container", "worker.audio.source"], "worker.audio.library"),
+    "worker.audio.file": "worker.audio.source",
 }
 
 _BROKER = {
@@ -100,7 +105,7 @@ LIBRARIES = {
     "av": {"worker.audio.container"},
     "celery": {"worker.broker.redis_leases", "worker.broker.work_queue", "worker.process", "worker.tasks"},
     "click": {"worker.cli"},
-    "cryptography": {"worker.cipher", "worker.settings.model", "worker.token_cache.store"},
+    "cryptography": {"worker.cipher", "worker.settings.kinds", "worker.token_cache.store"},
     "kombu": _BROKER,
     "opentelemetry": {"worker.otel"},
     "prometheus_client": {"worker.metrics"},
@@ -112,8 +117,8 @@ LIBRARIES = {
         "worker.job",
         "worker.message",
     },
-    "redis": {"worker.app", "worker.ledger", "worker.token_cache"} | _BROKER,
-    "requests": {"worker.audio.source", "worker.corti.rest"},
+    "redis": {"worker.app", "worker.corti_side", "worker.ledger", "worker.token_cache"} | _BROKER,
+    "requests": {"worker.audio.source", "worker.corti.rest", "worker.corti_side"},
     "structlog": {f"worker.{name}" for name in ("account", "delivery", "intake", "live", "outbox", "runner")}
     | _OUTER,
     "websocket": {"worker.corti.stream.handshake"},
@@ -122,7 +127,8 @@ LIBRARIES = {
 #: Parts of the standard library that only these may use.
 RESTRICTED: Mapping[str, set[str]] = {
     # The drain may end the process whatever hangs, and only `_exit` does that.
-    "os": {"worker.drain", "worker.settings.environment"},
+    # And only it reads a file without waiting.
+    "os": {"worker.audio.file", "worker.drain", "worker.settings.environment"},
     "time": {"worker.clock"},
     "datetime.now": {"worker.clock"},
     "importlib.import_module": set(),

@@ -12,6 +12,7 @@ from worker.errors import JobError
 from worker.events import AudioFigures, Completed, Failed
 from worker.job import Job
 from worker.ports import Recorder
+from worker.tenancy import UNKNOWN
 from worker.trace import Tracer
 from worker.transcribe import Witness
 
@@ -23,6 +24,7 @@ class Account(Witness):
     """The account of one claim on one job.
 
     Attributes:
+        tenant: The job's, where this worker serves it: a closed list, unlike what producers may write.
         waited: Seconds between the door's acceptance and the first start; None where that is not known.
         retries: How many tries failed and were repeated, by reason code.
         paused: Seconds spent between attempts.
@@ -36,6 +38,7 @@ class Account(Witness):
     tracer: Tracer
     audit: Audit
     clock: Clock
+    tenant: str = UNKNOWN
     waited: float | None = None
     retries: dict[str, int] = field(default_factory=dict)
     paused: float = 0.0
@@ -84,6 +87,7 @@ class Account(Witness):
         log.info(
             "attempt_failed",
             job_id=self.job.job_id,
+            tenant=self.tenant,
             attempt=attempt,
             reason=failure.reason.value,
             next_in=round(pause, 1),
@@ -93,7 +97,10 @@ class Account(Witness):
         """The job's final event is confirmed."""
         seconds = self.clock.monotonic() - self._started
         self.recorder.observe(measures.JOB_SECONDS, seconds)
+        outcome_name = "completed" if isinstance(outcome, Completed) else "failed"
+        self.recorder.count(measures.TENANT_JOBS_FINISHED, tenant=self.tenant, outcome=outcome_name)
         story: dict[str, object] = {
+            "tenant": self.tenant,
             "attempts": outcome.attempts,
             "interaction_id": outcome.interaction_id,
             "seconds": round(seconds, 3),

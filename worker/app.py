@@ -1,7 +1,6 @@
 """The composition root: settings in, a running process out. Things close in the reverse of their making."""
 
 import random
-import ssl
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,8 +9,6 @@ import redis
 import structlog
 
 from worker import measures
-from worker.audio.library import Library
-from worker.audio.source import Sources
 from worker.broker import redis_leases
 from worker.broker.depth import Depth, RabbitDepth, RedisDepth
 from worker.broker.door import Door, RabbitDoor, RedisDoor
@@ -20,25 +17,19 @@ from worker.broker.topology import RESULTS, Lane
 from worker.broker.work_queue import CeleryWorkQueue, make_celery
 from worker.cipher import make_cipher
 from worker.clock import SystemClock
-from worker.corti.rest import RestInteractions, TokenEndpoint, http_session
-from worker.corti.session import Timings
-from worker.corti.stream import Feeder, Pacer, WebSocketStreams
-from worker.corti.token import TokenPolicy
-from worker.health import Pulse
+from worker.corti.stream import Turnstile
+from worker.corti_side import CortiSide
+from worker.health import STUCK_SECONDS, Pulse
 from worker.intake import Intake
 from worker.ledger import Fleet, RedisLedger
 from worker.observer import Observer
 from worker.retry import RetryPolicy
 from worker.runner import Runner
-from worker.settings import Settings, reread
+from worker.settings import Settings
 from worker.telemetry import Telemetry
-from worker.token_cache import TokenCache
-from worker.transcribe import Transcriber
+from worker.tenancy import Tenancy
 
 log = structlog.get_logger(__name__)
-
-#: A loop that has not turned for this long is stuck: the slowest turns once a second.
-STUCK_SECONDS = 30.0
 
 
 class ThreadWaiter:
@@ -65,6 +56,10 @@ class Application:
         self.telemetry = Telemetry(settings, self.clock, stack)
         self.metrics = self.telemetry.metrics
         self.live, self.ready = self.telemetry.live, self.telemetry.ready
+        own = settings.own_tenant
+        self.tenancy = Tenancy(
+            own.name if own else None, {tenant.name: tenant.retention for tenant in settings.tenants}
+        )
         self.url = settings.broker_url.get_secret_value()
         self.redis_broker = settings.broker_is_redis
         self.lane = Lane(settings.lane)
@@ -90,6 +85,7 @@ class Application:
             keep=settings.keep,
             keep_results=settings.on_repeat == "republish",
         )
+        self.turnstile = Turnstile()
         self.stop_door = threading.Event()
         self.door_pulse = Pulse(self.clock, STUCK_SECONDS)
         self.live["door"] = self.door_pulse.check
@@ -127,8 +123,10 @@ class Application:
             clock=self.clock,
             reply_prefix=self.settings.reply_prefix,
             queue=self.lane.jobs,
+            tenancy=self.tenancy,
             tracer=self.telemetry.tracer,
             audit=self.telemetry.audit,
+            give_way=self.turnstile.give_way,
         )
         door: Door = (
             RedisDoor(self.redis_client(self.url), intake, self.clock, self.lane)
@@ -167,82 +165,35 @@ class Application:
 
     def runner(self) -> Runner:
         """Everything a job needs."""
-        settings, clock, metrics = self.settings, self.clock, self.metrics
-        ca_file = str(settings.ca_file) if settings.ca_file else None
-        session = http_session(ca_file, settings.simultaneous_connects)
-        self.stack.callback(session.close)
-        downloads = http_session(None, settings.slots)
-        self.stack.callback(downloads.close)
-        pulse = Pulse(clock, STUCK_SECONDS)
-        self.live["pacer"] = pulse.check
-        pacer = self.stack.enter_context(Pacer(clock, pulse.beat))
-        metrics.watch(measures.STREAMS_OPEN, lambda: pacer.open_streams)
-        self.telemetry.watch_sent(pacer.figures)
-        self.telemetry.status["streams_open"] = lambda: pacer.open_streams
-        endpoint = TokenEndpoint(
-            session,
-            settings.token_endpoint,
-            settings.client_id,
-            lambda: reread("client_secret") or settings.client_secret.get_secret_value(),
-            settings.http_timeout,
-            clock,
-        )
-        keys = settings.encryption_keys.get_secret_value().split(",") if settings.encryption_keys else []
-        cache = TokenCache(
+        settings = self.settings
+        corti = CortiSide(
+            settings,
+            self.telemetry,
             self.soft_redis,
-            endpoint,
-            name=f"{settings.token_endpoint} {settings.client_id}",
-            keys=tuple(key.strip() for key in keys),
-            fetch_timeout=settings.http_timeout,
-            policy=TokenPolicy(),
-            recorder=metrics,
-            clock=clock,
-            waiter=self.waiter,
-            chance=random.random(),  # noqa: S311  # spreads refreshes, guards nothing
+            self.turnstile,
+            self.clock,
+            self.waiter,
+            self.stack,
         )
-        metrics.watch(measures.TOKEN_AGE, cache.age)
-        rest = RestInteractions(
-            session, settings.api, settings.tenant, settings.stream_url, settings.http_timeout, metrics, clock
-        )
-        library = Library(
-            Sources(downloads, settings.audio_root, settings.http_timeout),
-            chunk_seconds=settings.chunk_seconds,
-            max_seconds=settings.audio_max_seconds,
-            wav_as=settings.wav_as,
-        )
-        sockets = WebSocketStreams(
-            pacer,
-            self.stack.enter_context(Feeder()),
-            timings=Timings(
-                config=settings.config_timeout,
-                ping=settings.ping_after,
-                pong=settings.pong_timeout,
-                end=settings.end_timeout,
-            ),
-            context=ssl.create_default_context(cafile=ca_file),
-            connect_timeout=settings.connect_timeout,
-            simultaneous=settings.simultaneous_connects,
-            recorder=metrics,
-            clock=clock,
-        )
-        tokens, interactions, streams, outlet = self.telemetry.traced(
-            cache, rest, sockets, self.outlet, RESULTS
-        )
+        names = [tenant.name for tenant in settings.tenants]
+        self.metrics.begin(measures.ADMISSIONS_REFUSED, *((name,) for name in names))
+        ends = ("completed", "failed")
+        self.metrics.begin(measures.TENANT_JOBS_FINISHED, *((name, end) for name in names for end in ends))
         return Runner(
-            transcriber=Transcriber(tokens, interactions, library, streams),
+            transcribers={tenant.name: corti.transcriber(tenant) for tenant in settings.tenants},
             live=self.outlet,
-            outlet=outlet,
+            outlet=self.telemetry.traced_outlet(self.outlet, RESULTS),
             outbox=self.ledger,
             attempts=self.ledger,
             retry=RetryPolicy(
                 settings.attempts, settings.retry_base, settings.retry_cap, settings.outage_patience
             ),
-            recorder=metrics,
-            clock=clock,
+            recorder=self.metrics,
+            clock=self.clock,
             chance=random.random,
-            tenant=settings.tenant,
             queue=self.lane.work,
             patience=settings.publish_patience,
             tracer=self.telemetry.tracer,
             audit=self.telemetry.audit,
+            give_way=self.turnstile.give_way,
         )

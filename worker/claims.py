@@ -1,8 +1,10 @@
-"""The words of the ledger: claims, what else a claim can find, and the parcel that ends a job."""
+"""The words of the ledger: claims, what else a claim can find, the parcel that ends a job, and places."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from worker.interrupt import Interrupt
 from worker.job import JobId
 
 
@@ -97,3 +99,28 @@ class Outbox(Protocol):
     def delivered(self, job_id: str) -> None:
         """The broker has confirmed the parcel."""
         ...
+
+
+class Places(Protocol):
+    """Places among the streams that a tenant may have at once. A tenant without a cap has always one."""
+
+    def crowded(self, tenant: str | None) -> bool:
+        """Whether `place` would raise NoPlace now, as far as one can tell."""
+        ...
+
+    def place(self, tenant: str | None, owner: str, interrupt: Interrupt) -> AbstractContextManager[None]:
+        """Wait for a place and hold it while the context lasts.
+
+        Args:
+            tenant: The job's.
+            owner: Name of the job's claim.
+            interrupt: Ends the wait.
+
+        Raises:
+            NoPlace: Too many of the tenant's jobs wait here already.
+        """
+        ...
+
+
+class NoPlace(Exception):
+    """The tenant's places are taken, and so is the room to wait for one: the job must step aside."""

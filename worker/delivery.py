@@ -1,7 +1,7 @@
 """One delivery of a job: claim it, run it, or step aside. What becomes of its message is the verdict."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -10,12 +10,14 @@ import structlog
 
 from worker import measures
 from worker.audit import Audit, Entry, Step, Unaudited
-from worker.claims import Busy, Claim, ClaimLost, Claims, Finished, LedgerUnavailable
+from worker.claims import Busy, Claim, ClaimLost, Claims, Finished, LedgerUnavailable, NoPlace, Places
 from worker.clock import Clock
 from worker.interrupt import Interrupt, Interrupted, Why
 from worker.job import Job
-from worker.ports import Aside, OutletUnavailable, Recorder
+from worker.message import InvalidJob
+from worker.ports import Aside, GiveWay, OutletUnavailable, Recorder, at_once
 from worker.runner import Runner
+from worker.tenancy import Tenancy
 from worker.trace import Tracer, Untraced
 
 log = structlog.get_logger(__name__)
@@ -60,31 +62,43 @@ class Deliveries:
         keep: Renews a claim while its context lasts.
         runner: Runs claimed jobs.
         aside: Where deliveries wait that cannot run now.
-        place: Waits for and holds a place among the tenant's streams.
+        places: Holds a job's place among its tenant's streams.
         repeat: Publishes the stored result of a finished job again; False when it is not to be.
         job_seconds: Longest time that a claim on a job may last.
+        tenancy: Whose job it is.
     """
 
     claims: Claims
     keep: Keep
     runner: Runner
     aside: Aside
-    place: Callable[[str, Interrupt], AbstractContextManager[None]]
+    places: Places
     repeat: Callable[[str], bool]
     recorder: Recorder
     clock: Clock
     job_seconds: float
+    tenancy: Tenancy = field(default_factory=Tenancy)
     queue: str = ""
     tracer: Tracer = field(default_factory=Untraced)
     audit: Audit = field(default_factory=Unaudited)
+    give_way: GiveWay = at_once
 
     def take(self, body: bytes, interrupt: Interrupt, arrival: Arrival = _UNKNOWN) -> Verdict:
         """Run the job in a body, unless it is run elsewhere or has ended.
 
         Raises:
-            InvalidJob: The body is no job; the door should have stopped it.
+            InvalidJob: The body is no job, and no door has passed it.
         """
-        job = Job.from_message(body)
+        self.give_way()
+        try:
+            job = self.tenancy.settle(Job.from_message(body))
+        except InvalidJob:
+            if arrival.accepted_at is None:
+                raise
+            # A door of a later version knows more keys than we do. Through a door again, the job comes to a
+            # worker that knows them, or becomes a dead letter that says what is wrong with it.
+            log.warning("job_of_another_version")
+            return self._step_aside(body)
         parent = arrival.traceparent or job.traceparent
         with (
             structlog.contextvars.bound_contextvars(job_id=job.job_id),
@@ -98,6 +112,8 @@ class Deliveries:
     def _take(self, job: Job, body: bytes, interrupt: Interrupt, arrival: Arrival) -> Verdict:
         claim: Claim | None = None
         try:
+            if self._crowded(job):
+                return self._step_aside(body)
             found = self._claim(job.job_id, interrupt)
             if isinstance(found, Finished) and not found.undelivered:
                 return self._repeated(job.job_id)
@@ -113,14 +129,15 @@ class Deliveries:
         except Interrupted as interrupted:
             if interrupted.why is Why.CLAIM_LOST:
                 return self._lost(job.job_id)
-            if claim is not None:
-                self._release(claim)
+            self._release(claim)
             return self._handed_back(job.job_id, "drain")
         except ClaimLost:
             return self._lost(job.job_id)
+        except NoPlace:
+            self._release(claim)
+            return self._step_aside(body)
         except OutletUnavailable:
-            if claim is not None:
-                self._release(claim)
+            self._release(claim)
             return self._handed_back(job.job_id, "unconfirmed")
         return Verdict.DONE
 
@@ -139,12 +156,20 @@ class Deliveries:
 
     def _run(self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt, waited: float | None) -> None:
         try:
-            with self.place(claim.owner, interrupt):
+            with nullcontext() if self._late(job) else self.places.place(job.tenant, claim.owner, interrupt):
                 self.runner.run(job, body, claim, interrupt, waited)
         except Interrupted as interrupted:
             if interrupted.why is not Why.EXPIRED:
                 raise
             self.runner.expire(job, body, claim)
+
+    def _crowded(self, job: Job) -> bool:
+        """Whether the job would find no place now: then it is not worth a claim."""
+        return not self._late(job) and self.places.crowded(job.tenant)
+
+    def _late(self, job: Job) -> bool:
+        # Such a job is only ended, and does not wait for a place to be ended in.
+        return job.not_after is not None and self.clock.wall() >= job.not_after
 
     def _claim(self, job_id: str, interrupt: Interrupt) -> Claim | Busy | Finished:
         """Claim a job; wait while Redis is away, and once for a claim that may be a dead worker's."""
@@ -189,7 +214,9 @@ class Deliveries:
         log.info("job_repeated", job_id=job_id, republished=published)
         return Verdict.DONE
 
-    def _release(self, claim: Claim) -> None:
+    def _release(self, claim: Claim | None) -> None:
+        if claim is None:
+            return
         try:
             self.claims.release(claim)
         except LedgerUnavailable as error:

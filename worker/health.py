@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 #: A check returns None when all is well, else one static sentence that says what is missing.
 Check = Callable[[], str | None]
 
+#: A loop that has not turned for this long is stuck: the slowest turns once a second.
+STUCK_SECONDS = 30.0
 #: A client that does not finish its request is cut off: each holds a thread.
 _CLIENT_SECONDS = 10
 

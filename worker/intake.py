@@ -13,7 +13,8 @@ from worker.dead_letter import DeadLetter
 from worker.errors import Reason
 from worker.job import Job
 from worker.message import InvalidJob, Problem
-from worker.ports import Outlet, Recorder
+from worker.ports import GiveWay, Outlet, Recorder, at_once
+from worker.tenancy import Tenancy
 from worker.trace import Tracer, Untraced
 
 log = structlog.get_logger(__name__)
@@ -37,8 +38,10 @@ class Intake:
     clock: Clock
     reply_prefix: str
     queue: str
+    tenancy: Tenancy = field(default_factory=Tenancy)
     tracer: Tracer = field(default_factory=Untraced)
     audit: Audit = field(default_factory=Unaudited)
+    give_way: GiveWay = at_once
 
     def take(self, body: bytes) -> None:
         """Hand a good job on to Celery, and anything else to the dead letters.
@@ -46,6 +49,7 @@ class Intake:
         Raises:
             OutletUnavailable: The broker did not confirm; the message must stay where it is.
         """
+        self.give_way()
         try:
             job = self._check(body)
         except InvalidJob as refusal:
@@ -59,7 +63,7 @@ class Intake:
         self.audit.record(Entry.of(Step.RECEIVED, job))
 
     def _check(self, body: bytes) -> Job:
-        job = Job.from_message(body)
+        job = self.tenancy.settle(Job.from_message(body))
         if job.reply_to is not None and not job.reply_to.startswith(self.reply_prefix):
             problem = Problem("reply_to", f"expected a queue whose name starts with {self.reply_prefix}")
             raise InvalidJob((problem,), job.job_id)

@@ -34,6 +34,7 @@ Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 Status = Literal["planned", "in-progress", "on-hold", "completed", "cancelled", "deleted"]
 EncounterType = Literal["first_consultation", "consultation", "emergency", "inpatient", "outpatient"]
+Retention = Literal["retain", "none"]
 LiveEvent = Literal["progress", "transcript", "facts"]
 
 
@@ -154,7 +155,7 @@ class Output(_Model):
     mode: Literal["facts", "transcription"] = "facts"
     locale: Language | None = None
     fact_interval: Literal["fixed", "fast_init"] = "fixed"
-    retention: Literal["retain", "none"] | None = None
+    retention: Retention | None = None
 
 
 def _small_metadata(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:

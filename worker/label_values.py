@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from worker import measures
 from worker.errors import Reason
+from worker.measure_kinds import Counter
 
 
 def _each(*values: str) -> tuple[tuple[str, ...], ...]:
@@ -16,7 +17,7 @@ def _each(*values: str) -> tuple[tuple[str, ...], ...]:
 
 #: The values of a counter's labels, in their order. What is missing here has an open list: a type of event,
 #: a status of HTTP.
-KNOWN: Mapping[measures.Counter, Iterable[tuple[str, ...]]] = {
+KNOWN: Mapping[Counter, Iterable[tuple[str, ...]]] = {
     measures.DOOR_MESSAGES: _each("accepted", "refused"),
     measures.JOBS_FINISHED: (("completed", "none"), *(("failed", reason) for reason in Reason)),
     measures.JOBS_RETRIED: _each(*Reason),

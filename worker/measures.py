@@ -9,7 +9,7 @@ installation (`corti_queue_depth`, `corti_outbox_*`) is exported by one process 
 (worker/ledger/fleet.py); read it with `max`, because while that office changes hands two may export it.
 """
 
-from dataclasses import dataclass
+from worker.measure_kinds import Counter, Gauge, Histogram, Info
 
 #: From a handshake on a good day to a job that waited for the night shift to end. With a bound at 60 s,
 #: by which 99 % of jobs shall have started.
@@ -20,52 +20,6 @@ _REQUESTS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _JOBS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 2700.0, 3600.0, 5400.0, 7200.0, 14400.0)
 #: Around the pacer's tick of 5 ms, and up to where the service would notice.
 _LATENESS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """Something that only grows.
-
-    Attributes:
-        exemplar: Keep the trace id of the last job that made it grow.
-        watched: Counted elsewhere, and asked for at each scrape.
-    """
-
-    name: str
-    help: str
-    labels: tuple[str, ...] = ()
-    exemplar: bool = False
-    watched: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """A distribution; attributes as in `Counter`, an exemplar for each bucket."""
-
-    name: str
-    help: str
-    buckets: tuple[float, ...]
-    labels: tuple[str, ...] = ()
-    exemplar: bool = False
-    watched: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Gauge:
-    """A level, asked for at each scrape."""
-
-    name: str
-    help: str
-    labels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Info:
-    """What does not change while a process lives; exported as `<name>_info` with the value 1."""
-
-    name: str
-    help: str
-    labels: tuple[str, ...]
 
 
 # -- jobs: from the door to the result ---------------------------------------------------------
@@ -129,7 +83,18 @@ DEAD_LETTERS = Counter(
     exemplar=True,
 )
 ADMISSIONS_REFUSED = Counter(
-    "corti_admissions_refused_total", "Times a job had to wait for one of its tenant's places."
+    "corti_admissions_refused_total",
+    "Times a job found all of its tenant's places taken, by tenant. A job that waits asks once a second.",
+    ("tenant",),
+)
+TENANT_JOBS_FINISHED = Counter(
+    "corti_tenant_jobs_finished_total",
+    "Jobs that ended in a confirmed result, by tenant and outcome (completed, failed). A tenant that this "
+    "worker does not serve is called unknown.",
+    ("tenant", "outcome"),
+)
+TENANT_JOBS_RUNNING = Gauge(
+    "corti_tenant_jobs_running", "Jobs this worker is running now, by tenant.", ("tenant",)
 )
 
 # -- streams -----------------------------------------------------------------------------------
@@ -191,7 +156,13 @@ TOKEN_CACHE_ERRORS = Counter(
 )
 TOKEN_AGE = Gauge(
     "corti_token_age_seconds",
-    "Age of the token that this process holds; absent while it holds none that is good.",
+    "Age of the token that this process holds, by tenant; absent while it holds none that is good.",
+    ("tenant",),
+)
+TENANT_TOKENS_OK = Gauge(
+    "corti_tenant_tokens_ok",
+    "0 where this process asked for a token in vain and has had none since, else 1; by tenant.",
+    ("tenant",),
 )
 
 # -- claims, leases, results -------------------------------------------------------------------

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from worker import __version__, measures, trace
 from worker.label_values import KNOWN
+from worker.measure_kinds import Counter, Gauge, Histogram
 
 #: The values of a gauge's labels, in their order, and the level there.
 Levels = Mapping[tuple[str, ...], float]
@@ -20,7 +21,7 @@ class _Watched(Collector):
     """Gauges whose levels are asked for at each scrape."""
 
     def __init__(self) -> None:
-        self.gauges: dict[str, tuple[measures.Gauge, Callable[[], float | Levels | None]]] = {}
+        self.gauges: dict[str, tuple[Gauge, Callable[[], float | Levels | None]]] = {}
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         for gauge, read in tuple(self.gauges.values()):
@@ -51,14 +52,14 @@ class Metrics:
         self._counters = {
             m.name: prometheus_client.Counter(m.name, m.help, m.labels, registry=self.registry)
             for m in measures.EVERY
-            if isinstance(m, measures.Counter) and not m.watched
+            if isinstance(m, Counter) and not m.watched
         }
         self._histograms = {
             m.name: prometheus_client.Histogram(
                 m.name, m.help, m.labels, buckets=m.buckets, registry=self.registry
             )
             for m in measures.EVERY
-            if isinstance(m, measures.Histogram) and not m.watched
+            if isinstance(m, Histogram) and not m.watched
         }
         for counter, known in KNOWN.items():
             for values in known:
@@ -70,17 +71,22 @@ class Metrics:
         self._watched = _Watched()
         self.registry.register(self._watched)
 
-    def count(self, counter: measures.Counter, by: float = 1.0, **labels: str) -> None:
+    def count(self, counter: Counter, by: float = 1.0, **labels: str) -> None:
         """See `worker.ports.Recorder`."""
         metric = self._counters[counter.name]
         (metric.labels(**labels) if labels else metric).inc(by, _exemplar(counter))
 
-    def observe(self, histogram: measures.Histogram, value: float, **labels: str) -> None:
+    def observe(self, histogram: Histogram, value: float, **labels: str) -> None:
         """See `worker.ports.Recorder`."""
         metric = self._histograms[histogram.name]
         (metric.labels(**labels) if labels else metric).observe(value, _exemplar(histogram))
 
-    def watch(self, gauge: measures.Gauge, read: Callable[[], float | Levels | None]) -> None:
+    def begin(self, counter: Counter, *values: tuple[str, ...]) -> None:
+        """Export a counter from 0 on for these values of its labels, which only a running worker knows."""
+        for one in values:
+            self._counters[counter.name].labels(*one)
+
+    def watch(self, gauge: Gauge, read: Callable[[], float | Levels | None]) -> None:
         """Ask `read` for the level of a gauge at each scrape.
 
         Args:
@@ -92,12 +98,12 @@ class Metrics:
             raise ValueError(f"{gauge.name} is watched already")
         self._watched.gauges[gauge.name] = gauge, read
 
-    def watch_total(self, counter: measures.Counter, read: Callable[[], float]) -> None:
+    def watch_total(self, counter: Counter, read: Callable[[], float]) -> None:
         """Ask `read` for a counter's value at each scrape."""
         self.registry.register(_Family(lambda: CounterMetricFamily(counter.name, counter.help, value=read())))
 
     def watch_distribution(
-        self, histogram: measures.Histogram, read: Callable[[], tuple[Sequence[int], float]]
+        self, histogram: Histogram, read: Callable[[], tuple[Sequence[int], float]]
     ) -> None:
         """Ask `read` for a distribution at each scrape: a count for each bucket and the rest, and the sum."""
 

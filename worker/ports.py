@@ -12,7 +12,14 @@ from worker.corti.session import Content
 from worker.corti.token import Token
 from worker.dead_letter import DeadLetter
 from worker.events import AudioFigures, Event
-from worker.measures import Counter, Histogram
+from worker.measure_kinds import Counter, Histogram
+
+#: Waits until the next step of a job harms no running stream. See `worker.corti.stream.turnstile`.
+GiveWay = Callable[[], None]
+
+
+def at_once() -> None:
+    """A `GiveWay` that never waits."""
 
 
 class Recorder(Protocol):

@@ -11,16 +11,16 @@ import structlog
 from celery import Celery, signals
 from celery.worker import state
 
-from worker import tasks
-from worker.app import STUCK_SECONDS, Application
+from worker import measures, tasks
+from worker.app import Application
 from worker.broker import redis_leases
 from worker.broker.work_queue import WORKER_OPTIONS
 from worker.collector import Collector
 from worker.delivery import Deliveries
 from worker.drain import Drain, RunningJobs
-from worker.health import Pulse
+from worker.health import STUCK_SECONDS, Pulse
 from worker.interrupt import Interrupt
-from worker.ledger import Keeper, TenantCap
+from worker.ledger import Keeper, TenantCaps
 from worker.outbox import Sweeper
 from worker.ports import OutletUnavailable
 from worker.settings import Settings
@@ -53,6 +53,7 @@ def run_worker(settings: Settings) -> int:
         consumer = Pulse(application.clock, STUCK_SECONDS)
         application.live["consumer"] = consumer.check
         application.ready["consumer"] = lambda: None if consumer.beating else "not connected to the broker"
+        application.celery.give_way = application.turnstile.give_way
         application.celery.attendance = (consumer.beat, consumer.rest)
         worker = _celery_worker(application.celery, settings)
         drain = Drain(
@@ -107,14 +108,15 @@ def run_door_alone(settings: Settings, stop: threading.Event) -> int:
 def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:
     settings = application.settings
     keeper = Keeper(application.ledger, application.metrics, application.clock)
-    cap = TenantCap(
+    caps = TenantCaps(
         application.soft_redis,
-        tenant=settings.tenant,
-        most=settings.tenant_streams,
+        {tenant.name: tenant.max_streams for tenant in settings.tenants},
+        slots=settings.slots,
         lease=settings.lease,
         recorder=application.metrics,
     )
-    keeper.also(cap.renew)
+    keeper.also(caps.renew)
+    application.metrics.watch(measures.TENANT_JOBS_RUNNING, caps.running)
     application.ready["redis"] = keeper.check
     keeper.start()
     application.stack.callback(keeper.stop)
@@ -123,14 +125,16 @@ def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:
         keep=keeper.keep,
         runner=application.runner(),
         aside=application.outlet,
-        place=cap.place,
+        places=caps,
         repeat=sweeper.deliver if settings.on_repeat == "republish" else _dropped,
         recorder=application.metrics,
         clock=application.clock,
         job_seconds=settings.job_seconds,
+        tenancy=application.tenancy,
         queue=application.lane.work,
         tracer=application.telemetry.tracer,
         audit=application.telemetry.audit,
+        give_way=application.turnstile.give_way,
     )
 
 

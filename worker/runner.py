@@ -1,6 +1,6 @@
 """One delivery from its claim to its confirmed result: attempts, decisions, events, dead letters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -17,8 +17,9 @@ from worker.events import COMPLETED, FAILED, Completed, Data, Event, Failed, Sta
 from worker.interrupt import Interrupt, Interrupted, Why
 from worker.job import Job
 from worker.live import LivePublisher
-from worker.ports import Interaction, LiveEvents, Outlet, OutletUnavailable, Recorder
+from worker.ports import GiveWay, Interaction, LiveEvents, Outlet, OutletUnavailable, Recorder, at_once
 from worker.retry import OUTAGES, GiveUp, RetryPolicy, Trouble
+from worker.tenancy import UNKNOWN
 from worker.trace import Tracer, Untraced
 from worker.transcribe import Attempt, Transcriber
 
@@ -26,6 +27,10 @@ log = structlog.get_logger(__name__)
 
 _PAUSE = 1.0
 _OUT_OF_TIME = GiveUp(Reason.EXPIRED, "the job's time ran out: its not_after, or CORTI_WORKER_JOB_SECONDS")
+_NO_CREDENTIALS = (
+    "this worker has no credentials for the job's tenant; see CORTI_TENANT and CORTI_WORKER_TENANTS_DIR"
+)
+_NO_TENANT = "the job names no tenant, and this worker has no default; see CORTI_CLIENT_ID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +43,13 @@ class _Outage:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Runs claimed jobs. One object serves all job threads; it holds no state of a job."""
+    """Runs claimed jobs. One object serves all job threads; it holds no state of a job.
 
-    transcriber: Transcriber
+    Attributes:
+        transcribers: What transcribes each tenant's jobs, with that tenant's credentials and no others.
+    """
+
+    transcribers: Mapping[str, Transcriber]
     live: LiveEvents
     outlet: Outlet
     outbox: Outbox
@@ -49,11 +58,11 @@ class Runner:
     recorder: Recorder
     clock: Clock
     chance: Callable[[], float]
-    tenant: str
     queue: str
     patience: float
     tracer: Tracer = field(default_factory=Untraced)
     audit: Audit = field(default_factory=Unaudited)
+    give_way: GiveWay = at_once
 
     def run(
         self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt, waited: float | None = None
@@ -96,12 +105,14 @@ class Runner:
         account.finished(outcome)
 
     def _account(self, job: Job, claim: Claim, waited: float | None) -> Account:
-        return Account(job, claim, self.recorder, self.tracer, self.audit, self.clock, waited)
+        tenant = job.tenant if job.tenant and job.tenant in self.transcribers else UNKNOWN
+        return Account(job, claim, self.recorder, self.tracer, self.audit, self.clock, tenant, waited)
 
     def _end(
         self, job: Job, body: bytes, claim: Claim, outcome: Completed | Failed, received_at: datetime
     ) -> None:
         """Store the end of a job, deliver it, and note that."""
+        self.give_way()
         parcel = self._parcel(job, body, outcome, received_at)
         self._insist(lambda: self.outbox.store(claim, parcel))
         self.outlet.deliver(parcel)
@@ -143,8 +154,7 @@ class Runner:
         self, job: Job, attempt: Attempt, interrupt: Interrupt, report: Callable[[Data], None]
     ) -> Completed | JobError:
         try:
-            self._admit(job)
-            return self.transcriber.transcribe(job, attempt, interrupt, report)
+            return self._admit(job).transcribe(job, attempt, interrupt, report)
         except JobError as error:
             return error
         except (Interrupted, OutletUnavailable):
@@ -156,13 +166,13 @@ class Runner:
                 Reason.INTERNAL_ERROR, "the worker has a fault; see attempt_broke in its log"
             )
 
-    def _admit(self, job: Job) -> None:
-        if job.tenant not in {None, self.tenant}:
-            raise PermanentError(
-                Reason.UNKNOWN_TENANT, "this worker has no credentials for the job's tenant; see CORTI_TENANT"
-            )
+    def _admit(self, job: Job) -> Transcriber:
+        transcriber = self.transcribers.get(job.tenant or "")
+        if transcriber is None:
+            raise PermanentError(Reason.UNKNOWN_TENANT, _NO_CREDENTIALS if job.tenant else _NO_TENANT)
         if job.not_after is not None and self.clock.wall() >= job.not_after:
             raise PermanentError(Reason.EXPIRED, "the job's not_after has passed")
+        return transcriber
 
     def _remember(self, claim: Claim, interaction: Interaction) -> None:
         try:

@@ -59,7 +59,8 @@ class Telemetry:
             "version": __version__,
             "broker": self.broker,
             "lane": settings.lane or "main",
-            "tenant": settings.tenant,
+            "tenant": settings.tenant if settings.own_tenant else None,
+            "tenants": [tenant.name for tenant in settings.tenants],
         }
 
     def start_health(self) -> None:
@@ -111,17 +112,20 @@ class Telemetry:
         )
 
     def traced(
-        self, tokens: Tokens, interactions: Interactions, streams: Streams, outlet: Outlet, results: str
-    ) -> tuple[Tokens, Interactions, Streams, Outlet]:
-        """The ports of a job, with spans around them if spans are recorded; as they are if not."""
+        self, tokens: Tokens, interactions: Interactions, streams: Streams
+    ) -> tuple[Tokens, Interactions, Streams]:
+        """The ports to the service, with spans around them if spans are recorded; as they are if not."""
         if isinstance(self.tracer, Untraced):
-            return tokens, interactions, streams, outlet
+            return tokens, interactions, streams
         return (
             TracedTokens(tokens, self.tracer),
             TracedInteractions(interactions, self.tracer),
             TracedStreams(streams, self.tracer),
-            TracedOutlet(outlet, self.tracer, results),
         )
+
+    def traced_outlet(self, outlet: Outlet, results: str) -> Outlet:
+        """The same for where results go."""
+        return outlet if isinstance(self.tracer, Untraced) else TracedOutlet(outlet, self.tracer, results)
 
     def _startup(self) -> str | None:
         return None if self.started else "starting"
@@ -140,7 +144,7 @@ class Telemetry:
             self._stack.callback(stream.close)
         return AuditLog(
             stream,
-            tenant=self._settings.tenant,
+            tenant=self._settings.tenant if self._settings.own_tenant else "none",
             host=socket.gethostname(),
             worker=f"corti-worker {__version__}",
             recorder=self.metrics,

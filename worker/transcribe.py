@@ -12,7 +12,18 @@ from worker.corti.transcript import Transcript
 from worker.errors import JobError, PermanentError, Reason, TokenRefused
 from worker.events import AudioFigures, Completed, Data, Facts, Progress, Segments
 from worker.job import Job
-from worker.ports import AudioLibrary, Interaction, Interactions, Interrupt, Sent, Stream, Streams, Tokens
+from worker.ports import (
+    AudioLibrary,
+    GiveWay,
+    Interaction,
+    Interactions,
+    Interrupt,
+    Sent,
+    Stream,
+    Streams,
+    Tokens,
+    at_once,
+)
 
 T = TypeVar("T")
 Report = Callable[[Data], None]
@@ -82,6 +93,7 @@ class Transcriber:
     interactions: Interactions
     audio: AudioLibrary
     streams: Streams
+    give_way: GiveWay = at_once
 
     def transcribe(self, job: Job, attempt: Attempt, interrupt: Interrupt, report: Report) -> Completed:
         """Stream a job's audio and fold what comes back.
@@ -96,11 +108,13 @@ class Transcriber:
             JobError: The attempt failed; its class says whether another one can help.
             Interrupted: By `interrupt`.
         """
+        self.give_way()
         with self.audio.open(job.audio) as audio:
             if attempt.interaction is None:
                 attempt.interaction = self._interaction(job, attempt)
                 attempt.remember(attempt.interaction)
             interrupt.check()
+            self.give_way()
             interaction = attempt.interaction
             configuration = messages.configuration(job, audio.format)
             transcript, usage = Transcript(), None

@@ -9,8 +9,8 @@ from worker.settings import Settings
 #: Settings that the chart makes from other values, or mounts as files.
 OWNED = {
     "client_id", "client_secret", "tenant", "environment", "auth_url", "api_url", "stream_url", "ca_file",
-    "broker_url", "redis_url", "encryption_keys", "lane", "slots", "door", "grace", "idle_exit",
-    "health_host", "health_port",
+    "broker_url", "redis_url", "encryption_keys", "tenants_dir", "lane", "slots", "door", "grace",
+    "idle_exit", "health_host", "health_port",
 }  # fmt: skip
 
 _STRINGS = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -26,6 +26,27 @@ _RESOURCES = {
 }
 _SHARE = {"type": ["integer", "string"], "pattern": r"^\d+%?$"}
 
+_KEY = {"type": "string", "pattern": "^[-._a-zA-Z0-9]+$"}
+_NAME = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_TENANT: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["existingSecret"],
+    "properties": {
+        "existingSecret": {"type": "string", "minLength": 1},
+        "clientIdKey": _KEY,
+        "clientSecretKey": _KEY,
+        "caKey": _KEY,
+        "tenant": {"type": "string", "pattern": _NAME},
+        "environment": {"type": "string", "pattern": "^[a-z0-9-]{1,32}$"},
+        "authUrl": {"type": "string", "pattern": "^https?://.+$"},
+        "apiUrl": {"type": "string", "pattern": "^https?://.+$"},
+        "streamUrl": {"type": "string", "pattern": "^wss?://.+$"},
+        "maxStreams": {"type": "integer", "minimum": 0},
+        "retention": {"enum": ["retain", "none"]},
+    },
+}
+
 #: By path, and for several paths at once by their last key.
 _KNOWN: dict[str, dict[str, Any]] = {
     "mode": {"enum": ["deployment", "scaledJob"]},
@@ -36,7 +57,8 @@ _KNOWN: dict[str, dict[str, Any]] = {
     "image.digest": {"pattern": "^(sha256:[0-9a-f]{64})?$"},
     "image.pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
     "corti.environment": {"pattern": "^[a-z0-9-]{1,32}$"},
-    "corti.tenant": {"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"},
+    "corti.tenant": {"pattern": _NAME},
+    "tenants": {"type": "object", "additionalProperties": False, "patternProperties": {_NAME: _TENANT}},
     "corti.authUrl": {"pattern": "^(https?://.+)?$"},
     "corti.apiUrl": {"pattern": "^(https?://.+)?$"},
     "corti.streamUrl": {"pattern": "^(wss?://.+)?$"},

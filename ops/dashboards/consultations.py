@@ -54,14 +54,12 @@ CONSULTATIONS = Board(
                     f"({metric('ALERTS', _FIRING)})"
                 },
                 bars=True,
-                width=6,
             ),
             Panel(
                 "Jobs ended a minute",
                 "The pulse of the installation. It should follow the clinics' day; flat at zero while "
                 "jobs wait in Queues means that nothing is documented.",
                 {"{{outcome}}": per_minute("corti_jobs_finished_total", "outcome")},
-                width=6,
             ),
             Panel(
                 "Accepted and ended, a minute",
@@ -73,7 +71,14 @@ CONSULTATIONS = Board(
                     f"- {per_minute('corti_jobs_repeated_total')}",
                     "ended": per_minute("corti_jobs_finished_total"),
                 },
-                width=6,
+            ),
+            Panel(
+                "Jobs ended by tenant, a minute",
+                "A tenant that falls silent in working hours while others go on: its producer, or its "
+                "credentials; runbook, CortiTenantNoToken. unknown: a producer names a tenant that "
+                "workers do not have.",
+                {"{{tenant}} {{outcome}}": per_minute("corti_tenant_jobs_finished_total", "tenant, outcome")},
+                width=12,
             ),
             Panel(
                 "Burn of the error budgets",
@@ -83,7 +88,7 @@ CONSULTATIONS = Board(
                     "transcripts (99.9 %)": f"{metric('corti:jobs_undocumented:ratio_rate1h')} / 0.001",
                     "starts (99 %)": f"{metric('corti:job_starts_late:ratio_rate1h')} / 0.01",
                 },
-                width=6,
+                width=12,
             ),
         ],
         "How late": [

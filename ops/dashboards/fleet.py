@@ -35,6 +35,13 @@ FLEET = Board(
                 {_NAME: f"sum by ({_EACH}) ({metric('corti_jobs_running')})"},
             ),
             Panel(
+                "Jobs running by tenant",
+                "Who holds the slots. One tenant holds nearly all and others wait: give it a cap "
+                "(max-streams), or more slots to all.",
+                {"{{tenant}}": f"sum by (tenant) ({metric('corti_tenant_jobs_running')})"},
+                width=6,
+            ),
+            Panel(
                 "Processes that are not well",
                 "How many fail each check of /readyz. All of them: the dependency is away. One: replace "
                 "it. 'drain' is a process that was told to stop.",
@@ -43,18 +50,21 @@ FLEET = Board(
                     "draining": f"sum({metric('corti_draining')}) > 0",
                 },
                 bars=True,
+                width=6,
             ),
             Panel(
                 "CPU by process",
                 "In cores. One process uses one core at most: near 1 it is full, and lateness follows. "
                 "Fewer slots each, more processes.",
                 {_NAME: f"{per_second('process_cpu_seconds_total', _EACH)} {_OURS}"},
+                width=6,
             ),
             Panel(
                 "Memory by process",
                 "Grows with jobs that run, and falls again. If it only rises: a leak, report it.",
                 {_NAME: f"sum by ({_EACH}) ({metric('process_resident_memory_bytes')}) {_OURS}"},
                 unit="bytes",
+                width=6,
             ),
         ],
         "Streams": [
@@ -88,12 +98,14 @@ FLEET = Board(
                         "operation, status",
                     )
                 },
+                width=6,
             ),
             Panel(
                 "REST requests, p95",
                 "Seconds: the service is slow; jobs start later by as much.",
                 quantiles("corti_rest_request_seconds", 0.95, by="operation"),
                 unit="s",
+                width=6,
             ),
             Panel(
                 "Token requests by outcome, a minute",
@@ -101,6 +113,7 @@ FLEET = Board(
                 "not work. auth_rejected: credentials; runbook, CortiNoToken.",
                 {"{{outcome}}": f"{per_minute('corti_token_fetches_total', 'outcome')} > 0"},
                 bars=True,
+                width=6,
             ),
             Panel(
                 "Tokens by where they came from, a minute",
@@ -125,6 +138,14 @@ FLEET = Board(
                     "refused": per_minute("corti_token_refusals_total"),
                     "cache errors": per_minute("corti_token_cache_errors_total"),
                 },
+                width=6,
+            ),
+            Panel(
+                "Tenants without a token",
+                "Processes that asked for a tenant's token in vain and have had none since: its credentials, "
+                "most often; runbook, CortiTenantNoToken.",
+                {"{{tenant}}": f"count by (tenant) ({metric('corti_tenant_tokens_ok')} == 0)"},
+                bars=True,
                 width=6,
             ),
             Panel(

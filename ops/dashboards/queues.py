@@ -53,9 +53,9 @@ QUEUES = Board(
             ),
             Panel(
                 "Waits for a place of the tenant, a minute",
-                "Jobs that have a slot and no place under CORTI_WORKER_TENANT_STREAMS. For long: have the "
-                "limit raised at Corti, or run fewer slots.",
-                {"refused": per_minute("corti_admissions_refused_total")},
+                "Looks for a place under a tenant's cap (max-streams) that found none. For long: have the "
+                "limit raised at Corti and here.",
+                {"{{tenant}}": f"{per_minute('corti_admissions_refused_total', 'tenant')} > 0"},
             ),
         ],
         "What leaves": [

@@ -46,9 +46,16 @@ class WorkerProcess:
         settings: Environment variables with its settings.
         log: File for its log.
         command: Its arguments.
+        source: Where its code is: this repository, or a directory with another version's `worker`.
     """
 
-    def __init__(self, settings: Mapping[str, str], log: Path, command: tuple[str, ...] = ("run",)) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        log: Path,
+        command: tuple[str, ...] = ("run",),
+        source: Path = _REPOSITORY,
+    ) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CORTI_")}
         environment |= {"CORTI_WORKER_HEALTH_PORT": "0", "PYTHONUNBUFFERED": "1", **settings}
         self.log_path = log
@@ -57,7 +64,7 @@ class WorkerProcess:
         self._port: int | None = None
         self.process = subprocess.Popen(
             [sys.executable, "-m", "worker", *command],
-            cwd=_REPOSITORY,
+            cwd=source,
             env=environment,
             stdout=self._log,
             stderr=self._log,

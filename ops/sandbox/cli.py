@@ -29,6 +29,13 @@ def _faults(text: str) -> list[Fault]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _client(text: str) -> tuple[str, tuple[str, str]]:
+    realm, identity, secret = [*text.split(":", 2), "", ""][:3]
+    if not (realm and identity and secret):
+        raise argparse.ArgumentTypeError("expected REALM:ID:SECRET")
+    return realm, (identity, secret)
+
+
 def _script(text: str) -> Script:
     try:
         return Script.load(Path(text))
@@ -61,6 +68,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--tenant", action="append", help="may be repeated; default base")
     parser.add_argument("--client-id", default="sandbox")
     parser.add_argument("--client-secret", default="sandbox-secret")
+    parser.add_argument(
+        "--client",
+        type=_client,
+        action="append",
+        default=[],
+        metavar="REALM:ID:SECRET",
+        help="a realm with a client of its own; may be repeated",
+    )
     parser.add_argument("--token-seconds", type=_positive, default=300.0)
     text = parser.add_mutually_exclusive_group()
     text.add_argument("--script", type=_script, help="JSON file with the lines to answer")
@@ -86,6 +101,7 @@ def main(arguments: Sequence[str]) -> int:
         tenants=tuple(options.tenant or ("base",)),
         client_id=options.client_id,
         client_secret=options.client_secret,
+        clients=dict(options.client),
         token_seconds=options.token_seconds,
         script=options.script,
         recognise=options.recognise,

@@ -66,7 +66,10 @@ async def _listen(settings: Settings, runner: web.AppRunner, directory: Path) ->
     info: dict[str, Any] = {
         "pid": os.getpid(),
         "tenant": settings.tenants[0],
-        "tenants": list(settings.tenants),
+        "tenants": [
+            *settings.tenants,
+            *(realm for realm in settings.clients if realm not in settings.tenants),
+        ],
         "client_id": settings.client_id,
         "client_secret": settings.client_secret,
         "ca_file": None,

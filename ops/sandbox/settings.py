@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ops.sandbox.faults import Fault
@@ -23,8 +24,11 @@ class Settings:
     tls_port: int | None = 0
     #: The first one is printed as ``tenant``; each is also the name of its realm (protocol 1).
     tenants: tuple[str, ...] = ("base",)
+    #: The client of every realm that has none of its own.
     client_id: str = "sandbox"
     client_secret: str = field(default="sandbox-secret", repr=False)
+    #: Clients of one realm each, by realm: id and secret.
+    clients: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
     #: Lifetime of an access token (protocol 2.2).
     token_seconds: float = 300.0
     script: Script | None = None

@@ -87,6 +87,7 @@ class Stats:
     def _zero(self) -> None:
         self.token_requests: Counter[str] = Counter()
         self.tokens_issued = 0
+        self.tokens_by_realm: Counter[str] = Counter()
         self.rest: dict[str, Counter[str]] = {}
         self.interactions_created = 0
         self.sockets_refused: Counter[str] = Counter()
@@ -132,6 +133,7 @@ class Stats:
         answer: dict[str, Any] = {
             "token_requests": dict(self.token_requests),
             "tokens_issued": self.tokens_issued,
+            "tokens_by_realm": dict(self.tokens_by_realm),
             "rest_requests": {operation: dict(counts) for operation, counts in self.rest.items()},
             "interactions_created": self.interactions_created,
             "sockets_opened": self.sockets_opened,

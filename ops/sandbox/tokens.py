@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
 _ALGORITHM = "RS256"
 _KEY_ID = "sandbox"
@@ -32,18 +32,22 @@ class Bearer:
     scopes: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Client:
+    """Who may ask for tokens in a realm."""
+
+    identity: str
+    secret: str = field(repr=False)
+
+
 class TokenIssuer:
-    """Signs tokens for one client in several realms, and checks them.
+    """Signs tokens for the client of each realm, and checks them.
 
     Time is an argument: the object owns no clock.
     """
 
-    def __init__(
-        self, *, tenants: Sequence[str], client_id: str, client_secret: str, token_seconds: float
-    ) -> None:
-        self.tenants = frozenset(tenants)
-        self.client_id = client_id
-        self.client_secret = client_secret
+    def __init__(self, *, clients: Mapping[str, Client], token_seconds: float) -> None:
+        self.clients = dict(clients)
         self.token_seconds = token_seconds
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._alive: dict[str, float] = {}
@@ -51,10 +55,11 @@ class TokenIssuer:
     def issue(self, *, tenant: str, issuer: str, scope: str, now: float) -> dict[str, Any]:
         """Return the body of a successful token reply (protocol 2.2)."""
         self._forget_expired(now)
-        identity, subject = str(uuid.uuid4()), str(uuid.uuid5(uuid.NAMESPACE_URL, self.client_id))
+        client = self.clients[tenant].identity
+        identity, subject = str(uuid.uuid4()), str(uuid.uuid5(uuid.NAMESPACE_URL, client))
         expires = now + self.token_seconds
         scopes = " ".join(dict.fromkeys([*scope.split(), "email", "profile"]))
-        claims = {"iss": issuer, "sub": subject, "iat": int(now), "exp": expires, "azp": self.client_id}
+        claims = {"iss": issuer, "sub": subject, "iat": int(now), "exp": expires, "azp": client}
         access = {**claims, "jti": identity, "typ": "Bearer", "scope": scopes, "tenant": tenant}
         self._alive[identity] = expires
         return {
@@ -62,7 +67,7 @@ class TokenIssuer:
             "expires_in": int(self.token_seconds),
             "refresh_expires_in": 0,
             "token_type": "Bearer",
-            "id_token": self._sign({**claims, "jti": str(uuid.uuid4()), "typ": "ID", "aud": self.client_id}),
+            "id_token": self._sign({**claims, "jti": str(uuid.uuid4()), "typ": "ID", "aud": client}),
             "not-before-policy": 0,
             "scope": scopes,
         }
@@ -86,6 +91,12 @@ class TokenIssuer:
         if claims["jti"] not in self._alive:
             raise TokenRefusedError("Token has been revoked")
         return Bearer(claims["tenant"], claims["azp"], frozenset(claims["scope"].split()))
+
+    def rotate(self, secret: str, tenant: str | None) -> None:
+        """Accept only this secret from now on: in one realm, or in all."""
+        for realm, client in self.clients.items():
+            if tenant in (None, realm):
+                self.clients[realm] = Client(client.identity, secret)
 
     def revoke_all(self) -> None:
         """Refuse every token issued so far."""

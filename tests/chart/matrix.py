@@ -78,6 +78,29 @@ CASES: dict[str, dict[str, Any]] = {
             "extraEgress": [{"to": [{"ipBlock": {"cidr": "10.9.0.7/32"}}], "ports": [{"port": 9000}]}],
         },
     },
+    "tenants": {
+        "tenants": {
+            "clinic-a": {"existingSecret": "corti-clinic-a"},
+            "clinic.b": {
+                "existingSecret": "corti-clinic-b",
+                "clientIdKey": "id",
+                "clientSecretKey": "secret",
+                "caKey": "ca.pem",
+                "tenant": "realm-b",
+                "environment": "us",
+                "authUrl": "https://auth.example",
+                "apiUrl": "https://api.example/v2",
+                "streamUrl": "wss://api.example/audio-bridge/v2",
+                "maxStreams": 2000000,
+                "retention": "none",
+            },
+        },
+        "door": {"separate": True},
+    },
+    "only tenants": {
+        "corti": {"existingSecret": ""},
+        "tenants": {"base": {"existingSecret": "corti-clinic-a", "maxStreams": 0}},
+    },
     "everything else": {
         "image": {"digest": "sha256:" + "0" * 64},
         "imagePullSecrets": [{"name": "registry"}],

@@ -1,6 +1,7 @@
 """What the chart promises to those who run it, sentence by sentence."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from worker.broker import redis_leases
 from worker.broker.topology import Lane
 from worker.settings import Settings, load
 from worker.settings.environment import variable
+from worker.settings.tenants import FILES
 
 SECRET_SETTINGS = {"client_secret", "broker_url", "redis_url", "encryption_keys"}
 OURS = (f"Deployment/{NAME}", f"Deployment/{NAME}-door", f"ScaledJob/{NAME}")
@@ -79,10 +81,69 @@ def test_the_worker_accepts_its_environment(rendered: Rendered, case: str, tmp_p
                 file = tmp_path / key
                 file.write_text(values.get(key, "some text"))
                 variables[name] = str(file)
+        if "CORTI_WORKER_TENANTS_DIR" in variables:
+            variables["CORTI_WORKER_TENANTS_DIR"] = str(tenants_volume(rendered, pod, tmp_path / where))
         if "CORTI_CA_FILE" in variables:
             (tmp_path / "ca").write_text("")
             variables["CORTI_CA_FILE"] = str(tmp_path / "ca")
         assert isinstance(load(variables), Settings)
+
+
+def tenants_volume(rendered: Rendered, pod: dict[str, Any], root: Path) -> Path:
+    """What the kubelet would mount as the tenants' files."""
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "tenants"]
+    for source in volume["projected"]["sources"]:
+        (kind,) = source
+        data = rendered.one("ConfigMap", source[kind]["name"])["data"] if kind == "configMap" else {}
+        for item in source[kind]["items"]:
+            file = root / item["path"]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            assert not file.exists()
+            file.write_text(
+                data[item["key"]] if kind == "configMap" else f"{source[kind]['name']} {item['key']}"
+            )
+    return root
+
+
+def test_each_tenant_of_the_values_is_one_of_the_worker(tmp_path: Path) -> None:
+    rendered = render(CASES["tenants"])
+    root = tenants_volume(rendered, rendered.worker(), tmp_path)
+    first, second = load({"CORTI_WORKER_TENANTS_DIR": str(root)}).tenants
+    assert (first.name, first.realm, first.client_id) == ("clinic-a", "clinic-a", "corti-clinic-a client-id")
+    assert second.model_dump(exclude={"client_secret", "secret_file", "ca_file"}) == {
+        "name": "clinic.b",
+        "realm": "realm-b",
+        "client_id": "corti-clinic-b id",
+        "environment": "us",
+        "auth_url": "https://auth.example",
+        "api_url": "https://api.example/v2",
+        "stream_url": "wss://api.example/audio-bridge/v2",
+        "max_streams": 2000000,
+        "retention": "none",
+    }
+    assert second.client_secret.get_secret_value() == "corti-clinic-b secret"
+    assert second.ca_file == root / "clinic.b/ca.crt"
+
+
+def test_tenants_secrets_are_referred_to_and_never_copied() -> None:
+    data = render(CASES["tenants"]).one("ConfigMap", f"{NAME}-tenants")["data"]
+    assert {key.rpartition(".")[2] for key in data} <= FILES.keys() - {"client-id", "client-secret", "ca.crt"}
+
+
+def test_where_every_job_names_a_tenant_no_other_credentials_are_mounted() -> None:
+    rendered = render(CASES["only tenants"])
+    variables = environment(rendered, rendered.worker())
+    assert not {"CORTI_CLIENT_ID_FILE", "CORTI_CLIENT_SECRET_FILE"} & variables.keys()
+
+
+def test_a_tenants_changed_limit_starts_new_pods() -> None:
+    def annotations(most: int) -> dict[str, str]:
+        changed = {"tenants": {"clinic-a": {"existingSecret": "corti-clinic-a", "maxStreams": most}}}
+        template = render(changed).one("Deployment")["spec"]["template"]["metadata"]
+        found: dict[str, str] = template["annotations"]
+        return found
+
+    assert annotations(1) != annotations(2)
 
 
 @every_case
@@ -145,7 +206,7 @@ def test_selectors_find_the_pods_they_are_for_and_no_others(rendered: Rendered) 
                 wanted = set(OURS) & labels.keys()
                 found = matching(labels, item["spec"]["podSelector"]["matchLabels"])
             case "PodDisruptionBudget":
-                wanted = {f"Deployment/{NAME}"}
+                wanted = {where.replace("PodDisruptionBudget", "Deployment")}
                 found = matching(labels, item["spec"]["selector"]["matchLabels"])
             case _:
                 continue
@@ -173,8 +234,11 @@ def test_egress_goes_to_named_ports_only_and_never_to_a_clouds_metadata_service(
         assert all(rule["ports"] for rule in policy["egress"])
         for rule in policy["egress"]:
             for peer in rule.get("to", []):
-                if peer.get("ipBlock", {}).get("cidr") == "0.0.0.0/0":
-                    assert "169.254.0.0/16" in peer["ipBlock"]["except"]
+                block = peer.get("ipBlock", {})
+                if block.get("cidr") == "0.0.0.0/0":
+                    assert "169.254.0.0/16" in block["except"]
+                if block.get("cidr") == "::/0":
+                    assert {"fc00::/7", "fe80::/10"} <= set(block["except"])
         web = [rule for rule in policy["egress"] if {"port": 443, "protocol": "TCP"} in rule["ports"]]
         assert all("to" in rule for rule in web) or case == "deletion cost"
 
@@ -265,6 +329,17 @@ def test_with_a_door_apart_workers_take_in_no_messages() -> None:
     rendered = render(CASES["door apart"])
     assert environment(rendered, rendered.worker())["CORTI_WORKER_DOOR"] == "false"
     assert environment(render(), render().worker())["CORTI_WORKER_DOOR"] == "true"
+
+
+def test_a_node_drain_takes_neither_all_workers_nor_all_doors() -> None:
+    for case, names in (
+        ("defaults", [NAME]),
+        ("door apart", [NAME, f"{NAME}-door"]),
+        ("jobs by prometheus", [f"{NAME}-door"]),
+    ):
+        budgets = [item for item in render(CASES[case]) if item["kind"] == "PodDisruptionBudget"]
+        assert [budget["metadata"]["name"] for budget in budgets] == names
+        assert all(budget["spec"]["maxUnavailable"] == 1 for budget in budgets)
 
 
 def test_a_draining_worker_is_still_scraped() -> None:

@@ -54,5 +54,5 @@ def test_schemas_of_custom_resources_refuse_what_they_do_not_know() -> None:
 
 
 def test_the_example_of_an_external_secret_gives_the_keys_that_the_chart_mounts() -> None:
-    example = yaml.safe_load((CHART / "examples/external-secret.yaml").read_text())
-    assert {item["secretKey"] for item in example["spec"]["data"]} == {"client-id", "client-secret"}
+    for example in yaml.safe_load_all((CHART / "examples/external-secret.yaml").read_text()):
+        assert {item["secretKey"] for item in example["spec"]["data"]} == {"client-id", "client-secret"}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from worker import measures
+from worker import measure_kinds
 from worker.broker.topology import DEAD, MAIN_LANE, RESULTS
 from worker.errors import JobError
 from worker.ports import OutletUnavailable
@@ -46,24 +46,24 @@ class FakeRecorder:
         self._sums: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
         self._values: defaultdict[str, list[float]] = defaultdict(list)
 
-    def count(self, counter: measures.Counter, by: float = 1.0, **labels: str) -> None:
+    def count(self, counter: measure_kinds.Counter, by: float = 1.0, **labels: str) -> None:
         self._check(counter.labels, labels)
         with self._lock:
             self._sums[counter.name, tuple(sorted(labels.items()))] += by  # type: ignore[assignment]
 
-    def observe(self, histogram: measures.Histogram, value: float, **labels: str) -> None:
+    def observe(self, histogram: measure_kinds.Histogram, value: float, **labels: str) -> None:
         self._check(histogram.labels, labels)
         with self._lock:
             self._values[histogram.name].append(value)
 
-    def total(self, counter: measures.Counter, **labels: str) -> float:
+    def total(self, counter: measure_kinds.Counter, **labels: str) -> float:
         """The sum of a counter over all series that have these labels."""
         with self._lock:
             series = list(self._sums.items())
         wanted = set(labels.items())
         return sum(by for (name, given), by in series if name == counter.name and wanted <= set(given))
 
-    def values(self, histogram: measures.Histogram) -> list[float]:
+    def values(self, histogram: measure_kinds.Histogram) -> list[float]:
         """Everything observed."""
         with self._lock:
             return list(self._values[histogram.name])

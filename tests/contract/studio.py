@@ -1,6 +1,7 @@
 """Streams to a sandbox, opened and conversed on as a job does."""
 
 import hashlib
+import io
 import math
 from array import array
 from collections.abc import Iterable, Iterator
@@ -14,12 +15,12 @@ import pytest
 from tests.contract.corti_side import CortiSide, make_job
 from tests.contract.secrecy import assert_silent
 from tests.contract.waiting import eventually
-from worker.audio.pace import Chunk, pcm_chunks
+from worker.audio.pace import Chunk, PcmChunks
 from worker.clock import SystemClock
 from worker.corti import messages
 from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
 from worker.corti.session import Content, Timings
-from worker.corti.stream import Feeder, Pacer, WebSocketStreams
+from worker.corti.stream import Feeder, Pacer, Turnstile, WebSocketStreams
 from worker.corti.stream.streams import WebSocketStream
 from worker.errors import JobError
 from worker.events import Fact, Segment
@@ -43,7 +44,7 @@ def speech(sentences: int = 1) -> bytes:
 
 def chunks_of(audio: bytes) -> Iterator[Chunk]:
     """The chunks of PCM audio."""
-    return pcm_chunks([audio], 2 * RATE, 2, CHUNK_SECONDS)
+    return PcmChunks(io.BytesIO(audio).read, 2 * RATE, 2, CHUNK_SECONDS)
 
 
 @dataclass
@@ -95,7 +96,7 @@ class Studio:
         self.at_hand = at_hand
         self.recorder = side.recorder
         self.beats = 0
-        self.pacer = Pacer(SystemClock(), self._beat)
+        self.pacer = Pacer(SystemClock(), self._beat, Turnstile())
         self.feeder = Feeder()
         self.streams = WebSocketStreams(
             self.pacer,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.listening import BODY, SECRET, failure_of, read
+from tests.contract.listening import BODY, SECRET, blocks, failure_of, read
 from tests.contract.web_host import Page, WebHost, answer
 from worker.audio.source import BLOCK_BYTES, Sources
 from worker.corti.rest import http_session
@@ -45,7 +45,7 @@ def test_a_download_is_the_audio(host: WebHost, sources: Sources, page: Page) ->
 def test_a_redirect_is_followed_and_the_type_kept(host: WebHost, sources: Sources) -> None:
     host.add("/there", answer(200, BODY, Content_Type="audio/ogg"))
     with sources.open(Audio(uri=host.add("/here", answer(302, b"", Location="/there")))) as source:
-        assert b"".join(source.blocks) == BODY
+        assert b"".join(blocks(source)) == BODY
         assert (source.media_type, source.at_hand) == ("audio/ogg", False)
 
 
@@ -138,7 +138,7 @@ def test_a_download_of_50_mb_is_never_in_memory_as_a_whole(host: WebHost, source
     try:
         with sources.open(Audio(uri=host.add("/large", large))) as source:
             size = 0
-            for block in source.blocks:
+            for block in blocks(source):
                 size += len(block)
                 go_on.set()
         peak = tracemalloc.get_traced_memory()[1]
@@ -155,4 +155,4 @@ def test_leaving_a_download_early_gives_its_connection_back(host: WebHost, root:
         sources: Any = Sources(session, root, timeout=2)
         for _ in range(3):
             with sources.open(Audio(uri=url)) as source:
-                assert next(source.blocks)
+                assert source.read(1)

@@ -2,6 +2,7 @@
 
 import base64
 import ctypes
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.contract.listening import BODY, failure_of, read
+from tests.contract.listening import BODY, blocks, failure_of, read
 from worker.audio.source import Sources
 from worker.corti.rest import http_session
 from worker.errors import PermanentError
@@ -19,22 +20,22 @@ from worker.job import Audio
 
 def test_inline_audio_is_the_audio(sources: Sources) -> None:
     with sources.open(Audio(data=base64.b64encode(BODY[:5000]).decode())) as source:
-        assert b"".join(source.blocks) == BODY[:5000]
+        assert b"".join(blocks(source)) == BODY[:5000]
         assert (source.media_type, source.at_hand) == (None, True)
 
 
 @pytest.mark.parametrize(
     "name", ["a.wav", "with space.wav", "50%.wav", "ärztin.wav", "a#b?c.wav", "sub/b.wav"]
 )
-def test_a_file_is_read_in_blocks_whatever_its_name(sources: Sources, root: Path, name: str) -> None:
+def test_a_file_is_read_piece_by_piece_whatever_its_name(sources: Sources, root: Path, name: str) -> None:
     (root / "sub").mkdir()
     (root / name).write_bytes(BODY)
     uri = f"file://{quote(str(root / name))}"
     with sources.open(Audio(uri=uri)) as source:
-        blocks = list(source.blocks)
+        pieces = list(blocks(source))
         assert source.at_hand
-    assert b"".join(blocks) == BODY
-    assert len(BODY) // 100 < max(map(len, blocks)) < len(BODY) // 10, "small blocks, for thousands are held"
+    assert b"".join(pieces) == BODY
+    assert {len(piece) for piece in pieces[:-1]} == {5000}, "as much as is asked for"
     assert read(sources, uri.replace("file://", "file://localhost")) == BODY
 
 
@@ -107,3 +108,45 @@ def test_object_stores_want_presigned_urls(sources: Sources, uri: str) -> None:
     error = failure_of(sources, uri)
     assert isinstance(error, PermanentError)
     assert "presign" in error.detail
+
+
+def can_tell(place: Path) -> bool:
+    """Whether this file's system says if a read would wait."""
+    with place.open("rb") as file:
+        try:
+            return os.preadv(file.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT) == 1
+        except (OSError, AttributeError):
+            return False
+
+
+def test_what_the_system_has_in_its_cache_is_read_without_waiting_and_the_rest_goes_on_from_there(
+    sources: Sources, root: Path
+) -> None:
+    place = root / "a.wav"
+    place.write_bytes(BODY)
+    with sources.open(Audio(uri=place.as_uri())) as source:
+        assert (source.read_now is not None) == can_tell(place)
+        if source.read_now is None:
+            return  # a memory file system, or not Linux
+        assert source.read(1000) == BODY[:1000]
+        assert source.read_now(3000) == BODY[1000:4000]
+        assert source.read_now(1) == BODY[4000:4001]
+        assert source.read(2000) == BODY[4001:6001]
+        assert source.read_now(500) == BODY[6001:6501]
+        with pytest.raises(BlockingIOError):
+            source.read_now(len(BODY))
+        assert source.read_now(10) == BODY[6501:6511], "a read that would have waited has moved nothing"
+
+
+def test_where_nobody_can_tell_whether_a_read_waits_every_read_is_one_that_may(
+    sources: Sources, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> int:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    place = root / "a.wav"
+    place.write_bytes(BODY)
+    monkeypatch.setattr(os, "preadv", refused)
+    with sources.open(Audio(uri=place.as_uri())) as source:
+        assert source.read_now is None
+        assert source.read(10) == BODY[:10]

@@ -20,13 +20,13 @@ from structlog.testing import capture_logs
 from tests.contract.fakes import FakeClock, FakeRecorder
 from tests.contract.waiting import eventually
 from tests.unit import fakes as story
-from worker import __version__, measures, trace
+from worker import __version__, measure_kinds, measures, trace
 from worker.health import Check, HealthServer, Pulse
 from worker.metrics import Levels, Metrics
 from worker.ports import Recorder
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-GAUGES = [measure for measure in measures.EVERY if isinstance(measure, measures.Gauge)]
+GAUGES = [measure for measure in measures.EVERY if isinstance(measure, measure_kinds.Gauge)]
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -169,7 +169,7 @@ def test_a_loop_that_stops_turning_is_noticed_and_one_off_duty_is_not(clock: Fak
     assert (pulse.check(), pulse.beating) == (None, False)
 
 
-def level(gauge: measures.Gauge, value: float) -> Levels:
+def level(gauge: measure_kinds.Gauge, value: float) -> Levels:
     """A level of a gauge, whatever labels it has."""
     return {("x",) * len(gauge.labels): value}
 
@@ -182,10 +182,10 @@ def record(recorder: Recorder) -> None:
     for measure in measures.EVERY:
         if isinstance(measure, measures.Measure) and measure.watched:
             continue
-        if isinstance(measure, measures.Counter):
+        if isinstance(measure, measure_kinds.Counter):
             recorder.count(measure, 2.0, **dict.fromkeys(measure.labels, "x"))
             recorder.count(measure, 1.0, **dict.fromkeys(measure.labels, "x"))
-        elif isinstance(measure, measures.Histogram):
+        elif isinstance(measure, measure_kinds.Histogram):
             recorder.observe(measure, 0.3, **dict.fromkeys(measure.labels, "x"))
 
 
@@ -224,17 +224,17 @@ def test_the_metrics_page_parses_and_holds_every_measure(metered: Checked) -> No
     assert kind.startswith("text/plain")
     families = {family.name: family for family in text_string_to_metric_families(text)}
     for measure in measures.EVERY:
-        if isinstance(measure, measures.Info):
+        if isinstance(measure, measure_kinds.Info):
             continue
         family = families[measure.name.removesuffix("_total")]
         assert family.documentation == measure.help
-        if isinstance(measure, measures.Counter):
+        if isinstance(measure, measure_kinds.Counter):
             # Series whose labels are known beforehand stand at 0 beside the one that was counted.
             values = [
                 sample.value for sample in family.samples if sample.name == measure.name and sample.value
             ]
             assert values == [3.0]
-        elif isinstance(measure, measures.Histogram):
+        elif isinstance(measure, measure_kinds.Histogram):
             bounds = [float(s.labels["le"]) for s in family.samples if s.name.endswith("_bucket")]
             assert bounds == [*measure.buckets, float("inf")]
         else:
@@ -256,7 +256,7 @@ def test_openmetrics_is_spoken_to_who_asks_for_it_and_shows_traces_as_exemplars(
     shown = {sample.name for sample in samples if sample.exemplar}
     marked = {one for one in measures.EVERY if isinstance(one, measures.Measure) and one.exemplar}
     assert shown == {
-        one.name if isinstance(one, measures.Counter) else f"{one.name}_bucket" for one in marked
+        one.name if isinstance(one, measure_kinds.Counter) else f"{one.name}_bucket" for one in marked
     }
     assert all(
         sample.exemplar.labels == {"trace_id": TRACEPARENT[3:35]} for sample in samples if sample.exemplar
@@ -278,7 +278,7 @@ def test_a_scrape_costs_the_same_however_much_is_going_on(metered: Checked) -> N
     """Nothing that is rendered grows with jobs or streams, and each level is asked for once."""
     asked = Counter[str]()
 
-    def ask(gauge: measures.Gauge) -> Levels:
+    def ask(gauge: measure_kinds.Gauge) -> Levels:
         asked[gauge.name] += 1
         return level(gauge, 1.0)
 
@@ -298,12 +298,12 @@ def test_a_scrape_costs_the_same_however_much_is_going_on(metered: Checked) -> N
 
 @pytest.mark.parametrize("measure", measures.EVERY, ids=lambda measure: measure.name)
 def test_names_follow_the_conventions(
-    measure: measures.Counter | measures.Histogram | measures.Gauge | measures.Info,
+    measure: measure_kinds.Counter | measure_kinds.Histogram | measure_kinds.Gauge | measure_kinds.Info,
 ) -> None:
     assert re.fullmatch(r"corti_[a-z_]+", measure.name)
     assert measure.help.endswith(".")
-    assert measure.name.endswith("_total") is isinstance(measure, measures.Counter)
-    if isinstance(measure, measures.Histogram):
+    assert measure.name.endswith("_total") is isinstance(measure, measure_kinds.Counter)
+    if isinstance(measure, measure_kinds.Histogram):
         assert measure.name.endswith("_seconds")
         assert list(measure.buckets) == sorted(set(measure.buckets))
 

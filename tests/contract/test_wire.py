@@ -14,7 +14,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, SERVER, Protocol
 
 from tests.contract.waiting import eventually
-from worker.corti.stream.frames import Alive, Closed, Received, TextMessage
+from worker.corti.stream.frames import Alive, Closed, Received, TextMessage, audio_frame
 from worker.corti.stream.wire import Wire
 
 
@@ -85,7 +85,7 @@ def test_what_the_socket_does_not_take_goes_out_later_in_order(ends: tuple[Wire,
     wire, peer = ends
     messages = [bytes([number]) * (1 + 997 * number) for number in range(60)]
     for message in messages:
-        wire.send_audio(message)
+        wire.send(audio_frame(message))
     wire.framing.text("the end")
     assert wire.unsent > 500_000
     frames: list[Frame] = []
@@ -167,7 +167,7 @@ def test_a_peer_that_is_gone_shows_on_reading_and_on_writing(ends: tuple[Wire, P
     assert received_by(wire, 1) == [Closed(None)]
 
     def broken() -> bool:
-        wire.send_audio(b"x" * 60_000)
+        wire.send(audio_frame(b"x" * 60_000))
         return wire.broken
 
     eventually(broken)

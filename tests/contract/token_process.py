@@ -12,7 +12,7 @@ from multiprocessing.synchronize import Barrier
 
 import redis
 
-from worker import measures
+from worker import measure_kinds
 from worker.clock import SystemClock
 from worker.corti.rest import TokenEndpoint, http_session
 from worker.corti.token import TokenPolicy
@@ -29,9 +29,9 @@ class Sleeper:
 class Deaf:
     """A recorder."""
 
-    def count(self, counter: measures.Counter, by: float = 1.0, **labels: str) -> None: ...
+    def count(self, counter: measure_kinds.Counter, by: float = 1.0, **labels: str) -> None: ...
 
-    def observe(self, histogram: measures.Histogram, value: float, **labels: str) -> None: ...
+    def observe(self, histogram: measure_kinds.Histogram, value: float, **labels: str) -> None: ...
 
 
 def get_token(together: Barrier, digests: "SimpleQueue[str]", arguments: list[str]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from worker.broker.topology import DEAD, RESULTS, Lane
 from worker.label_values import KNOWN
-from worker.measures import EVERY, Counter, Gauge, Histogram, Info
+from worker.measure_kinds import Counter, Gauge, Histogram, Info
+from worker.measures import EVERY
 from worker.metrics import Metrics
 
 MEASURES = {one.name: one for one in EVERY}

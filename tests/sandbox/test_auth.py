@@ -104,6 +104,28 @@ def test_tenants_do_not_see_each_other() -> None:
             )
 
 
+def test_a_realm_with_a_client_of_its_own_takes_no_other() -> None:
+    with start(tls_port=None, extra_arguments=["--client", "clinic:theirs:word:s"]) as sandbox:
+        client = Client(sandbox)
+        theirs = {"realm": "clinic", "client_id": "theirs", "client_secret": "word:s"}
+        assert refusal(client.ask_token(realm="clinic")) == (401, "invalid_client")
+        assert refusal(client.ask_token(client_id="theirs", client_secret="word:s")) == (
+            401,
+            "invalid_client",
+        )
+        token = client.ask_token(**theirs).json["access_token"]
+        assert jwt.decode(token, options={"verify_signature": False})["azp"] == "theirs"
+        # The token of a realm is good for its tenant only.
+        foreign = {"Authorization": f"Bearer {token}"}
+        assert client.rest("GET", "/interactions/", **foreign).status == 403
+        assert client.rest("GET", "/interactions/", **foreign, **{"Tenant-Name": "clinic"}).status == 200
+        assert sandbox.stats(summary=True)["tokens_by_realm"]["clinic"] == 1
+        sandbox.fault("rotate_secret", secret="next", tenant="clinic")
+        assert client.ask_token(**theirs).status == 401
+        assert client.ask_token(**{**theirs, "client_secret": "next"}).status == 200
+        assert client.ask_token().status == 200
+
+
 def test_a_token_for_sockets_opens_sockets_only(client: Client) -> None:
     created = client.create()
     streams = client.ask_token(scope="openid streams").json["access_token"]

@@ -13,6 +13,8 @@ from ops.lib import queues
 from ops.lib.worker_process import WorkerProcess, sandbox_settings
 from ops.sandbox import launch
 
+#: The repository: the code of the version under test.
+HERE = Path(__file__).resolve().parents[2]
 FINAL = {"corti.job.completed.v1", "corti.job.failed.v1"}
 
 
@@ -44,16 +46,20 @@ class Installation:
 
     def start_worker(self, **settings: object) -> WorkerProcess:
         """Start a worker; `settings` are names without prefix, in lower case."""
-        return self._start("run", settings)
+        return self._start("run", settings, HERE)
 
-    def start_door(self) -> WorkerProcess:
+    def start_version(self, source: Path, **settings: object) -> WorkerProcess:
+        """Start a worker whose code lies in `source`."""
+        return self._start("run", settings, source)
+
+    def start_door(self, source: Path = HERE) -> WorkerProcess:
         """Start a door alone."""
-        return self._start("door", {})
+        return self._start("door", {}, source)
 
-    def _start(self, command: str, settings: dict[str, object]) -> WorkerProcess:
+    def _start(self, command: str, settings: dict[str, object], source: Path) -> WorkerProcess:
         own = {f"CORTI_WORKER_{name.upper()}": str(value) for name, value in settings.items()}
         log = self.folder / f"worker-{len(self.workers)}.log"
-        worker = self._stack.enter_context(WorkerProcess({**self.settings, **own}, log, (command,)))
+        worker = self._stack.enter_context(WorkerProcess({**self.settings, **own}, log, (command,), source))
         self.workers.append(worker)
         return worker
 

@@ -9,7 +9,7 @@ from worker.claims import Parcel
 from worker.dead_letter import DeadLetter
 from worker.events import Data, Event
 from worker.interrupt import Interrupt
-from worker.measures import Counter, Histogram
+from worker.measure_kinds import Counter, Histogram
 from worker.ports import OutletUnavailable
 
 EPOCH = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)

@@ -7,7 +7,8 @@ import pytest
 
 from worker import measures
 from worker.label_values import KNOWN
-from worker.measures import EVERY, Counter, Gauge, Histogram, Info
+from worker.measure_kinds import Counter, Gauge, Histogram, Info
+from worker.measures import EVERY
 from worker.metrics import Metrics
 
 #: Reason codes, outcomes and their like. A label with a value per job or patient has no place here.
@@ -21,6 +22,7 @@ ALLOWED_LABELS = {
     "queue",
     "state",
     "check",
+    "tenant",
     "version",
 }
 COUNTERS = [one for one in EVERY if isinstance(one, Counter)]
@@ -127,8 +129,21 @@ def test_a_counter_whose_labels_are_a_closed_list_is_exported_from_zero() -> Non
     text = Metrics().render().decode()
     assert 'corti_dead_letters_total{reason="expired"} 0.0' in text
     assert 'corti_jobs_finished_total{outcome="failed",reason="quota_exhausted"} 0.0' in text
-    open_lists = {"corti_events_published_total"}
+    open_lists = {
+        "corti_events_published_total",
+        # A worker begins these with the tenants that it serves: `Application.runner`.
+        "corti_admissions_refused_total",
+        "corti_tenant_jobs_finished_total",
+    }
     assert {one.name for one in COUNTERS if one.labels and one not in KNOWN} == open_lists
+
+
+def test_labels_that_only_a_running_worker_knows_are_exported_from_zero_when_it_says_them() -> None:
+    metrics = Metrics()
+    metrics.begin(measures.ADMISSIONS_REFUSED, ("clinic-a",), ("clinic-b",))
+    text = metrics.render().decode()
+    for tenant in "clinic-a", "clinic-b":
+        assert f'corti_admissions_refused_total{{tenant="{tenant}"}} 0.0' in text
 
 
 @pytest.mark.parametrize("one", KNOWN, ids=lambda one: one.name)

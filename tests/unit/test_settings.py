@@ -21,17 +21,16 @@ def test_credentials_are_enough() -> None:
     assert settings.client_secret.get_secret_value() == SECRET
     assert settings.broker_is_redis
     assert settings.redis == settings.broker_url.get_secret_value() == "redis://127.0.0.1:6379/0"
-    assert settings.token_endpoint == "https://auth.eu.corti.app/realms/base/protocol/openid-connect/token"
-    assert settings.api == "https://api.eu.corti.app/v2"
+    (tenant,) = settings.tenants
+    assert tenant.token_endpoint == "https://auth.eu.corti.app/realms/base/protocol/openid-connect/token"
+    assert tenant.api == "https://api.eu.corti.app/v2"
     assert (settings.door, settings.wav_as, settings.stream_url) == (True, "pcm", None)
 
 
 def test_region_and_tenant_name_the_servers() -> None:
-    settings = load({**NEEDED, "CORTI_ENVIRONMENT": "us", "CORTI_TENANT": "clinic-2"})
-    assert settings.token_endpoint == (
-        "https://auth.us.corti.app/realms/clinic-2/protocol/openid-connect/token"
-    )
-    assert settings.api == "https://api.us.corti.app/v2"
+    (tenant,) = load({**NEEDED, "CORTI_ENVIRONMENT": "us", "CORTI_TENANT": "clinic-2"}).tenants
+    assert tenant.token_endpoint == "https://auth.us.corti.app/realms/clinic-2/protocol/openid-connect/token"
+    assert tenant.api == "https://api.us.corti.app/v2"
 
 
 def test_the_vendors_settings_have_the_vendors_names_and_the_others_ours() -> None:
@@ -49,11 +48,11 @@ def test_the_vendors_settings_have_the_vendors_names_and_the_others_ours() -> No
 
 
 def test_servers_of_our_own_replace_the_regions_with_or_without_a_slash() -> None:
-    settings = load(
+    (tenant,) = load(
         {**NEEDED, "CORTI_AUTH_URL": "http://127.0.0.1:1/", "CORTI_API_URL": "https://api.example/v2"}
-    )
-    assert settings.token_endpoint.startswith("http://127.0.0.1:1/realms/base/")
-    assert settings.api == "https://api.example/v2"
+    ).tenants
+    assert tenant.token_endpoint.startswith("http://127.0.0.1:1/realms/base/")
+    assert tenant.api == "https://api.example/v2"
 
 
 def test_rabbitmq_needs_a_redis_besides() -> None:

@@ -3,17 +3,20 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import Literal
 
 from worker import job as jobs
 from worker.audio import container, wav
-from worker.audio.pace import Chunk, pcm_chunks
+from worker.audio.pace import Chunk, PcmChunks, Read, exactly
 from worker.audio.source import Source, Sources
 from worker.errors import PermanentError, Reason
 from worker.ports import Audio
 
 _HEAD = 64
+_BLOCK = 16 * 1024
 
 
 class Library:
@@ -44,26 +47,22 @@ class Library:
 
     def _begun(self, source: Source, audio: jobs.Audio) -> Audio:
         """Read as much as it takes to tell what the audio is."""
-        blocks = _verified(source.blocks, audio.sha256) if audio.sha256 else source.blocks
-        head = b""
-        while len(head) < _HEAD and (block := next(blocks, b"")):
-            head += block
+        if audio.sha256:
+            source = replace(source, read=_verified(source.read, audio.sha256), read_now=None)
+        head = exactly(source.read, _HEAD)
         if not head:
             raise PermanentError(Reason.AUDIO_UNSUPPORTED, "the audio is empty")
-        opened = self._opened(head, blocks, audio.media_type, source.media_type)
+        opened = self._opened(head, source, audio.media_type)
         opened.at_hand = source.at_hand
         return opened
 
-    def _opened(
-        self, head: bytes, blocks: Iterator[bytes], told: str | None, served: str | None
-    ) -> "_Opened":
+    def _opened(self, head: bytes, source: Source, told: str | None) -> "_Opened":
         """Decide what the audio is: by the producer's word, else its first bytes, else the server's word."""
         if wav.is_wav(head):
-            return self._wav(head, blocks)
-        rest = chain([head], blocks)
+            return self._wav(head, source)
         if container.essence(told) == "audio/pcm":
-            return self._pcm(told or "", rest)
-        guesses = (told, container.sniff(head), served)
+            return self._pcm(told or "", head, source)
+        guesses = (told, container.sniff(head), source.media_type)
         declared = next((guess for guess in guesses if container.essence(guess) in container.ACCEPTED), None)
         if declared is None:
             raise PermanentError(
@@ -71,25 +70,36 @@ class Library:
                 "the audio is neither WAV, Ogg, WebM, MP3, FLAC nor MP4; for raw PCM give audio.media_type "
                 "as audio/pcm; rate=R; channels=C; bits=B",
             )
-        chunks = container.container_chunks(rest, self._chunk_seconds)
-        return _Opened(declared, chunks, self._max_seconds, None)
+        blocks = chain([head], iter(partial(source.read, _BLOCK), b""))
+        chunks = container.container_chunks(blocks, self._chunk_seconds)
+        return _Opened(declared, _limited(chunks, self._max_seconds), None)
 
-    def _wav(self, head: bytes, blocks: Iterator[bytes]) -> "_Opened":
+    def _wav(self, head: bytes, source: Source) -> "_Opened":
         while (header := wav.read_header(head)) is None:
-            block = next(blocks, b"")
+            block = source.read(_BLOCK)
             if not block:
                 raise PermanentError(Reason.AUDIO_UNSUPPORTED, "the WAV file ends within its header")
             head += block
+        chunks: Iterator[Chunk]
         if self._wav_as == "wav":
-            whole = pcm_chunks(chain([head], blocks), header.bytes_per_second, 1, self._chunk_seconds)
-            return _Opened(None, whole, self._max_seconds, header.seconds)
+            chunks = self._cut(source, head, header.bytes_per_second, 1, None)
+            return _Opened(None, _limited(chunks, self._max_seconds), header.seconds)
         if header.seconds is not None and header.seconds > self._max_seconds:
             raise _too_long(self._max_seconds)
-        samples = _limited(chain([head[header.data_offset :]], blocks), header.data_size)
-        chunks = pcm_chunks(samples, header.bytes_per_second, header.align, self._chunk_seconds)
-        return _Opened(header.audio_format, chunks, self._max_seconds, header.seconds)
+        samples = head[header.data_offset :]
+        if header.data_size is not None:
+            samples = samples[: header.data_size]
+        chunks = self._cut(source, samples, header.bytes_per_second, header.align, header.data_size)
+        if header.seconds is None:
+            chunks = _limited(chunks, self._max_seconds)
+        # What follows the samples is read for the sake of the hash, and only where somebody asks for one.
+        return _Opened(
+            header.audio_format,
+            chunks if source.read_now else _to_the_end(chunks, source.read),
+            header.seconds,
+        )
 
-    def _pcm(self, media_type: str, blocks: Iterator[bytes]) -> "_Opened":
+    def _pcm(self, media_type: str, head: bytes, source: Source) -> "_Opened":
         parameters = {
             key.strip().lower(): value.strip()
             for key, _, value in (part.partition("=") for part in media_type.split(";")[1:])
@@ -104,11 +114,20 @@ class Library:
                 "raw PCM needs audio.media_type with rate 8000-48000, channels 1-8 and bits 8, 16, 24 or 32",
             )
         align = channels * bits // 8
-        return _Opened(
-            media_type,
-            pcm_chunks(blocks, rate * align, align, self._chunk_seconds),
-            self._max_seconds,
-            None,
+        chunks = self._cut(source, head, rate * align, align, None)
+        return _Opened(media_type, _limited(chunks, self._max_seconds), None)
+
+    def _cut(
+        self, source: Source, head: bytes, bytes_per_second: int, align: int, size: int | None
+    ) -> PcmChunks:
+        return PcmChunks(
+            source.read,
+            bytes_per_second,
+            align,
+            self._chunk_seconds,
+            head=head,
+            size=size,
+            read_now=source.read_now,
         )
 
 
@@ -116,59 +135,46 @@ class _Opened:
     """Implements the `Audio` port."""
 
     def __init__(
-        self,
-        audio_format: str | None,
-        chunks: Iterator[Chunk],
-        max_seconds: float,
-        total_seconds: float | None,
+        self, audio_format: str | None, chunks: Iterator[Chunk], total_seconds: float | None
     ) -> None:
         self.format = audio_format
         self.total_seconds = total_seconds
         self.at_hand = False
         self._chunks = chunks
-        self._max_seconds = max_seconds
 
     def chunks(self) -> Iterator[Chunk]:
-        """The chunks, until they pass the longest audio that is accepted."""
-        total = 0.0
-        for chunk in self._chunks:
-            total += chunk.seconds
-            if total > self._max_seconds:
-                raise _too_long(self._max_seconds)
-            yield chunk
+        """See `worker.ports.Audio`."""
+        return self._chunks
 
 
-def _verified(blocks: Iterator[bytes], expected: str) -> Iterator[bytes]:
-    """Blocks that are checked against the SHA-256 the producer gave, once all have passed."""
+def _limited(chunks: Iterator[Chunk], max_seconds: float) -> Iterator[Chunk]:
+    """The chunks, until they pass the longest audio that is accepted."""
+    total = 0.0
+    for chunk in chunks:
+        total += chunk.seconds
+        if total > max_seconds:
+            raise _too_long(max_seconds)
+        yield chunk
+
+
+def _verified(read: Read, expected: str) -> Read:
+    """Read what is checked against the SHA-256 the producer gave, once all has passed."""
     digest = hashlib.sha256()
-    for block in blocks:
-        digest.update(block)
-        yield block
-    if digest.hexdigest() != expected.lower():
-        raise PermanentError(Reason.AUDIO_MISMATCH, "the audio's SHA-256 is not audio.sha256")
+
+    def checked(size: int) -> bytes:
+        data = read(size)
+        digest.update(data)
+        if not data and digest.hexdigest() != expected.lower():
+            raise PermanentError(Reason.AUDIO_MISMATCH, "the audio's SHA-256 is not audio.sha256")
+        return data
+
+    return checked
 
 
-def _limited(blocks: Iterator[bytes], size: int | None) -> Iterator[bytes]:
-    """The first `size` bytes; the rest is read too, because its hash may be asked for."""
-    if size is None:
-        return blocks
-    left = size
-
-    def take(block: bytes) -> bytes:
-        nonlocal left
-        taken, left = block[:left], max(0, left - len(block))
-        return taken
-
-    def check() -> Iterator[bytes]:
-        if left:
-            raise PermanentError(
-                Reason.AUDIO_UNSUPPORTED,
-                "the WAV file is cut short: it ends before the samples its header announces",
-            )
-        yield from ()
-
-    # Not a generator that loops: it would keep its last block for as long as it stands still.
-    return chain(map(take, blocks), check())
+def _to_the_end(chunks: Iterator[Chunk], read: Read) -> Iterator[Chunk]:
+    yield from chunks
+    while read(_BLOCK):
+        pass
 
 
 def _too_long(max_seconds: float) -> PermanentError:

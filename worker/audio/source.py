@@ -1,25 +1,26 @@
 """Where audio comes from: a file, a download by `requests`, or the job itself. Never loaded whole.
 
-Implements the bottom half of the `AudioLibrary` port: bytes in blocks. `worker/audio/library.py`
-makes chunks of them.
+Implements the bottom half of the `AudioLibrary` port: bytes, as many as are asked for at a time.
+`worker/audio/library.py` makes chunks of them.
 """
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import FileIO
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import requests
 
 from worker import job as jobs
+from worker.audio.file import File, broken_read
+from worker.audio.pace import Read
 from worker.errors import JobError, PermanentError, Reason, TransientError
 
+#: Of a download, at a time.
 BLOCK_BYTES = 16 * 1024
-#: Small, because a part of one stays in memory for each running job; a read costs little.
-FILE_BLOCK_BYTES = 8 * 1024
 
 #: What another attempt will find just the same.
 _NO_SUCH_FILE = frozenset(
@@ -53,14 +54,16 @@ class Source:
     """Opened audio.
 
     Attributes:
-        blocks: Its bytes, once.
+        read: Gives its bytes, once and in order.
         media_type: What the server says their type is.
-        at_hand: Whether the blocks never wait for a network.
+        at_hand: Whether reading never waits for a network.
+        read_now: Reads exactly so many bytes, or raises BlockingIOError if that would take waiting.
     """
 
-    blocks: Iterator[bytes]
+    read: Read
     media_type: str | None
     at_hand: bool
+    read_now: Read | None = None
 
 
 class Sources:
@@ -82,11 +85,11 @@ class Sources:
         """Open the audio of a job.
 
         Raises:
-            JobError: `audio_unreachable`, also from the blocks while they are read.
+            JobError: `audio_unreachable`, also while it is read.
         """
         inline = audio.inline
         if inline is not None:
-            yield Source(iter([inline]), None, at_hand=True)
+            yield Source(BytesIO(inline).read, None, at_hand=True)
             return
         parts = urlsplit(audio.uri or "")
         if parts.scheme == "file":
@@ -116,16 +119,18 @@ class Sources:
                 Reason.AUDIO_UNREACHABLE, "the file lies outside of the directory in CORTI_WORKER_AUDIO_ROOT"
             )
         try:
-            # Unbuffered: blocks are larger than a buffer would be, and thousands of files are open at once.
+            # Unbuffered: a chunk is as large as a buffer would be, and thousands of files are open at once.
             file = place.open("rb", buffering=0)
         except OSError as error:
             if error.errno not in _NO_SUCH_FILE:
-                raise _broken_read(error) from None
+                raise broken_read(error) from None
             raise PermanentError(
                 Reason.AUDIO_UNREACHABLE, f"the audio file cannot be opened ({type(error).__name__})"
             ) from None
         with file:
-            yield Source(_read(file), None, at_hand=True)
+            reading = File(file)
+            now = reading.read_now if reading.can_tell else None
+            yield Source(reading.read, None, at_hand=True, read_now=now)
 
     @contextmanager
     def _download(self, url: str) -> Iterator[Source]:
@@ -140,22 +145,24 @@ class Sources:
         with response:
             if response.status_code not in _WHOLE:
                 raise _refusal(response.status_code)
-            yield Source(_blocks(response), response.headers.get("Content-Type"), at_hand=False)
+            yield Source(reader(_blocks(response)), response.headers.get("Content-Type"), at_hand=False)
 
 
-def _read(file: FileIO) -> Iterator[bytes]:
-    def block() -> bytes:
-        try:
-            return file.read(FILE_BLOCK_BYTES)
-        except OSError as error:
-            raise _broken_read(error) from None
+def reader(blocks: Iterator[bytes]) -> Read:
+    """Read from blocks of any size."""
+    rest = b""
 
-    return iter(block, b"")
+    def read(size: int) -> bytes:
+        nonlocal rest
+        while not rest:
+            block = next(blocks, None)
+            if block is None:
+                return b""
+            rest = block
+        data, rest = rest[:size], rest[size:]
+        return data
 
-
-def _broken_read(error: OSError) -> JobError:
-    # A full or stale network disk can recover; a missing file was settled before.
-    return TransientError(Reason.AUDIO_UNREACHABLE, f"reading the audio file failed ({type(error).__name__})")
+    return read
 
 
 def _blocks(response: requests.Response) -> Iterator[bytes]:

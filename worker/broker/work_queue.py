@@ -14,7 +14,7 @@ from worker.broker.confirms import ConfirmingConnection
 from worker.broker.topology import MAIN_LANE, Lane, keepalive, work_arguments
 from worker.clock import Clock
 from worker.delivery import Arrival
-from worker.ports import OutletUnavailable
+from worker.ports import OutletUnavailable, at_once
 
 TASK = "corti.transcribe"
 #: Headers of Celery's message: when the door accepted the job (ms since 1970), and its trace.
@@ -124,6 +124,17 @@ class JobConsumer(Consumer):
         def shutdown(self, parent: Any) -> None:
             """Stop everything."""
             self.send_all(parent, "shutdown")
+
+    def create_task_handler(self, **how: Any) -> Any:
+        """Celery's handler of messages, which gives way to audio before each: it makes a thread for it."""
+        handle = super().create_task_handler(**how)
+        give_way = getattr(self.app, "give_way", at_once)
+
+        def handle_in_turn(message: Any) -> None:
+            give_way()
+            handle(message)
+
+        return handle_in_turn
 
 
 class CeleryWorkQueue:

@@ -89,7 +89,6 @@ class Session:
         self.state = State.CONNECTING
         self.failure: JobError | None = None
         self.warnings: tuple[str, ...] = ()
-        self.audio_bytes = 0
         self._configuration = configuration
         self._timings = timings
         self._commands: list[Command] = []
@@ -114,10 +113,12 @@ class Session:
     def received(self, text: str | bytes, now: float) -> None:
         """A text message arrived."""
         self.alive(now)
-        if self.state in {State.CONNECTING, State.CLOSED}:
+        # By identity: a set would ask for hashes, which enumerations make in Python, at each message.
+        state = self.state
+        if state is State.CONNECTING or state is State.CLOSED:
             return
         message = messages.parse(text)
-        if self.state is State.ENDING:
+        if state is State.ENDING:
             self._phase_ends = now + self._timings.end
         if isinstance(message, ConfigStatus):
             self._config_status(message)
@@ -133,10 +134,6 @@ class Session:
         """Anything at all arrived, a pong for example."""
         self._last_sign = now
         self._pinged = False
-
-    def sent(self, size: int, now: float) -> None:  # noqa: ARG002  # time is an argument of every input
-        """`size` bytes of audio went out."""
-        self.audio_bytes += size
 
     def audio_ended(self, now: float) -> None:
         """There is no more audio: ask for what is left (protocol 4.5)."""

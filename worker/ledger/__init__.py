@@ -19,19 +19,26 @@ key                        type    content and life
 ``corti:v1:quarantine``    string  there while nothing may be claimed, because Redis has lost its data:
                                    for one lease, in which every worker says again what runs and what
                                    has ended
-``corti:v1:cap:<name>``    zset    name of a claim -> end of its lease (ms): streams of a tenant now
+``corti:v1:cap:<name>``    zset    name of a claim -> end of its lease (ms): streams of a tenant now, by the
+                                   name that jobs give
 ``corti:v1:fleet:<lane>``  zset    name of a process -> time (ms) at which it counts as gone
 ``...:running``            hash    name of a process -> jobs it runs
 ``...:observer``           string  name of the process that tells of the whole installation
 =========================  ======  ==================================================================
+
+Versions of the worker that share ``corti:v1:`` run side by side on these keys, in a rollout and on its way
+back. So a version may add fields, which others keep as they are, and changes the meaning of none. One that
+has to, says so in the record: a ``format`` other than 1 (missing: 1) is left alone by those that do not know
+it, and its job waits for a worker that does. What no record can tell gets other keys, ``corti:v2:``.
 
 A fence is a time in microseconds, or one more than the last if that is larger: so it grows even across a
 Redis that was restarted empty. Losing Redis may cost a repeat, never a job: the broker carries the job.
 """
 
 from worker.ledger.cap import TenantCap
+from worker.ledger.caps import TenantCaps
 from worker.ledger.fleet import Fleet
 from worker.ledger.keeper import Keeper
 from worker.ledger.ledger import RedisLedger
 
-__all__ = ["Fleet", "Keeper", "RedisLedger", "TenantCap"]
+__all__ = ["Fleet", "Keeper", "RedisLedger", "TenantCap", "TenantCaps"]

@@ -153,10 +153,12 @@ class RedisLedger:
     def parcel(self, job_id: str) -> Parcel | None:
         """The stored result of a job, if there is one that we can read."""
         with mapped():
-            fields: Any = self.client.hmget(job_key(job_id), ["outcome", "event", "reply_to", "letter"])
-        outcome, event, reply_to, letter = fields
+            fields: Any = self.client.hmget(
+                job_key(job_id), ["format", "outcome", "event", "reply_to", "letter"]
+            )
+        form, outcome, event, reply_to, letter = fields
         plain = self._cipher.decrypt(event) if event else None
-        if plain is None or outcome is None:
+        if plain is None or outcome is None or form not in {None, scripts.FORMAT.encode()}:
             return None
         name, _, event_type = outcome.decode().partition(" ")
         return Parcel(

@@ -5,12 +5,19 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
+#: Of a job's record. A record without it is of this format, too: the first version wrote none.
+FORMAT = "1"
+#: What `HGET ... format` gave, in Lua's variable `format`: whether the record is of a later version of the
+#: worker. Such a record is left alone, and its job to workers that know it.
+_FOREIGN = f"(format and format ~= '{FORMAT}')"
+
 #: KEYS epoch, quarantine. ARGV known epoch (empty: none), ms. Leaves the epoch in `epoch` and, when Redis
 #: has forgotten things since the caller last looked, starts a quarantine.
 _EPOCH = """
 local epoch = redis.call('GET', KEYS[1])
 if not epoch then
-    epoch = string.format('%d', now)
+    -- To the microsecond: a Redis that is emptied within a millisecond of its start is another one, too.
+    epoch = string.format('%d%06d', time[1], time[2])
     redis.call('SET', KEYS[1], epoch)
 end
 if ARGV[1] ~= '' and ARGV[1] ~= epoch then redis.call('SET', KEYS[2], epoch, 'NX', 'PX', ARGV[2]) end
@@ -25,9 +32,13 @@ EPOCH = _NOW + _EPOCH + "return epoch"
 CLAIM = (
     _NOW
     + _EPOCH
-    + """
+    + f"""
 local left = redis.call('PTTL', KEYS[2])
-if left > 0 then return {epoch, 'busy', left} end
+if left > 0 then return {{epoch, 'busy', left}} end
+local format = redis.call('HGET', KEYS[3], 'format')
+if {_FOREIGN} then return {{epoch, 'busy', 1000}} end
+"""
+    + """
 local r = redis.call('HMGET', KEYS[3], 'state', 'owner', 'lease', 'fence', 'attempts', 'interaction', 'url')
 if r[1] == 'finished' then return {epoch, 'finished', redis.call('HEXISTS', KEYS[3], 'undelivered')} end
 if r[2] and tonumber(r[3]) > now then return {epoch, 'busy', tonumber(r[3]) - now} end
@@ -45,6 +56,10 @@ return {epoch, 'claimed', fence, attempts, r[2] and 1 or 0, r[6] or '', r[7] or 
 #: claimed again as it was; one that is finished but not delivered stays ours to deliver.
 RENEW = (
     _NOW
+    + f"""
+local format = redis.call('HGET', KEYS[1], 'format')
+if {_FOREIGN} then return 0 end
+"""
     + """
 local r = redis.call('HMGET', KEYS[1], 'state', 'owner', 'fence')
 if not r[1] then
@@ -86,6 +101,10 @@ return redis.call('HSET', KEYS[1], 'interaction', ARGV[2], 'url', ARGV[3])
 #: Returns 1, or 0 when somebody else has the claim or the job is finished already.
 STORE = (
     _NOW
+    + f"""
+local format = redis.call('HGET', KEYS[1], 'format')
+if {_FOREIGN} then return 0 end
+"""
     + """
 local r = redis.call('HMGET', KEYS[1], 'state', 'owner')
 if r[1] and r[2] ~= ARGV[1] then return 0 end
@@ -138,6 +157,15 @@ end
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2] * 2)
 return 1
+"""
+)
+
+#: KEYS cap. ARGV most. Returns 1 when all places are taken, else 0.
+FULL = (
+    _NOW
+    + """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+return redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) and 1 or 0
 """
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from worker.settings.model import Settings
+from worker.settings.tenants import Tenant, read_tenants
 
 VENDOR = "CORTI_"
 PREFIX = "CORTI_WORKER_"
@@ -24,6 +25,8 @@ _VENDOR_FIELDS = frozenset(
         "ca_file",
     }
 )
+
+_CREDENTIALS = ("client_id", "client_secret")
 
 #: What Kubernetes puts into each container for a Service named corti-worker; not settings of ours.
 #: The value belongs to it: a mistyped CORTI_WORKER_HEALTH_PORT must not pass for a link.
@@ -76,29 +79,41 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         and name.removesuffix("_FILE") not in known
         and not _SERVICE_LINK.fullmatch(f"{name}={environment[name]}")
     ]
+    # Half a set of credentials is a mistake, whoever else has one.
+    if "tenants_dir" not in values or any(field in values for field in _CREDENTIALS):
+        faults += [f"{variable(field)}: is required" for field in _CREDENTIALS if field not in values]
+    settings: Settings | None = None
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         unreadable = {field for field, value in values.items() if value is None}
         faults += [text for fault in error.errors() if (text := _fault(fault, unreadable))]
-    if faults:
-        raise SettingsError(faults)
-    return settings
+    others, more = _others(values.get("tenants_dir"), settings)
+    if faults or more or settings is None:
+        raise SettingsError(faults + more)
+    return settings.beside(others)
 
 
-def reread(field: str) -> str | None:
-    """The value of a secret that was given as a file, read again, because mounted secrets change.
+def _others(place: str | None, settings: Settings | None) -> tuple[tuple[Tenant, ...], list[str]]:
+    """The tenants of a directory, and every fault of their files."""
+    if not place or not Path(place).is_dir():
+        return (), []
+    name = variable("tenants_dir")
+    tenants, faults = read_tenants(Path(place), settings.inherited() if settings else {})
+    own = settings.tenant if settings and settings.client_id else None
+    if own in {tenant.name for tenant in tenants}:
+        faults.append(f"{own}: {variable('tenant')} is called so, too; keep one of them")
+    return tenants, [f"{name}: {fault}" for fault in faults]
 
-    Returns:
-        The value, or None when it was not given as a file or cannot be read now.
-    """
-    name = os.environ.get(f"{variable(field)}_FILE")
-    if name is None:
-        return None
+
+def secret_of(tenant: Tenant) -> str:
+    """A tenant's client secret, read again where it was given as a file, because mounted secrets change."""
+    place = tenant.secret_file or os.environ.get(f"{variable('client_secret')}_FILE")
     try:
-        return Path(name).read_text().strip() or None
+        fresh = Path(place).read_text().strip() if place else ""
     except (OSError, UnicodeDecodeError):
-        return None
+        fresh = ""  # It is being replaced, perhaps. The one that we know may still do.
+    return fresh or tenant.client_secret.get_secret_value()
 
 
 def tracing() -> bool:
@@ -124,7 +139,7 @@ def markdown_table() -> str:
     """The settings as a Markdown table; README.md holds a copy that a test compares."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        if field.is_required():
+        if name in _CREDENTIALS:
             default = "required"
         elif isinstance(field.default, SecretStr):
             default = f"`{field.default.get_secret_value()}`"

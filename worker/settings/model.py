@@ -1,61 +1,24 @@
 """The settings as a model: each with its range, default and meaning."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self
 
-from cryptography.fernet import Fernet
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
-
-def _url(*schemes: str) -> AfterValidator:
-    def check(value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            valid = False
-        if not valid:
-            raise ValueError(f"expected a URL that starts with {' or '.join(s + '://' for s in schemes)}")
-        return value.rstrip("/")
-
-    return AfterValidator(check)
-
-
-def _secret_url(*schemes: str) -> AfterValidator:
-    check = _url(*schemes)
-
-    def unwrap(value: SecretStr) -> SecretStr:
-        check.func(value.get_secret_value())  # type: ignore[call-arg]
-        return value
-
-    return AfterValidator(unwrap)
-
-
-def _fernet_keys(value: SecretStr | None) -> SecretStr | None:
-    for key in value.get_secret_value().split(",") if value else ():
-        try:
-            Fernet(key.strip())
-        except ValueError:
-            raise ValueError(
-                "expected Fernet keys (32 bytes, url-safe base64), separated by commas"
-            ) from None
-    return value
-
-
-def _existing_file(value: Path | None) -> Path | None:
-    if value is not None and not value.is_file():
-        raise ValueError("expected the path of an existing file")
-    return value
-
-
-def _audit_place(value: str) -> str:
-    if value not in {"stdout", "off"} and not Path(value).parent.is_dir():
-        raise ValueError("expected stdout, off, or the path of a file in an existing directory")
-    return value
-
-
-_Seconds = Annotated[float, Field(gt=0, le=86400)]
+from worker.job import Retention
+from worker.settings.kinds import (
+    AuditPlace,
+    ExistingDirectory,
+    ExistingFile,
+    FernetKeys,
+    HttpUrl,
+    Region,
+    Seconds,
+    SocketUrl,
+    TenantName,
+    secret_url,
+)
+from worker.settings.tenants import Tenant
 
 
 class Settings(BaseModel):
@@ -63,38 +26,44 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    client_id: str = Field(min_length=1, description="OAuth client id of your Corti API client.")
-    client_secret: SecretStr = Field(min_length=1, description="OAuth client secret.")
-    tenant: str = Field(
-        "base", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Corti tenant (realm)."
-    )
-    environment: str = Field("eu", pattern=r"^[a-z0-9-]{1,32}$", description="Corti region: `eu` or `us`.")
-    auth_url: Annotated[str, _url("https", "http")] | None = Field(
+    # Read from files, not from variables.
+    _others: tuple[Tenant, ...] = PrivateAttr(())
+
+    # Empty only where every job names a tenant of `tenants_dir`; `load` sees to that.
+    client_id: str = Field("", min_length=1, description="OAuth client id of your Corti API client.")
+    client_secret: SecretStr = Field(SecretStr(""), min_length=1, description="OAuth client secret.")
+    tenant: TenantName = Field("base", description="Corti tenant (realm).")
+    environment: Region = Field("eu", description="Corti region: `eu` or `us`.")
+    auth_url: HttpUrl | None = Field(
         None, description="Auth server, instead of the region's: `https://auth.eu.corti.app`."
     )
-    api_url: Annotated[str, _url("https", "http")] | None = Field(
+    api_url: HttpUrl | None = Field(
         None, description="REST API, instead of the region's: `https://api.eu.corti.app/v2`."
     )
-    stream_url: Annotated[str, _url("wss", "ws")] | None = Field(
+    stream_url: SocketUrl | None = Field(
         None,
         description="WebSocket base, instead of the URL that the API returns: "
         "`wss://api.eu.corti.app/audio-bridge/v2`.",
     )
-    ca_file: Annotated[Path | None, AfterValidator(_existing_file)] = Field(
+    ca_file: ExistingFile | None = Field(
         None, description="PEM file of certificate authorities to trust for Corti, instead of the system's."
     )
 
-    broker_url: Annotated[SecretStr, _secret_url("redis", "rediss", "amqp", "amqps")] = Field(
+    broker_url: Annotated[SecretStr, secret_url("redis", "rediss", "amqp", "amqps")] = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
         description="Queue broker: Redis (`redis://`, `rediss://`) or RabbitMQ (`amqp://`, `amqps://`).",
     )
-    redis_url: Annotated[SecretStr, _secret_url("redis", "rediss")] | None = Field(
+    redis_url: Annotated[SecretStr, secret_url("redis", "rediss")] | None = Field(
         None, description="Redis for the shared token cache; the broker itself if that is Redis."
     )
-    encryption_keys: Annotated[SecretStr | None, AfterValidator(_fernet_keys)] = Field(
+    encryption_keys: FernetKeys = Field(
         None,
         description="Fernet keys for what is stored in Redis, newest first, separated by commas; "
         "unset: stored in clear.",
+    )
+    tenants_dir: ExistingDirectory | None = Field(
+        None,
+        description="Directory with a directory for each further tenant, named as jobs name it; see Tenants.",
     )
     lane: str = Field(
         "",
@@ -108,7 +77,7 @@ class Settings(BaseModel):
         "corti.results.", min_length=1, description="What a job's `reply_to` must start with."
     )
     audio_root: Path = Field(Path("/"), description="Directory that `file:` URIs must lie in.")
-    audio_max_seconds: _Seconds = Field(14400, description="Longest audio that is accepted.")
+    audio_max_seconds: Seconds = Field(14400, description="Longest audio that is accepted.")
     wav_as: Literal["pcm", "wav"] = Field(
         "pcm", description="Send WAV as declared raw PCM, or as the file it is, header included."
     )
@@ -116,29 +85,29 @@ class Settings(BaseModel):
     simultaneous_connects: int = Field(
         8, ge=1, le=1000, description="Streams that may be connecting at the same moment."
     )
-    http_timeout: _Seconds = Field(
+    http_timeout: Seconds = Field(
         30, description="For each request to the auth server, the API and audio URLs."
     )
-    connect_timeout: _Seconds = Field(10, description="For TCP, TLS and upgrade of a stream, each.")
-    config_timeout: _Seconds = Field(15, description="For the answer to a stream's configuration.")
-    ping_after: _Seconds = Field(20, description="Silence from the service before a ping.")
-    pong_timeout: _Seconds = Field(20, description="Silence after the ping before a stream counts as dead.")
-    end_timeout: _Seconds = Field(
+    connect_timeout: Seconds = Field(10, description="For TCP, TLS and upgrade of a stream, each.")
+    config_timeout: Seconds = Field(15, description="For the answer to a stream's configuration.")
+    ping_after: Seconds = Field(20, description="Silence from the service before a ping.")
+    pong_timeout: Seconds = Field(20, description="Silence after the ping before a stream counts as dead.")
+    end_timeout: Seconds = Field(
         120, description="For the end of a stream after its audio, from each message."
     )
     attempts: int = Field(5, ge=1, le=100, description="Attempts a job gets in all.")
-    retry_base: _Seconds = Field(1, description="First backoff range; each later one is twice as wide.")
-    retry_cap: _Seconds = Field(
+    retry_base: Seconds = Field(1, description="First backoff range; each later one is twice as wide.")
+    retry_cap: Seconds = Field(
         60, description="Widest backoff range, and longest Retry-After that is granted."
     )
-    outage_patience: _Seconds = Field(
+    outage_patience: Seconds = Field(
         3600, description="How long a service that is away is waited for, without counting attempts."
     )
-    publish_patience: _Seconds = Field(
+    publish_patience: Seconds = Field(
         300,
         description="How long a result is offered to a broker that is away before its job is handed back.",
     )
-    lease: _Seconds = Field(
+    lease: Seconds = Field(
         30,
         description="How long a job stays claimed by a worker that gives no sign of life.",
     )
@@ -153,14 +122,19 @@ class Settings(BaseModel):
         description="What to do with a job that has ended: drop it, or publish its result again (results are "
         "then stored as long as outcomes).",
     )
-    job_seconds: _Seconds = Field(21600, description="Longest time one delivery of a job may take in all.")
+    job_seconds: Seconds = Field(21600, description="Longest time one delivery of a job may take in all.")
+    retention: Retention | None = Field(
+        None,
+        description="What the service does with the data of jobs that do not say: `retain` or `none`; unset: "
+        "the service's own rule.",
+    )
     tenant_streams: int = Field(
         0,
         ge=0,
         le=1000000,
-        description="Most streams of the tenant at once across all workers; 0 for any number.",
+        description="Most streams of a tenant at once across all workers; 0 for any number.",
     )
-    grace: _Seconds = Field(60, description="Seconds between SIGTERM and the end of the process.")
+    grace: Seconds = Field(60, description="Seconds between SIGTERM and the end of the process.")
     idle_exit: float = Field(
         0,
         ge=0,
@@ -184,7 +158,7 @@ class Settings(BaseModel):
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="One JSON object a line, or text for people; `auto`: text on a terminal."
     )
-    audit: Annotated[str, AfterValidator(_audit_place)] = Field(
+    audit: AuditPlace = Field(
         "stdout",
         description="Where the audit trail goes: `stdout`, a file that is appended to, or `off`.",
     )
@@ -206,12 +180,38 @@ class Settings(BaseModel):
         return (self.redis_url or self.broker_url).get_secret_value()
 
     @property
-    def token_endpoint(self) -> str:
-        """Where tokens are requested (protocol 1)."""
-        base = self.auth_url or f"https://auth.{self.environment}.corti.app"
-        return f"{base}/realms/{self.tenant}/protocol/openid-connect/token"
+    def own_tenant(self) -> Tenant | None:
+        """The tenant of the settings themselves, or None where all tenants have directories."""
+        if not self.client_id:
+            return None
+        return Tenant(
+            name=self.tenant,
+            realm=self.tenant,
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            **self.inherited(),
+        )
+
+    def inherited(self) -> dict[str, Any]:
+        """What a tenant of `tenants_dir` takes from the settings where it has no file of its own."""
+        return {
+            "environment": self.environment,
+            "auth_url": self.auth_url,
+            "api_url": self.api_url,
+            "stream_url": self.stream_url,
+            "ca_file": self.ca_file,
+            "max_streams": self.tenant_streams,
+            "retention": self.retention,
+        }
 
     @property
-    def api(self) -> str:
-        """Base of the REST API (protocol 1), without a trailing slash."""
-        return self.api_url or f"https://api.{self.environment}.corti.app/v2"
+    def tenants(self) -> tuple[Tenant, ...]:
+        """Every tenant: the settings' own, if there is one, and those of `tenants_dir`."""
+        own = self.own_tenant
+        return (*((own,) if own else ()), *self._others)
+
+    def beside(self, others: tuple[Tenant, ...]) -> Self:
+        """These settings with the tenants that were found in `tenants_dir`."""
+        settings = self.model_copy()
+        settings._others = others  # noqa: SLF001  # a copy of ourselves
+        return settings

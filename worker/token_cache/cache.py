@@ -129,6 +129,10 @@ class TokenCache:
             return None
         return token.lifetime - (token.expires_at - self._clock.monotonic())
 
+    def healthy(self) -> bool:
+        """Whether this process came by a token when it last needed one."""
+        return self._cool_down is None
+
     # -- one thread at a time ------------------------------------------------------------------
 
     def _renew(self) -> Token:
@@ -201,13 +205,13 @@ class TokenCache:
         finally:
             self._recorder.observe(measures.TOKEN_FETCH_SECONDS, self._clock.monotonic() - asked_at)
         self._recorder.count(measures.TOKEN_FETCHES, outcome="ok")
-        self._cool_down = None
         token = Token(grant.value, uuid4().hex, asked_at + grant.expires_in, grant.expires_in)
         return self._keep(token, "fetched")
 
     def _keep(self, token: Token, layer: str) -> Token:
         self._recorder.count(measures.TOKEN_HITS, layer=layer)
         self._token, self._looked_at = token, self._clock.monotonic()
+        self._cool_down = None
         return token
 
     def _local(self) -> Token | None:

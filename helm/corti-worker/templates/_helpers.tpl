@@ -53,6 +53,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- define "corti-worker.secret.corti" -}}
 {{- if .Values.demo.enabled -}}
 {{- include "corti-worker.secret.demo" . -}}
+{{- else if and .Values.tenants (not .Values.corti.existingSecret) -}}
 {{- else -}}
 {{- required "corti.existingSecret is required: the Secret with client-id and client-secret of your Corti API client" .Values.corti.existingSecret -}}
 {{- end -}}
@@ -110,6 +111,9 @@ app.kubernetes.io/component: {{ .component }}
 {{- else -}}
 {{- $_ := required "autoscaling.keda.redis.address is required with autoscaling.keda.trigger=broker" .Values.autoscaling.keda.redis.address -}}
 {{- end -}}
+{{- end -}}
+{{- if and (include "corti-worker.secret.corti" .) (hasKey .Values.tenants .Values.corti.tenant) -}}
+{{- fail (printf "tenants.%s has the name of corti.tenant: give it another name, and its `tenant` is what Corti calls it" .Values.corti.tenant) -}}
 {{- end -}}
 {{- if and .Values.corti.ca (not (or .Values.corti.ca.secret .Values.corti.ca.configMap)) -}}
 {{- fail "corti.ca needs secret or configMap, and key" -}}

@@ -87,6 +87,11 @@ containers:
       - name: secrets
         mountPath: /run/secrets/corti-worker
         readOnly: true
+      {{- if $values.tenants }}
+      - name: tenants
+        mountPath: /run/secrets/corti-tenants
+        readOnly: true
+      {{- end }}
       - name: tmp
         mountPath: /tmp
       {{- with $values.corti.ca }}
@@ -106,6 +111,13 @@ volumes:
       defaultMode: 0440
       sources:
         {{- include "corti-worker.secrets" .root | nindent 8 }}
+  {{- if $values.tenants }}
+  - name: tenants
+    projected:
+      defaultMode: 0440
+      sources:
+        {{- include "corti-worker.tenants.sources" .root | nindent 8 }}
+  {{- end }}
   - name: tmp
     emptyDir:
       sizeLimit: 256Mi
@@ -140,6 +152,9 @@ labels:
 annotations:
   # Changed settings start new pods.
   checksum/config: {{ include (print .root.Template.BasePath "/configmap.yaml") .root | sha256sum }}
+  {{- if .root.Values.tenants }}
+  checksum/tenants: {{ include (print .root.Template.BasePath "/tenants.yaml") .root | sha256sum }}
+  {{- end }}
   kubectl.kubernetes.io/default-container: {{ .component }}
   {{- with .root.Values.podAnnotations }}
   {{- toYaml . | nindent 2 }}
@@ -149,10 +164,16 @@ annotations:
 {{/* Secrets come as files: a variable would show in `kubectl describe`, in crash dumps and in child processes. */}}
 {{- define "corti-worker.env" -}}
 {{- $values := .root.Values -}}
+{{- if include "corti-worker.secret.corti" .root }}
 - name: CORTI_CLIENT_ID_FILE
   value: /run/secrets/corti-worker/client-id
 - name: CORTI_CLIENT_SECRET_FILE
   value: /run/secrets/corti-worker/client-secret
+{{- end }}
+{{- if $values.tenants }}
+- name: CORTI_WORKER_TENANTS_DIR
+  value: /run/secrets/corti-tenants
+{{- end }}
 - name: CORTI_WORKER_BROKER_URL_FILE
   value: /run/secrets/corti-worker/broker-url
 {{- if include "corti-worker.secret.redis" .root }}
@@ -177,11 +198,13 @@ annotations:
 {{- end -}}
 
 {{- define "corti-worker.secrets" -}}
+{{- with include "corti-worker.secret.corti" . }}
 - secret:
-    name: {{ include "corti-worker.secret.corti" . }}
+    name: {{ . }}
     items:
-      - {key: {{ .Values.corti.clientIdKey }}, path: client-id}
-      - {key: {{ .Values.corti.clientSecretKey }}, path: client-secret}
+      - {key: {{ $.Values.corti.clientIdKey }}, path: client-id}
+      - {key: {{ $.Values.corti.clientSecretKey }}, path: client-secret}
+{{- end }}
 - secret:
     name: {{ include "corti-worker.secret.broker" . }}
     items:

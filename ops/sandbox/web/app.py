@@ -10,7 +10,7 @@ from ops.sandbox.clock import Clock
 from ops.sandbox.faults import Switchboard
 from ops.sandbox.rest.interactions import InteractionStore
 from ops.sandbox.stats import Stats
-from ops.sandbox.tokens import TokenIssuer
+from ops.sandbox.tokens import Client, TokenIssuer
 from ops.sandbox.web import admin, auth, rest, streams
 from ops.sandbox.web.state import STATE, State
 
@@ -25,9 +25,10 @@ def make_app(settings: Settings) -> web.Application:
         settings=settings,
         clock=clock,
         tokens=TokenIssuer(
-            tenants=settings.tenants,
-            client_id=settings.client_id,
-            client_secret=settings.client_secret,
+            clients={
+                realm: Client(*settings.clients.get(realm, (settings.client_id, settings.client_secret)))
+                for realm in (*settings.tenants, *settings.clients)
+            },
             token_seconds=settings.token_seconds,
         ),
         interactions=InteractionStore(),

@@ -47,6 +47,7 @@ async def token(request: web.Request) -> web.Response:
         return web.json_response(error.body, status=error.status, headers=_NO_STORE)
     state.stats.token_requests["200"] += 1
     state.stats.tokens_issued += 1
+    state.stats.tokens_by_realm[realm] += 1
     body = state.tokens.issue(
         tenant=realm,
         issuer=f"{base_url(request)}/realms/{realm}",
@@ -74,15 +75,16 @@ def _misbehave(request: web.Request, state: State, realm: str) -> web.Response |
 
 
 def _authenticate(request: web.Request, state: State, realm: str, form: dict[str, str]) -> None:
-    if realm not in state.tokens.tenants:
+    known = state.tokens.clients.get(realm)
+    if known is None:
         raise _OAuthError(404, "Realm does not exist")
     grant = form.get("grant_type")
     if not grant:
         raise _OAuthError(400, "invalid_request", "Missing form parameter: grant_type")
     client, secret = _basic(request) or (form.get("client_id"), form.get("client_secret"))
-    if client != state.tokens.client_id:
+    if client != known.identity:
         raise _OAuthError(401, "invalid_client", _BAD_CLIENT)
-    if not hmac.compare_digest((secret or "").encode(), state.tokens.client_secret.encode()):
+    if not hmac.compare_digest((secret or "").encode(), known.secret.encode()):
         raise _OAuthError(401, "unauthorized_client", _BAD_CLIENT)
     if grant not in _GRANTS:
         raise _OAuthError(400, "unsupported_grant_type", "Unsupported grant_type")
@@ -132,6 +134,6 @@ async def certs(request: web.Request) -> web.Response:
 
 def _known_realm(request: web.Request) -> str | web.Response:
     realm = request.match_info["realm"]
-    if realm in request.app[STATE].tokens.tenants:
+    if realm in request.app[STATE].tokens.clients:
         return realm
     return web.json_response({"error": "Realm does not exist"}, status=404)

@@ -34,7 +34,7 @@ class State:
         if fault.name == "revoke_tokens":
             self.tokens.revoke_all()
         elif fault.name == "rotate_secret":
-            self.tokens.client_secret = fault["secret"]
+            self.tokens.rotate(fault["secret"], fault.tenant)
         else:
             self.faults.add(fault)
 

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.audio.sounds import blocks
 from worker.audio.library import Library
 from worker.audio.pace import Chunk
-from worker.audio.source import Source, Sources
+from worker.audio.source import Source, Sources, reader
 from worker.errors import PermanentError
 from worker.job import Audio
 
@@ -29,7 +29,7 @@ class OneSource:
     def open(self, _: Audio) -> Iterator[Source]:
         self.open_now = True
         try:
-            yield Source(self._data, self._served_as, at_hand=self._at_hand)
+            yield Source(reader(self._data), self._served_as, at_hand=self._at_hand)
         finally:
             self.open_now = False
 

@@ -1,18 +1,23 @@
 """When chunks are due: no drift, catching up, and a schedule that moves after a long stop."""
 
+import io
+import math
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.audio.pace import MAX_CHUNK_BYTES, Chunk, Pace, pcm_chunks
+from worker.audio.pace import MAX_CHUNK_BYTES, Chunk, Pace, PcmChunks
+from worker.audio.source import reader
+from worker.errors import PermanentError
 
 
 def test_nothing_is_due_before_the_start() -> None:
     waiting, begun = Pace(1.0), Pace(1.0)
     begun.start(50.0)
-    assert (waiting.due, begun.due, begun.position) == (None, 50.0, 0.0)
+    assert (waiting.due, begun.due, begun.position) == (math.inf, 50.0, 0.0)
+    assert (waiting.started, begun.started) == (False, True)
 
 
 def test_a_chunk_is_due_when_the_audio_before_it_has_been_spoken() -> None:
@@ -20,7 +25,6 @@ def test_a_chunk_is_due_when_the_audio_before_it_has_been_spoken() -> None:
     pace.start(50.0)
     due = []
     for seconds in (0.25, 1.0, 0.1):
-        assert pace.due is not None
         due.append(pace.due)
         assert pace.sent(seconds, pace.due) == 0.0
     assert [*due, pace.due] == [50.0, 50.25, 51.25, 51.35]
@@ -34,12 +38,6 @@ def test_speed_is_counted_in_times_real_time() -> None:
     assert pace.position == 1.0
 
 
-def test_the_first_chunk_starts_a_schedule_that_was_not_started() -> None:
-    pace = Pace(1.0)
-    assert pace.sent(0.25, 70.0) == 0.0
-    assert pace.due == 70.25
-
-
 @pytest.mark.parametrize("speed", [0.5, 8.0])
 def test_two_thousand_late_chunks_leave_no_drift(speed: float) -> None:
     dice = random.Random(4)  # noqa: S311  # the same lateness at each run
@@ -48,7 +46,6 @@ def test_two_thousand_late_chunks_leave_no_drift(speed: float) -> None:
     pace.start(now)
     for number in range(2_000):
         due = 1000.0 + number * 0.25 / speed
-        assert pace.due is not None
         assert abs(pace.due - due) < 1e-6
         now = max(now, due + dice.random() * dice.choice([0.0, 0.001, 0.02, 0.9]))
         assert abs(pace.sent(0.25, now) - (now - due)) < 1e-6
@@ -80,7 +77,7 @@ def test_a_chunk_that_is_early_is_not_late() -> None:
 
 def cut(blocks: list[bytes], rate: int, align: int, seconds: float) -> list[Chunk]:
     """The chunks of these blocks."""
-    return list(pcm_chunks(blocks, rate, align, seconds))
+    return list(PcmChunks(reader(iter(blocks)), rate, align, seconds))
 
 
 @given(
@@ -137,6 +134,72 @@ def test_no_audio_makes_no_chunks() -> None:
 
 def test_chunks_are_cut_as_the_blocks_arrive() -> None:
     blocks = iter([bytes(8_000)] * 10)
-    chunks = pcm_chunks(blocks, 32_000, 2, 0.25)
+    chunks = PcmChunks(reader(blocks), 32_000, 2, 0.25)
     assert next(chunks) == Chunk(bytes(8_000), 0.25)
     assert len(list(blocks)) == 9
+
+
+def test_no_more_is_read_than_a_chunk_at_a_time() -> None:
+    file = io.BytesIO(bytes(100_000))
+    chunks = PcmChunks(file.read, 32_000, 2, 0.25)
+    for number in range(1, 4):
+        next(chunks)
+        assert file.tell() == 8_000 * number
+
+
+@pytest.mark.parametrize(
+    ("size", "lengths"),
+    [(20_000, [8_000, 8_000, 4_000]), (16_000, [8_000, 8_000]), (20_001, [8_000, 8_000, 4_000]), (0, [])],
+)
+def test_of_a_known_size_that_much_is_read(size: int, lengths: list[int]) -> None:
+    file = io.BytesIO(bytes(30_000))
+    chunks = PcmChunks(file.read, 32_000, 2, 0.25, size=size)
+    assert [len(chunk.data) for chunk in chunks] == lengths
+    assert file.tell() == size
+
+
+@pytest.mark.parametrize("there", [0, 9_000, 16_000, 19_999])
+def test_audio_that_ends_before_its_known_size_is_no_audio(there: int) -> None:
+    with pytest.raises(PermanentError, match="cut short"):
+        list(PcmChunks(io.BytesIO(bytes(there)).read, 32_000, 2, 0.25, size=20_000))
+
+
+@pytest.mark.parametrize("size", [None, 20_000])
+@pytest.mark.parametrize("head", [0, 20, 8_000, 12_000, 20_000])
+def test_what_was_read_already_comes_first(head: int, size: int | None) -> None:
+    samples = bytes(index % 251 for index in range(20_000))
+    rest = io.BytesIO(samples[head:]).read
+    chunks = [chunk.data for chunk in PcmChunks(rest, 32_000, 2, 0.25, head=samples[:head], size=size)]
+    assert ([len(data) for data in chunks], b"".join(chunks)) == ([8_000, 8_000, 4_000], samples)
+
+
+def test_chunks_that_take_no_waiting_come_now_and_the_others_when_they_can() -> None:
+    samples = bytes(index % 251 for index in range(20_000))
+    file, cached = io.BytesIO(samples), True
+
+    def read_now(size: int) -> bytes:
+        if not cached:
+            raise BlockingIOError
+        return file.read(size)
+
+    chunks = PcmChunks(file.read, 32_000, 2, 0.25, size=20_000, read_now=read_now)
+    found = [chunks.ready().data]
+    cached = False
+    with pytest.raises(BlockingIOError):
+        chunks.ready()
+    found.append(next(chunks).data)
+    cached = True
+    # Less than a whole chunk: there may be more to it than reading.
+    with pytest.raises(BlockingIOError):
+        chunks.ready()
+    found.append(next(chunks).data)
+    assert b"".join(found) == samples
+    assert next(chunks, None) is None
+    assert chunks.can_tell
+
+
+def test_who_cannot_tell_whether_a_read_waits_has_nothing_now() -> None:
+    chunks = PcmChunks(io.BytesIO(bytes(20_000)).read, 32_000, 2, 0.25)
+    assert not chunks.can_tell
+    with pytest.raises(BlockingIOError):
+        chunks.ready()

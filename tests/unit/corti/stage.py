@@ -1,5 +1,7 @@
 """A conversation on a socket in memory, and the part of the pacer that turns it."""
 
+import math
+
 from tests.unit.corti.memory_socket import MemorySocket, Service
 from tests.unit.corti.session_steps import TIMINGS
 from tests.unit.examples import job
@@ -52,12 +54,27 @@ class Stage:
     def turn(self, late: float = 0.0) -> bool:
         """The pacer's next turn, when it is due; False when nothing will ever be due again."""
         at = self.conversation.next_due()
-        if at is None or self.conversation.finished(self.now):
+        if at == math.inf or self.conversation.finished(self.now):
             return False
         self.now = max(self.now, at) + late
-        self.conversation.due(self.now)
+        self._run_due()
         self.exchange()
         return True
+
+    def attend(self) -> None:
+        """The pacer was asked to look here, whatever is due."""
+        self.conversation.look(self.now)
+        self._run_due()
+
+    def _run_due(self) -> None:
+        conversation = self.conversation
+        while conversation.next_due() <= self.now and not conversation.finished(self.now):
+            frame = conversation.frame(self.now)
+            if frame is None:
+                conversation.look(self.now)
+            else:
+                conversation.send(frame)
+                conversation.sent(self.now)
 
     @property
     def woken(self) -> bool:

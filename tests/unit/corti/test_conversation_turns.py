@@ -9,9 +9,7 @@ SILENT = 1 << 30  # a service that says nothing before the end, however much it 
 def test_an_accepted_stream_begins_at_once() -> None:
     stage = Stage().accepted()
     stage.conversation.feed([QUARTER])
-    due = stage.conversation.next_due()
-    assert due is not None
-    assert due <= stage.now
+    assert stage.conversation.next_due() <= stage.now
 
 
 def test_before_acceptance_only_the_sessions_deadline_counts() -> None:
@@ -85,11 +83,11 @@ def test_nothing_is_sent_of_a_job_that_has_not_begun() -> None:
     stage = Stage().accepted()
     stage.conversation._pace = None
     stage.conversation.feed([QUARTER])
-    stage.conversation.due(stage.now)
+    stage.attend()
     assert (stage.sent_at, stage.conversation.position) == ([], 0.0)
     assert stage.conversation.next_due() == stage.conversation.session.deadline
     stage.conversation.begin(Pace(1.0), 1, stage._on_low, live=False)
-    stage.conversation.due(stage.now)
+    stage.attend()
     assert stage.sent_at == [50.0]
 
 

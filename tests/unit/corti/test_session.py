@@ -144,13 +144,6 @@ def test_the_end_of_audio_is_told_once_and_only_while_streaming() -> None:
     assert session.commands() == []
 
 
-def test_sent_audio_is_added_up() -> None:
-    session = streaming()
-    session.sent(8000, session.now)
-    session.sent(1, session.now)
-    assert session.audio_bytes == 8001
-
-
 @pytest.mark.parametrize(
     ("reached", "code", "reason"),
     [

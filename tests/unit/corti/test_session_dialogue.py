@@ -47,7 +47,6 @@ class Dialogue:
     def _send_chunk(self) -> None:
         if self._audio:
             data = self._audio.popleft()
-            self.session.sent(len(data), self.now)
             self._answers(self.service.audio(data))
         else:
             self.session.audio_ended(self.now)
@@ -68,7 +67,7 @@ def test_a_whole_consultation() -> None:
     dialogue = Dialogue([b"\0" * 8000] * 9)
     dialogue.run()
     assert (dialogue.session.failure, dialogue.session.warnings) == (None, ())
-    assert dialogue.session.audio_bytes == dialogue.service.heard == 72_000
+    assert dialogue.service.heard == 72_000
     assert dialogue.service.closed_with == 1000
     *segments, facts, usage = dialogue.content
     words = [

@@ -64,7 +64,6 @@ steps: st.SearchStrategy[Step] = st.one_of(
         [
             lambda session: session.opened(session.now),
             lambda session: session.alive(session.now),
-            lambda session: session.sent(8000, session.now),
             lambda session: session.audio_ended(session.now),
             lambda session: session.lost(TransientError(Reason.STREAM_INTERRUPTED, "given up")),
         ]

@@ -12,6 +12,7 @@ from worker.corti.messages import TranscriptMessage
 from worker.corti.stream.feed import Feeder, chunks_ahead
 from worker.corti.stream.pacer import Pacer
 from worker.corti.stream.streams import WebSocketStream
+from worker.corti.stream.turnstile import Turnstile
 from worker.errors import Reason, TransientError
 from worker.interrupt import Interrupt, Interrupted, Why
 
@@ -41,7 +42,7 @@ class Opened:
 
 @pytest.fixture
 def opened() -> Iterator[Opened]:
-    with Pacer(FakeClock(), lambda: None) as pacer, Feeder() as feeder:
+    with Pacer(FakeClock(), lambda: None, Turnstile()) as pacer, Feeder() as feeder:
         yield Opened(feeder, pacer)
 
 

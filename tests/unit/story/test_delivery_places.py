@@ -3,9 +3,10 @@
 import pytest
 
 from tests.unit.examples import body
+from tests.unit.fakes import EPOCH
 from tests.unit.story.world import World
 from worker.claims import Claim
-from worker.delivery import Verdict
+from worker.delivery import Arrival, Verdict
 from worker.errors import Reason
 from worker.events import COMPLETED, FAILED, STARTED, Failed
 from worker.interrupt import Why
@@ -67,8 +68,56 @@ def test_a_job_whose_time_runs_out_while_it_waits_for_its_place_is_expired() -> 
     assert world.nothing_is_left_open()
 
 
+def test_a_job_that_only_a_later_versions_door_can_read_goes_through_a_door_again() -> None:
+    world = World()
+    message = body(a_key_of_next_year=1)
+    arrival = Arrival(accepted_at=EPOCH)
+    assert world.deliveries.take(message, world.interrupt, arrival) is Verdict.DONE
+    assert world.outlet.set_aside_bodies == [message]
+    world.outlet.away.add("aside")
+    assert world.deliveries.take(message, world.interrupt, arrival) is Verdict.HAND_BACK
+    assert world.ledger.records == {}
+
+
 def test_what_is_no_job_claims_nothing() -> None:
     world = World()
     with pytest.raises(InvalidJob):
         world.run(b"{}")
     assert world.ledger.records == {}
+
+
+def test_a_job_asks_for_a_place_of_its_own_tenant_or_of_the_default_one() -> None:
+    world = World()
+    world.run(body())
+    world.run(body(job_id="visit-18", tenant="base"))
+    assert world.placed == ["base", "base"]
+
+
+def test_a_job_that_finds_neither_place_nor_room_to_wait_steps_aside_without_an_attempt() -> None:
+    world = World()
+    world.no_place = True
+    assert world.run(body()) is Verdict.DONE
+    assert world.outlet.set_aside_bodies == [body()]
+    assert world.outlet.events == []
+    assert world.ledger.records["visit-17"].attempts == 0
+    assert world.nothing_is_left_open()
+    world.no_place = False
+    assert world.run(body()) is Verdict.DONE
+    assert world.outlet.types == [STARTED, COMPLETED]
+
+
+def test_where_a_tenant_is_crowded_its_jobs_are_not_even_claimed() -> None:
+    world = World()
+    world.is_crowded = True
+    assert world.run(body()) is Verdict.DONE
+    assert world.outlet.set_aside_bodies == [body()]
+    assert world.ledger.records == {}
+
+
+def test_a_job_whose_time_is_over_is_ended_without_a_place() -> None:
+    world = World()
+    world.is_crowded = world.no_place = True
+    assert world.run(body(not_after="2020-01-01T00:00:00Z")) is Verdict.DONE
+    assert isinstance(world.outlet.last, Failed)
+    assert world.outlet.last.reason is Reason.EXPIRED
+    assert world.placed == []

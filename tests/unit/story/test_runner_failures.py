@@ -1,6 +1,7 @@
 """A delivery that is given up: why, with which dead letter, and what nobody gets to read."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from worker import measures
 from worker.delivery import Verdict
 from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
 from worker.events import COMPLETED, FAILED, STARTED, Failed
+from worker.tenancy import Tenancy
 
 CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
 DENIED = PermanentError(Reason.CONFIG_DENIED, "the service refused the configuration")
@@ -84,9 +86,29 @@ def test_a_job_of_another_tenant_is_not_run_with_our_credentials() -> None:
     failed = outcome(world, body(tenant="clinic-2"))
     assert failed.reason is Reason.UNKNOWN_TENANT
     assert world.service.interactions == {}
+    assert failed.attempts == 1
+    assert world.waits == []
+    assert world.recorder.counts[measures.TENANT_JOBS_FINISHED.name, "unknown", "failed"] == 1
     own = World()
     own.run(body(tenant="base"))
     assert own.outlet.types[-1] == COMPLETED
+
+
+def test_each_tenants_jobs_are_transcribed_by_its_own_side_and_no_other() -> None:
+    world, clinic = World(), World()
+    world.runner.transcribers["clinic-a"] = clinic.transcriber  # type: ignore[index]  # a dictionary here
+    world.run(body(tenant="clinic-a"))
+    assert world.outlet.types[-1] == COMPLETED
+    assert (len(world.service.streamed), len(clinic.service.streamed)) == (0, 1)
+    assert world.recorder.counts[measures.TENANT_JOBS_FINISHED.name, "clinic-a", "completed"] == 1
+
+
+def test_a_job_without_a_tenant_is_nobodys_where_there_is_no_default() -> None:
+    world = World()
+    world.deliveries = replace(world.deliveries, tenancy=Tenancy(None, {"base": None}))
+    failed = outcome(world, body())
+    assert failed.reason is Reason.UNKNOWN_TENANT
+    assert "names no tenant" in failed.detail
 
 
 @pytest.mark.parametrize(("seconds", "expired"), [(-1, True), (0, True), (1, False)])
@@ -176,6 +198,7 @@ def test_the_log_says_that_a_job_failed_and_why() -> None:
         "event": "job_failed",
         "log_level": "warning",
         "job_id": "visit-17",
+        "tenant": "base",
         "attempts": 3,
         "reason": "attempts_exhausted",
         "cause": "stream_interrupted",

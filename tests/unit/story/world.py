@@ -9,7 +9,7 @@ from tests.unit.fakes import FakeClock, FakeInterrupt, FakeOutlet, FakeRecorder
 from tests.unit.story.ledger import MemoryLedger
 from tests.unit.story.shelf import Shelf
 from worker.audio.pace import Chunk
-from worker.claims import Claim
+from worker.claims import Claim, NoPlace
 from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
 from worker.corti.session import Content
 from worker.corti.token import Token
@@ -23,6 +23,7 @@ from worker.ports import Interaction, Sent
 from worker.ports import Interrupt as AnyInterrupt
 from worker.retry import RetryPolicy
 from worker.runner import Runner
+from worker.tenancy import Tenancy
 from worker.transcribe import Transcriber
 
 
@@ -167,7 +168,7 @@ class World:
         self.shelf = Shelf([Chunk(b"a" * 8, 0.25), Chunk(b"b" * 8, 0.25), Chunk(b"c" * 4, 0.125)])
         self.transcriber = Transcriber(self.auth, self.service, self.shelf, self.service)
         self.runner = Runner(
-            transcriber=self.transcriber,
+            transcribers={"base": self.transcriber},
             live=self.outlet,
             outlet=self.outlet,
             outbox=self.ledger,
@@ -176,18 +177,20 @@ class World:
             recorder=self.recorder,
             clock=self.clock,
             chance=lambda: 0.5,
-            tenant="base",
             queue="corti.work",
             patience=300.0,
         )
         self.sweeper = Sweeper(self.ledger, self.outlet, self.recorder)
         self.full_for = 0.0
+        self.is_crowded, self.no_place = False, False
+        self.placed: list[str | None] = []
         self.deliveries = Deliveries(
             claims=self.ledger,
             keep=self._keep,
             runner=self.runner,
             aside=self.outlet,
-            place=self._place,
+            places=self,
+            tenancy=Tenancy("base", {"base": None}),
             repeat=self.sweeper.deliver if republish else lambda _: False,
             recorder=self.recorder,
             clock=self.clock,
@@ -217,10 +220,17 @@ class World:
         finally:
             self.ledger.kept.discard(claim.owner)
 
+    def crowded(self, tenant: str | None) -> bool:
+        """See `Places`: a test says so."""
+        return self.is_crowded
+
     @contextmanager
-    def _place(self, owner: str, interrupt: Interrupt) -> Iterator[None]:
-        """The cap: full for some seconds, or not."""
+    def place(self, tenant: str | None, owner: str, interrupt: Interrupt) -> Iterator[None]:
+        """See `Places`: full for some seconds, or for good, or not."""
         assert owner in self.ledger.kept
+        self.placed.append(tenant)
+        if self.no_place:
+            raise NoPlace
         if self.full_for:
             interrupt.wait(self.full_for)
         yield

@@ -75,8 +75,9 @@ class TokenEndpoint:
             # attempts of a job are what bounds the wait (protocol 2.4 for the statuses).
             raise TransientError(
                 Reason.AUTH_REJECTED,
-                f"the auth server refused the credentials (HTTP {response.status_code}): check "
-                "CORTI_CLIENT_ID, CORTI_CLIENT_SECRET and CORTI_TENANT",
+                f"the auth server refused the tenant's credentials (HTTP {response.status_code}): check "
+                "CORTI_CLIENT_ID, CORTI_CLIENT_SECRET and CORTI_TENANT, or the tenant's files in "
+                "CORTI_WORKER_TENANTS_DIR",
             )
         raise refusal(response, "auth server", self._clock.wall())
 

@@ -1,8 +1,10 @@
-"""Keeping streams in audio: each is fed a little ahead of its time, and no further, for memory's sake.
+"""Keeping streams in audio, none further ahead of its time than it must be, for memory's sake.
 
-Audio that is at hand (a file, the job itself) is fed by one thread for all streams: a wake-up of
-each job's own thread every second would cost as much CPU as sending the audio does. Audio that has
-to be waited for (a download) is fed by the thread of its job, where waiting harms nobody else.
+Samples of a file are read by the pacer, a chunk at a time, as long as the system has them in its
+cache: what is read, sent and forgotten at once stays within the processor's cache, too. What else is at
+hand (a disk that must be waited for, a container, the job itself) is fed a little ahead by one thread
+for all streams: a wake-up of each job's own thread would cost as much CPU as sending does. Audio that
+has to be waited for (a download) is fed by the thread of its job, where waiting harms nobody else.
 """
 
 import math
@@ -13,13 +15,15 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import Self
 
-from worker.audio.pace import Chunk
+from worker.audio.pace import Chunk, PcmChunks
 from worker.corti.stream.conversation import Conversation
 
 #: Audio held ready, in seconds of its time (32 kB a second): little where it is at hand, so that
 #: thousands of streams fit in memory; more where a network may be slow for once.
 AT_HAND_SECONDS, DISTANT_SECONDS = 1.0, 2.0
 _MIN_AHEAD, _MAX_AHEAD = 2, 64
+#: As a number of chunks left: ask for more only when there are none.
+NEVER = -1
 #: How often the shared thread looks who runs low. Less than a chunk lasts, so nobody has to wake it
 #: up; only a stream that ran dry does.
 _PERIOD = 0.05
@@ -58,6 +62,23 @@ class Feed:
         self._over = False
         # The job closes the source when it leaves, and must not do so under the feeder's hands.
         self._lock = threading.Lock()
+
+    @property
+    def by_the_pacer(self) -> bool:
+        """Whether the pacer may read audio itself, because that never waits."""
+        return isinstance(self._chunks, PcmChunks) and self._chunks.can_tell
+
+    def take(self) -> Chunk | None:
+        """The next chunk, if that takes no waiting. For the pacer's thread."""
+        assert isinstance(self._chunks, PcmChunks)  # noqa: S101  # by `by_the_pacer`
+        if self._over or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return self._chunks.ready()
+        except BlockingIOError:
+            return None
+        finally:
+            self._lock.release()
 
     def fill(self) -> None:
         """Top up. An error of the source is kept for the job, see `check`."""
@@ -120,7 +141,7 @@ class Feeder(AbstractContextManager["Feeder"]):
             self._feeds.discard(feed)
             feed.stop()
 
-    def low(self, feed: Feed, *, dry: bool) -> None:
+    def low(self, feed: Feed, dry: bool) -> None:
         """A conversation's audio runs low, or has run out. From any thread; costs next to nothing."""
         self._low.append(feed)
         if dry:

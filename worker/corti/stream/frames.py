@@ -9,6 +9,7 @@ import secrets
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
@@ -19,7 +20,6 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _BINARY_FINAL = 0x82
 _MASKED = 0x80
 _SHORT, _MEDIUM = 126, 65536
-_DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 
 #: The protocol object would log each frame's content at DEBUG. This logger has no level that does.
 _silent = logging.getLogger(f"{__name__}.silent")
@@ -59,8 +59,7 @@ def audio_frame(data: bytes) -> bytes:
     return b"".join((_head(len(data)), mask, apply_mask(data, mask)))
 
 
-@dataclass(frozen=True, slots=True)
-class TextMessage:
+class TextMessage(NamedTuple):
     """A whole text (or binary) message, fragments joined."""
 
     data: bytes
@@ -89,10 +88,10 @@ class Framing:
         self._parts: list[bytes] = []
         self._closed = False
 
-    def receive(self, data: bytes) -> list[Received]:
-        """Take bytes from the socket (empty: its end) and tell what they mean."""
+    def receive(self, data: bytes | memoryview) -> list[Received]:
+        """Take bytes from the socket (empty: its end) and tell what they mean. `data` is not kept."""
         if data:
-            self._protocol.receive_data(data)
+            self._protocol.receive_data(data)  # type: ignore[arg-type]  # copied into a bytearray at once
         else:
             self._protocol.receive_eof()
         received = [item for event in self._protocol.events_received() if (item := self._item(event))]
@@ -104,13 +103,16 @@ class Framing:
 
     def _item(self, event: object) -> Received | None:
         assert isinstance(event, Frame)  # noqa: S101  # after the handshake there are only frames
-        if event.opcode in _DATA:
+        opcode = event.opcode
+        if opcode is Opcode.TEXT or opcode is Opcode.BINARY or opcode is Opcode.CONT:
+            if event.fin and not self._parts:
+                return TextMessage(bytes(event.data))
             self._parts.append(bytes(event.data))
             if not event.fin:
                 return None
             message, self._parts = b"".join(self._parts), []
             return TextMessage(message)
-        return Alive() if event.opcode == Opcode.PONG else None
+        return Alive() if opcode is Opcode.PONG else None
 
     def text(self, text: str) -> None:
         """Queue a text message."""

@@ -4,15 +4,16 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from itertools import chain
+from functools import partial
 
 from worker import measures
 from worker.audio.pace import Chunk, Pace
 from worker.clock import Clock
 from worker.corti.session import Content, Session, Timings
-from worker.corti.stream.conversation import REPORT_SECONDS, Conversation
-from worker.corti.stream.feed import Feed, Feeder, chunks_ahead
+from worker.corti.stream.conversation import Conversation
+from worker.corti.stream.feed import NEVER, Feed, Feeder, chunks_ahead
 from worker.corti.stream.handshake import connect
+from worker.corti.stream.job_side import REPORT_SECONDS
 from worker.corti.stream.pacer import Pacer
 from worker.corti.token import Token
 from worker.errors import Reason
@@ -105,17 +106,23 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
         interrupt.on_trigger(conversation.wake)
         first = next(chunks, None)
         ahead, low = chunks_ahead(first.seconds if first else 1.0, speed, at_hand=at_hand)
-        feed = Feed(conversation, chain([first] if first else [], chunks), ahead, self._pacer.attend)
+        feed = Feed(conversation, chunks, ahead, self._pacer.attend)
         self._feed = feed
+        if feed.by_the_pacer:
+            low = NEVER
         shared = self._feeder if at_hand else None
         conversation.begin(
             Pace(speed),
             low,
-            (lambda dry: shared.low(feed, dry=dry)) if shared else (lambda _: conversation.wake()),
+            partial(shared.low, feed) if shared else (lambda _: conversation.wake()),
             live=live,
+            take=feed.take if feed.by_the_pacer else None,
         )
         # The first audio is fed here in any case: it is due now.
-        feed.fill()
+        if first:
+            conversation.feed([first])
+        if not feed.by_the_pacer:
+            feed.fill()
         self._pacer.attend(conversation)
         reported = 0.0
         with shared.feeding(feed) if shared else nullcontext():
@@ -137,6 +144,6 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
 
     def figures(self) -> tuple[AudioFigures, tuple[str, ...]]:
         """See `worker.ports.Stream`."""
-        session = self._conversation.session
-        audio = AudioFigures(seconds=round(self._conversation.position, 3), bytes=session.audio_bytes)
-        return audio, session.warnings
+        conversation = self._conversation
+        audio = AudioFigures(seconds=round(conversation.position, 3), bytes=conversation.bytes_sent)
+        return audio, conversation.session.warnings

@@ -4,11 +4,10 @@ import ssl
 from contextlib import suppress
 from socket import SHUT_RDWR, socket
 
-from worker.corti.stream.frames import Closed, Framing, Received, audio_frame
+from worker.corti.stream.frames import Closed, Framing, Received
 
-#: What a socket may owe before it counts as dead: seconds of the fastest audio.
-MAX_UNSENT = 512 * 1024
-_READ_BYTES = 65536
+#: For what is read. The pacer's thread is the only one that reads.
+_buffer = memoryview(bytearray(65536))
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError, InterruptedError)
 
 
@@ -19,11 +18,14 @@ class Wire:
         sock: Connected, upgraded, non-blocking.
     """
 
+    __slots__ = ("_send", "_unsent", "broken", "framing", "sock")
+
     def __init__(self, sock: socket) -> None:
         self.sock = sock
         self.framing = Framing()
-        self._unsent = b""
         self.broken = False
+        self._send = sock.send
+        self._unsent = b""
 
     @property
     def unsent(self) -> int:
@@ -35,41 +37,47 @@ class Wire:
         received: list[Received] = []
         try:
             while True:
-                data = self.sock.recv(_READ_BYTES)
-                received += self.framing.receive(data)
+                # Into one buffer for all streams: bytes of this size would be asked of the system each time.
+                size = self.sock.recv_into(_buffer)
+                received += self.framing.receive(_buffer[:size])
                 # A TLS record that is already decrypted never shows up in a poll of the socket.
-                if not data or not isinstance(self.sock, ssl.SSLSocket) or not self.sock.pending():
+                if not size or not isinstance(self.sock, ssl.SSLSocket) or not self.sock.pending():
                     return received
         except _WOULD_BLOCK:
             return received
         except OSError:
             return received + (self.framing.receive(b"") or [Closed(None)])
 
-    def send_audio(self, data: bytes) -> None:
-        """Send one binary message."""
-        self._write(audio_frame(data))
+    def send(self, data: bytes) -> bool:
+        """Send a frame, or the part of it that the socket takes now.
 
-    def flush(self) -> None:
-        """Send what the framing has queued, and what waits."""
+        Returns:
+            Whether all is well: nothing waits, and the connection is not broken.
+        """
+        if self._unsent:
+            # OpenSSL wants a refused write repeated with the same bytes in front.
+            data = self._unsent + data
+        try:
+            sent = self._send(data)
+        except _WOULD_BLOCK:
+            sent = 0
+        except OSError:
+            self.broken = True
+            self._unsent = b""
+            return False
+        if sent == len(data):
+            self._unsent = b""
+            return True
+        self._unsent = data[sent:]
+        return False
+
+    def flush(self) -> bool:
+        """Send what the framing has queued, and what waits. Returns like `send`."""
         queued = self.framing.to_send()
-        if queued or self._unsent:
-            self._write(queued)
+        return self.send(queued) if queued or self._unsent else not self.broken
 
     def close(self) -> None:
         """Close the socket."""
         with suppress(OSError):  # the peer may have been faster
             self.sock.shutdown(SHUT_RDWR)
         self.sock.close()
-
-    def _write(self, data: bytes) -> None:
-        if self._unsent:
-            # OpenSSL wants a refused write repeated with the same bytes in front.
-            data = self._unsent + data
-        try:
-            sent = self.sock.send(data)
-        except _WOULD_BLOCK:
-            sent = 0
-        except OSError:
-            self.broken = True
-            sent = len(data)
-        self._unsent = data[sent:]

@@ -1,0 +1,40 @@
+{{/*
+A tenant's directory in the worker is made of its Secret and of what is not secret, which lies in one ConfigMap for all.
+*/}}
+{{- define "corti-worker.tenants.name" -}}
+{{- printf "%s-tenants" (include "corti-worker.fullname" .) -}}
+{{- end -}}
+
+{{/* The files of a tenant that are no secrets, by name. Call with the tenant's values. */}}
+{{- define "corti-worker.tenant.files" -}}
+{{- $files := dict -}}
+{{- range $key, $file := dict "tenant" "tenant" "environment" "environment" "authUrl" "auth-url" "apiUrl" "api-url" "streamUrl" "stream-url" "maxStreams" "max-streams" "retention" "retention" -}}
+{{- if hasKey $ $key -}}
+{{- $value := index $ $key -}}
+{{- $_ := set $files $file (ternary (toString (int64 $value)) (toString $value) (eq $key "maxStreams")) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $files -}}
+{{- end -}}
+
+{{/* Sources of the projected volume. */}}
+{{- define "corti-worker.tenants.sources" -}}
+{{- range $name, $tenant := .Values.tenants }}
+- secret:
+    name: {{ $tenant.existingSecret }}
+    items:
+      - {key: {{ default "client-id" $tenant.clientIdKey }}, path: {{ $name }}/client-id}
+      - {key: {{ default "client-secret" $tenant.clientSecretKey }}, path: {{ $name }}/client-secret}
+      {{- with $tenant.caKey }}
+      - {key: {{ . }}, path: {{ $name }}/ca.crt}
+      {{- end }}
+{{- with include "corti-worker.tenant.files" $tenant | fromJson }}
+- configMap:
+    name: {{ include "corti-worker.tenants.name" $ }}
+    items:
+      {{- range $file, $_ := . }}
+      - {key: {{ $name }}.{{ $file }}, path: {{ $name }}/{{ $file }}}
+      {{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,113 @@
+"""Caps on tenants' streams, on a real Redis: who gets a place, who waits, and who steps aside."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.contract.fakes import FakeRecorder
+from tests.contract.waiting import eventually
+from worker import measures
+from worker.claims import NoPlace
+from worker.interrupt import Interrupt, Interrupted, Why
+from worker.ledger import TenantCaps
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def recorder() -> FakeRecorder:
+    return FakeRecorder()
+
+
+def caps(client: redis.Redis, recorder: FakeRecorder, slots: int = 4, **most: int) -> TenantCaps:
+    return TenantCaps(client, most, slots=slots, lease=30, recorder=recorder)
+
+
+def test_one_tenants_full_cap_does_not_hold_up_another(client: redis.Redis, recorder: FakeRecorder) -> None:
+    places = caps(client, recorder, slots=1, a=1, b=1, free=0)
+    with places.place("a", "one", Interrupt()), ExitStack() as stack:
+        assert places.crowded("a")
+        with pytest.raises(NoPlace):
+            stack.enter_context(places.place("a", "two", Interrupt()))
+        for tenant in "b", "free", "nobody's", None:
+            assert not places.crowded(tenant)
+            stack.enter_context(places.place(tenant, f"job of {tenant}", Interrupt()))
+        assert places.running() == {("a",): 1.0, ("b",): 1.0, ("free",): 1.0}
+    assert places.running() == {("a",): 0.0, ("b",): 0.0, ("free",): 0.0}
+    assert not places.crowded("a")
+    assert recorder.total(measures.ADMISSIONS_REFUSED, tenant="a") == 2
+
+
+def test_the_cap_holds_across_processes(client: redis.Redis, recorder: FakeRecorder) -> None:
+    here, there = caps(client, recorder, slots=1, a=1, b=0), caps(client, recorder, slots=1, a=1, b=0)
+    with here.place("a", "one", Interrupt()):
+        assert there.crowded("a")
+
+
+def test_a_place_that_nobody_renews_is_free_again(client: redis.Redis, recorder: FakeRecorder) -> None:
+    places = caps(client, recorder, slots=1, a=1, b=0)
+    client.zadd("corti:v1:cap:a", {"of a worker that died": 1})
+    assert not places.crowded("a")
+    with places.place("a", "one", Interrupt()):
+        client.zadd("corti:v1:cap:a", {"one": 1})
+        places.renew()
+        assert places.crowded("a")
+
+
+def test_of_several_tenants_some_jobs_wait_in_their_slots_and_the_others_step_aside(
+    client: redis.Redis, recorder: FakeRecorder
+) -> None:
+    places = caps(client, recorder, slots=4, a=1, b=1)  # one may wait for each tenant
+    interrupt = Interrupt()
+    ended = threading.Event()
+
+    def wait() -> None:
+        try:
+            with places.place("a", "two", interrupt):
+                pass
+        except Interrupted:
+            ended.set()
+
+    with places.place("a", "one", Interrupt()):
+        assert not places.crowded("a")
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        eventually(lambda: places.crowded("a"))
+        interrupt.trigger(Why.DRAIN)
+        waiting.join(10)
+        assert ended.is_set()
+        assert not places.crowded("a")
+
+
+def test_a_tenant_that_is_alone_waits_with_all_its_jobs(client: redis.Redis, recorder: FakeRecorder) -> None:
+    places = caps(client, recorder, slots=2, base=1)
+    entered = threading.Event()
+
+    def wait() -> None:
+        with places.place("base", "two", Interrupt()):
+            entered.set()
+
+    with places.place("base", "one", Interrupt()):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        eventually(lambda: recorder.total(measures.ADMISSIONS_REFUSED, tenant="base") > 0)
+        assert not places.crowded("base")
+    assert entered.wait(10)
+    waiting.join(10)
+
+
+def test_without_redis_nothing_is_counted_and_nobody_waits(recorder: FakeRecorder) -> None:
+    """The cap protects an agreement, not a patient."""
+    nowhere = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
+    places = caps(nowhere, recorder, slots=1, a=1, b=1)
+    with places.place("a", "one", Interrupt()), places.place("a", "two", Interrupt()):
+        assert not places.crowded("a")

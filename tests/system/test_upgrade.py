@@ -1,0 +1,195 @@
+"""An old and a new worker side by side on one broker and one Redis, as in a rollout and in its way back."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import kombu.pools
+import pytest
+import redis
+from cryptography.fernet import Fernet
+
+from ops.lib.worker_process import WorkerProcess
+from tests.system.audio import clip
+from tests.system.installation import HERE, Installation
+from tests.system.versions import old_source
+from worker.broker.redis_leases import transport_options
+from worker.broker.work_queue import CeleryWorkQueue, make_celery
+from worker.clock import SystemClock
+
+LEASE = 6
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """From one version to the other.
+
+    Attributes:
+        before: Code of the version that is there.
+        after: Code of the version that takes its place.
+    """
+
+    before: Path
+    after: Path
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The old worker's code."""
+    return old_source(tmp_path_factory.mktemp("old"))
+
+
+@pytest.fixture(params=["upgrade", "rollback"])
+def rollout(request: pytest.FixtureRequest, old: Path) -> Rollout:
+    """There, and back again."""
+    return Rollout(old, HERE) if request.param == "upgrade" else Rollout(HERE, old)
+
+
+@pytest.fixture
+def start(installation: Installation) -> Callable[..., WorkerProcess]:
+    """Starts workers that share what the settings of one installation share."""
+    shared = {"lease": LEASE, "visibility_timeout": LEASE, "encryption_keys": Fernet.generate_key().decode()}
+    return lambda source, **more: installation.start_version(source, **shared, **more)
+
+
+def finished(worker: WorkerProcess) -> float:
+    return worker.metric("corti_jobs_finished_total", outcome="completed")
+
+
+def test_each_process_runs_the_code_of_its_version(old: Path) -> None:
+    for source in old, HERE:
+        command = [sys.executable, "-c", "import worker; print(worker.__file__)"]
+        done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == str(source / "worker/__init__.py")
+
+
+def test_jobs_that_one_version_takes_in_run_in_the_other(
+    installation: Installation, rollout: Rollout, start: Callable[..., WorkerProcess], tmp_path: Path
+) -> None:
+    path = tmp_path / "short.wav"
+    sha256 = clip(path, 2.0, seed=1)
+    installation.start_door(rollout.before).ready()
+    worker = start(rollout.after, door="false").ready()
+    jobs = [
+        installation.job(path, pace=4, events=["transcript"], metadata={"number": number})
+        for number in range(8)
+    ]
+    installation.put(*jobs)
+
+    finals = installation.finals(len(jobs), timeout=40)
+
+    assert installation.outcomes(finals) == {"completed": len(jobs)}
+    assert {finals[job["job_id"]]["data"]["metadata"]["number"] for job in jobs} == set(range(8))
+    assert {record["sha256"] for record in installation.streams()} == {sha256}
+    assert finished(worker) == len(jobs)
+
+
+def test_jobs_of_a_killed_worker_are_taken_over_by_the_other_version(
+    installation: Installation, rollout: Rollout, start: Callable[..., WorkerProcess], tmp_path: Path
+) -> None:
+    path = tmp_path / "long.wav"
+    sha256 = clip(path, 8.0, seed=1)
+    victim = start(rollout.before).ready()
+    jobs = [installation.job(path) for _ in range(6)]
+    installation.put(*jobs)
+    installation.wait_for_streams(len(jobs))
+    survivor = start(rollout.after).ready()
+    victim.kill()
+
+    finals = installation.finals(len(jobs), timeout=60)
+    installation.no_more_finals(3)
+
+    assert installation.outcomes(finals) == {"completed": len(jobs)}
+    assert {event["data"]["attempts"] for event in finals.values()} == {2}
+    assert survivor.metric("corti_claims_total", outcome="taken_over") == len(jobs)
+    second = [record for record in installation.streams() if record["stream_number"] == 2]
+    assert [record["sha256"] for record in second] == [sha256] * len(jobs)
+    stats = installation.sandbox.stats(summary=True)
+    assert (stats["interactions_created"], stats["overlaps"]) == (len(jobs), 0)
+    assert stats["token_requests"] == {"200": 1}, "the versions share one token"
+
+
+def test_a_rollout_under_load_loses_nothing_and_doubles_nothing(
+    installation: Installation,
+    rollout: Rollout,
+    start: Callable[..., WorkerProcess],
+    tmp_path: Path,
+    redis_url: str,
+) -> None:
+    path = tmp_path / "clip.wav"
+    clip(path, 4.0, seed=1)
+    leaving = start(rollout.before, slots=10, grace=1).ready()
+    jobs = [installation.job(path) for _ in range(30)]
+    installation.put(*jobs)
+    installation.wait_for_streams(10)
+    coming = start(rollout.after, slots=10).ready()
+    installation.wait_for_streams(20)
+    # Twice as many streams as one has slots: both run jobs. What the leaving one cannot end goes back.
+    assert leaving.terminate() == 0
+
+    finals = installation.finals(len(jobs), timeout=60)
+    repeats = jobs[:3]
+    installation.put(*repeats)
+    installation.no_more_finals(4)
+
+    assert installation.outcomes(finals) == {"completed": len(jobs)}
+    assert {event["data"]["attempts"] for event in finals.values()} == {1}, "handed back, not failed"
+    assert coming.metric("corti_jobs_repeated_total", outcome="dropped") == len(repeats)
+    assert installation.sandbox.stats(summary=True)["token_requests"] == {"200": 1}
+    with redis.Redis.from_url(redis_url) as client:
+        kept = {name.decode() for name in client.scan_iter("corti:*")}
+    assert kept
+    assert {name for name in kept if not name.startswith("corti:v1:")} == set()
+
+
+def test_a_job_that_only_a_later_versions_door_could_read_is_not_lost(installation: Installation) -> None:
+    """Played by hand: a door that takes a key in which no worker of today knows."""
+    on_rabbit = installation.broker == "rabbitmq"
+    app = make_celery(
+        installation.broker_url,
+        redis_options=None if on_rabbit else transport_options(LEASE),
+        consumer_timeout=21600,
+    )
+    work = CeleryWorkQueue(app, installation.broker_url, SystemClock(), on_rabbit=on_rabbit)
+    job = {**installation.job(Path("/nowhere.wav")), "a_key_of_next_year": 1}
+    try:
+        work.put(json.dumps(job).encode())
+    finally:
+        work.close()
+        app.close()
+        kombu.pools.reset()
+    worker = installation.start_worker().ready()
+
+    (letter,) = installation.dead(1, timeout=40)
+
+    assert (letter["job_id"], letter["reason"]) == (job["job_id"], "invalid_job")
+    assert [error["field"] for error in letter["errors"]] == ["a_key_of_next_year"]
+    assert worker.metric("corti_jobs_handed_back_total", reason="set_aside") == 1
+
+
+def test_a_result_that_one_version_could_not_deliver_is_delivered_by_the_other(
+    installation: Installation,
+    rollout: Rollout,
+    start: Callable[..., WorkerProcess],
+    tmp_path: Path,
+    redis_url: str,
+) -> None:
+    path = tmp_path / "short.wav"
+    clip(path, 1.0, seed=1)
+    victim = start(rollout.before, on_repeat="republish").ready()
+    job = installation.job(path, pace=4)
+    installation.put(job)
+    (before,) = installation.finals(1, timeout=30).values()
+    victim.kill()
+    # As it is between the end of a job and the broker's confirmation.
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset(f"corti:v1:job:{job['job_id']}", "undelivered", 1)
+        client.zadd("corti:v1:outbox", {job["job_id"]: 1})
+    start(rollout.after)
+
+    (after,) = installation.finals(1, timeout=30).values()
+
+    assert after == before

@@ -1,0 +1,63 @@
+"""A file that is read with or without waiting for a disk."""
+
+import os
+from io import FileIO
+
+from worker.errors import JobError, Reason, TransientError
+
+#: Only Linux can say whether a read would wait.
+_NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)
+
+
+class File:
+    """Reads a file from its beginning, with or without waiting for a disk."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self._offset = 0
+        self._behind = False  # the file's own position
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether `read_now` is worth a try: network and memory file systems cannot tell, nor can pipes."""
+        if _NO_WAIT is None:
+            return False
+        try:
+            os.preadv(self._file.fileno(), (bytearray(1),), 0, _NO_WAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def read(self, size: int) -> bytes:
+        """Up to so many bytes."""
+        try:
+            if self._behind:
+                self._file.seek(self._offset)
+                self._behind = False
+            data = self._file.read(size)
+        except OSError as error:
+            raise broken_read(error) from None
+        self._offset += len(data)
+        return data
+
+    def read_now(self, size: int) -> bytes:
+        """Exactly so many bytes out of the system's cache, or BlockingIOError (preadv2(2), RWF_NOWAIT)."""
+        data = bytearray(size)
+        try:
+            length = os.preadv(self._file.fileno(), (data,), self._offset, _NO_WAIT or 0)
+        except OSError:
+            # Of other errors than this one `read` tells.
+            raise BlockingIOError from None
+        if length < size:
+            raise BlockingIOError
+        self._offset += size
+        self._behind = True
+        return bytes(data)
+
+
+def broken_read(error: OSError) -> JobError:
+    """What an error while reading means for the job."""
+    # A full or stale network disk can recover; a missing file was settled before.
+    return TransientError(Reason.AUDIO_UNREACHABLE, f"reading the audio file failed ({type(error).__name__})")

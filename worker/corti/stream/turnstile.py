@@ -1,0 +1,79 @@
+"""Audio goes first: a job that starts or ends passes here at each step, and waits while audio is late.
+
+Threads share one core and Python's lock, and each one that computes makes the pacer wait at each of
+its sends. A burst of jobs would hold up all running streams for seconds, and a stream does not catch
+up. So the pacer lets others pass with the time that each of its turns leaves.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+
+#: What a step of a job is reckoned to cost: its claim, a request, a handshake.
+STEP_SECONDS = 0.0015
+#: While audio is later than this, nobody passes.
+LATE_SECONDS = 0.01
+#: The longest wait, so that an overload slows jobs down and does not stop them.
+PATIENCE = 5.0
+
+
+class Turnstile:
+    """Lets the steps of jobs pass beside audio.
+
+    Args:
+        patience: Seconds after which a step passes in any case.
+    """
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self._patience = patience
+        self._guarded = False
+        self._on_wait: Callable[[], None] = lambda: None
+        # Unlike a condition it never blocks who puts: the pacer must not wait for the holder of a lock.
+        self._places: SimpleQueue[None] = SimpleQueue()
+        self._waiting: deque[None] = deque()
+
+    # -- any thread but the pacer's --------------------------------------------------------------
+
+    def give_way(self) -> None:
+        """Wait until audio leaves time for a step. Free while nothing streams."""
+        if not self._guarded:
+            return
+        try:
+            self._places.get_nowait()
+        except Empty:
+            self._wait()
+
+    def _wait(self) -> None:
+        self._waiting.append(None)
+        self._on_wait()
+        with suppress(Empty):
+            self._places.get(timeout=self._patience)
+        self._waiting.pop()
+        if not self._guarded:
+            self._places.put(None)  # nobody counts any more: let the next one out, too
+
+    # -- the pacer's thread ----------------------------------------------------------------------
+
+    def guard(self, on_wait: Callable[[], None]) -> None:
+        """Have the pacer told when somebody begins to wait."""
+        self._on_wait = on_wait
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
+    def turned(self, streams: int, late: float, slack: float) -> None:
+        """The pacer has ended a turn. Never blocks.
+
+        Args:
+            streams: That are open.
+            late: Seconds by which the turn began too late.
+            slack: Seconds until the next turn.
+        """
+        self._guarded = streams > 0
+        if late > LATE_SECONDS:
+            return
+        for _ in range(max(1, int(slack / STEP_SECONDS)) - self._places.qsize()):
+            self._places.put(None)

@@ -1,0 +1,74 @@
+"""The kinds of values that settings have, each with what is said about a wrong one; never the value."""
+
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            valid = False
+        if not valid:
+            raise ValueError(f"expected a URL that starts with {' or '.join(s + '://' for s in schemes)}")
+        return value.rstrip("/")
+
+    return AfterValidator(check)
+
+
+def secret_url(*schemes: str) -> AfterValidator:
+    """A URL with one of these schemes, as a secret: it may hold a password."""
+    check = _url(*schemes)
+
+    def unwrap(value: SecretStr) -> SecretStr:
+        check.func(value.get_secret_value())  # type: ignore[call-arg]
+        return value
+
+    return AfterValidator(unwrap)
+
+
+def _fernet_keys(value: SecretStr | None) -> SecretStr | None:
+    for key in value.get_secret_value().split(",") if value else ():
+        try:
+            Fernet(key.strip())
+        except ValueError:
+            raise ValueError(
+                "expected Fernet keys (32 bytes, url-safe base64), separated by commas"
+            ) from None
+    return value
+
+
+def _existing_file(value: Path) -> Path:
+    if not value.is_file():
+        raise ValueError("expected the path of an existing file")
+    return value
+
+
+def _existing_directory(value: Path) -> Path:
+    if not value.is_dir():
+        raise ValueError("expected the path of an existing directory")
+    return value
+
+
+def _audit_place(value: str) -> str:
+    if value not in {"stdout", "off"} and not Path(value).parent.is_dir():
+        raise ValueError("expected stdout, off, or the path of a file in an existing directory")
+    return value
+
+
+HttpUrl = Annotated[str, _url("https", "http")]
+SocketUrl = Annotated[str, _url("wss", "ws")]
+FernetKeys = Annotated[SecretStr | None, AfterValidator(_fernet_keys)]
+ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
+ExistingDirectory = Annotated[Path, AfterValidator(_existing_directory)]
+AuditPlace = Annotated[str, AfterValidator(_audit_place)]
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+#: Also a path component, a label and a part of a Redis key: no dot in front, no slash.
+TenantName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]

@@ -1,0 +1,160 @@
+"""Tenants: sets of Corti credentials, the settings' own and those that lie in directories of `tenants_dir`.
+
+A tenant's directory bears the name that jobs give as `tenant`, and holds a file for each value, as mounted
+secrets do: `client-id` and `client-secret`, and if need be what `FILES` lists. What it does not hold is as
+the worker's own settings say.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+
+from worker.job import Retention
+from worker.settings.kinds import ExistingFile, HttpUrl, Region, SocketUrl, TenantName
+
+#: The files of a tenant's directory, each with the field that it holds.
+FILES: Mapping[str, str] = {
+    "client-id": "client_id",
+    "client-secret": "client_secret",
+    "tenant": "realm",
+    "environment": "environment",
+    "auth-url": "auth_url",
+    "api-url": "api_url",
+    "stream-url": "stream_url",
+    "ca.crt": "ca_file",
+    "max-streams": "max_streams",
+    "retention": "retention",
+}
+_BY_FIELD = {field: file for file, field in FILES.items()}
+#: A region of its own makes the URLs of the settings' region wrong.
+_OF_A_REGION = ("auth_url", "api_url", "stream_url")
+_NAME: TypeAdapter[str] = TypeAdapter(TenantName)
+
+
+class Tenant(BaseModel):
+    """One set of credentials and what goes with it; the secret does not show in its repr.
+
+    Attributes:
+        name: What jobs call it; also in labels and logs.
+        realm: What Corti calls it.
+        client_secret: As it was at the start; `worker.settings.secret_of` tells what it is now.
+        secret_file: Where the secret can be read again.
+        max_streams: At once across all workers; 0 for any number.
+        retention: For jobs that do not say.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: TenantName
+    realm: TenantName
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr = Field(min_length=1)
+    secret_file: Path | None = None
+    environment: Region = "eu"
+    auth_url: HttpUrl | None = None
+    api_url: HttpUrl | None = None
+    stream_url: SocketUrl | None = None
+    ca_file: ExistingFile | None = None
+    max_streams: int = Field(0, ge=0)
+    retention: Retention | None = None
+
+    @property
+    def auth(self) -> str:
+        """Base of the auth server (protocol 1), without a trailing slash."""
+        return self.auth_url or f"https://auth.{self.environment}.corti.app"
+
+    @property
+    def token_endpoint(self) -> str:
+        """Where tokens are requested (protocol 1)."""
+        return f"{self.auth}/realms/{self.realm}/protocol/openid-connect/token"
+
+    @property
+    def api(self) -> str:
+        """Base of the REST API (protocol 1), without a trailing slash."""
+        return self.api_url or f"https://api.{self.environment}.corti.app/v2"
+
+
+def read_tenants(directory: Path, inherited: Mapping[str, Any]) -> tuple[tuple[Tenant, ...], list[str]]:
+    """Read every tenant of a directory.
+
+    Args:
+        directory: An existing one.
+        inherited: Values for files that a tenant does not have.
+
+    Returns:
+        The tenants that are valid, and every fault found; none of the latter shows a value.
+    """
+    tenants: list[Tenant] = []
+    entries, faults = _entries(directory)
+    if not entries and not faults:
+        faults.append("expected a directory in it for each tenant; there is none")
+    for entry in entries:
+        found = _tenant(entry, inherited)
+        if isinstance(found, Tenant):
+            tenants.append(found)
+        else:
+            faults += [f"{entry.name}{fault}" for fault in found]
+    return tuple(tenants), faults
+
+
+def _entries(directory: Path) -> tuple[list[Path], list[str]]:
+    try:
+        # What begins with a dot is Kubernetes' own: `..data` and what it points to.
+        return sorted(entry for entry in directory.iterdir() if not entry.name.startswith(".")), []
+    except OSError as error:
+        return [], [f"cannot be listed ({type(error).__name__})"]
+
+
+def _tenant(place: Path, inherited: Mapping[str, Any]) -> Tenant | list[str]:
+    if not place.is_dir():
+        return [": expected a directory with the tenant's files"]
+    files, unlisted = _entries(place)
+    faults = [f": {fault}" for fault in unlisted]
+    try:
+        _NAME.validate_python(place.name)
+    except ValidationError:
+        faults.append(": expected a name of letters, digits, '.', '_' and '-', at most 64, as jobs give it")
+    values: dict[str, Any] = {}
+    unreadable: set[str] = set()
+    for file in files:
+        field = FILES.get(file.name)
+        if field is None:
+            faults.append(f"/{file.name}: no such file is known; there may be {', '.join(FILES)}")
+            continue
+        try:
+            content = file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            unreadable.add(field)
+            faults.append(f"/{file.name}: cannot be read ({type(error).__name__})")
+            continue
+        values[field] = file if field == "ca_file" else content
+    base = {key: value for key, value in inherited.items() if key not in values}
+    if "environment" in values:
+        base = {key: value for key, value in base.items() if key not in _OF_A_REGION}
+    try:
+        tenant = Tenant.model_validate(
+            {
+                **base,
+                "realm": place.name,
+                **values,
+                "name": place.name,
+                "secret_file": place / "client-secret",
+            }
+        )
+    except ValidationError as error:
+        skipped = {*unreadable, "name", *({"realm"} - values.keys())}
+        return faults + _told(error, skipped)
+    return faults or tenant
+
+
+def _told(error: ValidationError, skipped: set[str]) -> list[str]:
+    told: list[str] = []
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        field = str(fault["loc"][0])
+        if field in skipped:
+            continue
+        message = "is required" if fault["type"] == "missing" else fault["msg"].removeprefix("Value error, ")
+        told.append(f"/{_BY_FIELD[field]}: {message}")
+    return told
