@@ -98,14 +98,14 @@ FLEET = Board(
                         "operation, status",
                     )
                 },
-                width=6,
+                width=12,
             ),
             Panel(
                 "REST requests, p95",
                 "Seconds: the service is slow; jobs start later by as much.",
                 quantiles("corti_rest_request_seconds", 0.95, by="operation"),
                 unit="s",
-                width=6,
+                width=12,
             ),
             Panel(
                 "Token requests by outcome, a minute",
@@ -113,14 +113,12 @@ FLEET = Board(
                 "not work. auth_rejected: credentials; runbook, CortiNoToken.",
                 {"{{outcome}}": f"{per_minute('corti_token_fetches_total', 'outcome')} > 0"},
                 bars=True,
-                width=6,
             ),
             Panel(
                 "Tokens by where they came from, a minute",
                 "Nearly all from the process. Many from redis: short-lived processes, or tokens that are "
                 "refused.",
                 {"{{layer}}": per_minute("corti_token_hits_total", "layer")},
-                width=6,
             ),
             Panel(
                 "Age of the oldest token",
@@ -128,7 +126,6 @@ FLEET = Board(
                 "runbook, CortiNoToken.",
                 {"oldest in use": f"max({metric('corti_token_age_seconds')})"},
                 unit="s",
-                width=6,
             ),
             Panel(
                 "Trouble with tokens, a minute",
@@ -138,7 +135,6 @@ FLEET = Board(
                     "refused": per_minute("corti_token_refusals_total"),
                     "cache errors": per_minute("corti_token_cache_errors_total"),
                 },
-                width=6,
             ),
             Panel(
                 "Tenants without a token",
@@ -146,7 +142,6 @@ FLEET = Board(
                 "most often; runbook, CortiTenantNoToken.",
                 {"{{tenant}}": f"count by (tenant) ({metric('corti_tenant_tokens_ok')} == 0)"},
                 bars=True,
-                width=6,
             ),
             Panel(
                 "Waiting for a token, p95",
@@ -161,7 +156,6 @@ FLEET = Board(
                     for legend, expression in quantiles(name, 0.95).items()
                 },
                 unit="s",
-                width=6,
             ),
         ],
         "Claims and audit": [
