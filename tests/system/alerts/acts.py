@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 
 from ops.lib.worker_process import WorkerProcess
 from tests.contract.relay import Relay
-from tests.system.alerts.scene import Scene
+from tests.system.alerts.scene import CLINIC, Scene
 
 Act = Callable[[Scene], object]
 
@@ -41,6 +41,20 @@ def refuse_credentials(scene: Scene) -> None:
 
 def accept_credentials(scene: Scene) -> None:
     scene.sandbox.fault("rotate_secret", secret=scene.sandbox.info.client_secret)
+
+
+def jobs_of_both_tenants(scene: Scene) -> None:
+    """Each fourth job is the second tenant's."""
+    scene.next_message = lambda number: {**scene.good(), **({} if number % 4 else {"tenant": CLINIC[0]})}
+
+
+def refuse_one_tenant(scene: Scene) -> None:
+    scene.sandbox.fault("rotate_secret", secret="another", tenant=CLINIC[0])
+    scene.sandbox.fault("revoke_tokens")
+
+
+def accept_one_tenant(scene: Scene) -> None:
+    scene.sandbox.fault("rotate_secret", secret=CLINIC[2], tenant=CLINIC[0])
 
 
 def break_some_streams(scene: Scene, number: int) -> Any:

@@ -31,7 +31,7 @@ class Fault:
         fires: Alert -> minutes within which it has to fire.
         before: What there is besides, before the fault.
         may: Warnings that follow or do not, as it happens.
-        brokers: On which it is tried.
+        brokers: On which it is tried: on both where what is seen of the fault comes from the broker.
         seconds: From the time when it is done to the end of those seconds that show its steady state.
         steady: How many seconds these are.
         token_seconds: Lifetime of a token.
@@ -85,6 +85,16 @@ FAULTS: Mapping[str, Fault] = {
         acts.accept_credentials,
         {"CortiNoToken": 9.0, "CortiSlotsFull": 17.0},
         seconds=16.0,
+    ),
+    # The other's tokens are short-lived so that a steady state shows how they are renewed.
+    "one of two tenants has a wrong secret": Fault(
+        acts.refuse_one_tenant,
+        acts.accept_one_tenant,
+        {"CortiTenantNoToken": 7.0},
+        acts.jobs_of_both_tenants,
+        seconds=20.0,
+        steady=9.0,
+        token_seconds=8.0,
     ),
     "every token is revoked once": Fault(acts.sandbox("revoke_tokens")),
     "the API answers 503": Fault(
@@ -161,15 +171,13 @@ FAULTS: Mapping[str, Fault] = {
         acts.replace_both,
         {"CortiJobsNotStarting": 12.0},
         acts.with_a_door,
-        brokers=BOTH,
         seconds=30.0,
     ),
-    "a worker is drained in mid-stream": Fault(acts.stop_in_mid_stream, brokers=BOTH, seconds=14.0),
+    "a worker is drained in mid-stream": Fault(acts.stop_in_mid_stream, seconds=14.0),
     "a job kills its workers": Fault(
         acts.kill_whoever_takes_it,
         fires={"CortiDeadLetters": 18.0},
         may=_BEGUN_AGAIN,
-        brokers=BOTH,
         settings={"attempts": 2, "lease": 4, "visibility_timeout": 4},
     ),
     "a worker freezes beyond its lease": Fault(

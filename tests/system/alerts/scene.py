@@ -34,6 +34,8 @@ _SETTINGS = {
     "publish_patience": 3,
     "grace": 3,
 }
+#: A second tenant, which only some faults' jobs name: its name, which is its realm, too; client and secret.
+CLINIC = ("clinic", "clinic-client", "clinic-secret")
 Message = dict[str, Any] | bytes
 _BROKEN = (redis.RedisError, kombu.exceptions.OperationalError, OSError, RuntimeError)
 
@@ -177,7 +179,11 @@ def staged(
     """Redis, a broker, the sandbox and two workers under load, with the recorder running."""
     with ExitStack() as stack:
         redis_server = stack.enter_context(RedisServer(appendonly=True))
-        sandbox = stack.enter_context(launch.start(tls_port=None, token_seconds=token_seconds))
+        sandbox = stack.enter_context(
+            launch.start(
+                tls_port=None, token_seconds=token_seconds, extra_arguments=("--client", ":".join(CLINIC))
+            )
+        )
         url, line = redis_server.url, None
         if broker == "rabbitmq":
             assert rabbitmq is not None
@@ -186,9 +192,13 @@ def staged(
             stack.callback(rabbitmq.delete_vhost, vhost)
             line = stack.enter_context(Relay(rabbitmq.ports.amqp, url))
         box = stack.enter_context(queues.connect(url))
-        folder.mkdir()
+        tenant = folder / "tenants" / CLINIC[0]
+        tenant.mkdir(parents=True)
+        for file, content in (("client-id", CLINIC[1]), ("client-secret", CLINIC[2]), ("max-streams", "1")):
+            (tenant / file).write_text(content)
         scene = Scene(line.url if line else url, redis_server.url, sandbox, box, folder, stack)
         scene.redis, scene.line, scene.producers_url, scene.stack = redis_server, line, url, stack
+        scene.settings["CORTI_WORKER_TENANTS_DIR"] = str(tenant.parent)
         scene.settings |= {
             f"CORTI_WORKER_{name.upper()}": str(value) for name, value in {**_SETTINGS, **settings}.items()
         }
