@@ -80,6 +80,8 @@ _KNOWN: dict[str, dict[str, Any]] = {
     "autoscaling.keda.trigger": {"enum": ["prometheus", "broker"]},
     "autoscaling.keda.pollingInterval": {"minimum": 1},
     "autoscaling.keda.redis.address": {"pattern": r"^(.+:\d+)?$"},
+    # Put into the rules' text as it is; what follows `#` is the alert's.
+    "metrics.rules.runbookUrl": {"pattern": r"""^(https?://[^\s#"'\\{}]+)?$"""},
     "metrics.port": {"minimum": 1024, "maximum": 65535},
     "interval": {"pattern": r"^\d+(ms|s|m)$"},
     "scaledJob.idleSeconds": {"minimum": 1, "maximum": 86400},

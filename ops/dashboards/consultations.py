@@ -4,6 +4,7 @@ from ops.dashboards.board import Board, Panel, metric, over_range, per_minute, p
 
 _FAILED = 'outcome="failed"'
 _ACCEPTED = 'outcome="accepted"'
+_FIRING = 'alertstate="firing", alertname=~"Corti.*"'
 _SET_ASIDE = 'reason="set_aside"'
 
 CONSULTATIONS = Board(
@@ -45,6 +46,16 @@ CONSULTATIONS = Board(
                 width=6,
             ),
             Panel(
+                "Alerts that fire",
+                "critical: consultations are not being documented, or soon will not be. Each alert has its "
+                "heading in ops/runbook.md: meaning, impact, checks, cure.",
+                {
+                    "{{severity}} {{alertname}}": "count by (severity, alertname) "
+                    f"({metric('ALERTS', _FIRING)})"
+                },
+                bars=True,
+            ),
+            Panel(
                 "Jobs ended a minute",
                 "The pulse of the installation. It should follow the clinics' day; flat at zero while "
                 "jobs wait in Queues means that nothing is documented.",
@@ -67,6 +78,7 @@ CONSULTATIONS = Board(
                 "credentials; runbook, CortiTenantNoToken. unknown: a producer names a tenant that "
                 "workers do not have.",
                 {"{{tenant}} {{outcome}}": per_minute("corti_tenant_jobs_finished_total", "tenant, outcome")},
+                width=12,
             ),
             Panel(
                 "Burn of the error budgets",
@@ -76,6 +88,7 @@ CONSULTATIONS = Board(
                     "transcripts (99.9 %)": f"{metric('corti:jobs_undocumented:ratio_rate1h')} / 0.001",
                     "starts (99 %)": f"{metric('corti:job_starts_late:ratio_rate1h')} / 0.01",
                 },
+                width=12,
             ),
         ],
         "How late": [
@@ -89,8 +102,8 @@ CONSULTATIONS = Board(
             ),
             Panel(
                 "Time to first segment",
-                "From an open stream to its first words. High for all: the service is slow. High with "
-                "late pacing in Fleet: workers have too little CPU.",
+                "From an open stream to its first words; below 1 s is not told apart. High for all: the "
+                "service is slow. High with late pacing in Fleet: workers have too little CPU.",
                 quantiles("corti_first_segment_seconds", 0.5, 0.95),
                 unit="s",
                 width=6,

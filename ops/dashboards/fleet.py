@@ -39,6 +39,7 @@ FLEET = Board(
                 "Who holds the slots. One tenant holds nearly all and others wait: give it a cap "
                 "(max-streams), or more slots to all.",
                 {"{{tenant}}": f"sum by (tenant) ({metric('corti_tenant_jobs_running')})"},
+                width=6,
             ),
             Panel(
                 "Processes that are not well",
@@ -49,18 +50,21 @@ FLEET = Board(
                     "draining": f"sum({metric('corti_draining')}) > 0",
                 },
                 bars=True,
+                width=6,
             ),
             Panel(
                 "CPU by process",
                 "In cores. One process uses one core at most: near 1 it is full, and lateness follows. "
                 "Fewer slots each, more processes.",
                 {_NAME: f"{per_second('process_cpu_seconds_total', _EACH)} {_OURS}"},
+                width=6,
             ),
             Panel(
                 "Memory by process",
                 "Grows with jobs that run, and falls again. If it only rises: a leak, report it.",
                 {_NAME: f"sum by ({_EACH}) ({metric('process_resident_memory_bytes')}) {_OURS}"},
                 unit="bytes",
+                width=6,
             ),
         ],
         "Streams": [
@@ -94,12 +98,14 @@ FLEET = Board(
                         "operation, status",
                     )
                 },
+                width=12,
             ),
             Panel(
                 "REST requests, p95",
                 "Seconds: the service is slow; jobs start later by as much.",
                 quantiles("corti_rest_request_seconds", 0.95, by="operation"),
                 unit="s",
+                width=12,
             ),
             Panel(
                 "Token requests by outcome, a minute",
@@ -109,19 +115,25 @@ FLEET = Board(
                 bars=True,
             ),
             Panel(
-                "Tokens handed out by where they came from, a minute",
+                "Tokens by where they came from, a minute",
                 "Nearly all from the process. Many from redis: short-lived processes, or tokens that are "
                 "refused.",
                 {"{{layer}}": per_minute("corti_token_hits_total", "layer")},
             ),
             Panel(
-                "Age of tokens and trouble with them",
-                "Age must fall before a token's life (300 s at Corti) is over. Refusals: revoked, or "
-                "clocks differ. Cache errors: Redis, or processes with different keys.",
+                "Age of the oldest token",
+                "Must fall before a token's life (300 s at Corti) is over. If it does not: see requests, and "
+                "runbook, CortiNoToken.",
+                {"oldest in use": f"max({metric('corti_token_age_seconds')})"},
+                unit="s",
+            ),
+            Panel(
+                "Trouble with tokens, a minute",
+                "Refused: revoked, or clocks differ. Cache errors: Redis, or processes with different keys; "
+                "runbook, CortiTokenCacheErrors.",
                 {
-                    "oldest in use, s": f"max({metric('corti_token_age_seconds')})",
-                    "refused, a minute": per_minute("corti_token_refusals_total"),
-                    "cache errors, a minute": per_minute("corti_token_cache_errors_total"),
+                    "refused": per_minute("corti_token_refusals_total"),
+                    "cache errors": per_minute("corti_token_cache_errors_total"),
                 },
             ),
             Panel(

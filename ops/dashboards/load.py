@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from ops.lib import queues
 from ops.lib.ports import PortClaim
@@ -22,6 +23,9 @@ _PACE = 4.0
 #: Two workers of six slots end about 1.6 jobs a second of this length at this pace.
 _JOBS_A_SECOND = 1.2
 _BURST = 25
+#: A second tenant, whose job each third good one is: its name, which is its realm, too; client and secret.
+_CLINIC = ("clinic-b", "clinic-b-client", "clinic-b-secret")
+_THIRD = 3
 
 
 @dataclass(slots=True)
@@ -51,10 +55,23 @@ class Installation:
         """SIGKILL it."""
         self.workers[pod].kill()
 
+    def drain(self, pod: str) -> None:
+        """SIGTERM it, and go on."""
+        self.workers[pod].process.terminate()
+
     def close(self) -> None:
         """End all workers."""
         for worker in self.workers.values():
             worker.close()
+
+    def withdraw(self) -> None:
+        """Take the second tenant's credentials away."""
+        self.sandbox.fault("rotate_secret", secret=uuid4().hex, tenant=_CLINIC[0])
+        self.sandbox.fault("revoke_tokens")
+
+    def grant(self) -> None:
+        """Give them back."""
+        self.sandbox.fault("rotate_secret", secret=_CLINIC[2], tenant=_CLINIC[0])
 
     def put(self, kind: str, count: int = 1) -> None:
         """Put jobs on the queue: `good`, `bad` (no audio in the file), or `refused` (no jobs at all)."""
@@ -68,6 +85,8 @@ class Installation:
                 "pace": _PACE,
                 "events": ["facts"],
             }
+            if kind == "good" and self.started % _THIRD == 0:
+                job["tenant"] = _CLINIC[0]
             self.box.put(json.dumps(job if kind != "refused" else {"job_id": "x"}).encode())
 
 
@@ -79,13 +98,23 @@ def installation(folder: Path) -> Iterator[Installation]:
         (folder / "bad.wav").write_bytes(b"this is no audio " * 20)
         claim = PortClaim(len(PODS))
         stack.callback(claim.release)
+        tenant = folder / "tenants" / _CLINIC[0]
+        tenant.mkdir(parents=True)
+        (tenant / "client-id").write_text(_CLINIC[1])
+        (tenant / "client-secret").write_text(_CLINIC[2])
         redis = stack.enter_context(RedisServer())
         # Short-lived tokens, so that a minute shows how they are renewed.
         sandbox = stack.enter_context(
-            launch.start(script=_SAMPLE / "dialogue.json", facts_every=5, token_seconds=40)
+            launch.start(
+                script=_SAMPLE / "dialogue.json",
+                facts_every=5,
+                token_seconds=40,
+                extra_arguments=("--client", ":".join(_CLINIC)),
+            )
         )
         settings = {
             **sandbox_settings(sandbox.info),
+            "CORTI_WORKER_TENANTS_DIR": str(tenant.parent),
             "CORTI_WORKER_BROKER_URL": redis.url,
             "CORTI_WORKER_SLOTS": str(_SLOTS),
             "CORTI_WORKER_LEASE": "6",
@@ -115,7 +144,10 @@ def busy(ours: Installation, seconds: float, say: Callable[[str], None]) -> None
         (0.40, "a burst of jobs", lambda: ours.put("good", _BURST)),
         (0.55, "a worker is killed", lambda: ours.kill("worker-b")),
         (0.65, "another takes its place", lambda: ours.start("worker-b")),
+        (0.68, "a tenant's credentials are withdrawn", ours.withdraw),
+        (0.74, "and given back", ours.grant),
         (0.75, "the API refuses for a moment", lambda: ours.sandbox.fault("api_error", status=503, count=8)),
+        (0.85, "a worker is told to stop", lambda: ours.drain("worker-b")),
     ]
     began = time.monotonic()
     put = 0

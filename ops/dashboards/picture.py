@@ -71,7 +71,7 @@ def draw(
     mpl.rcParams.update({"font.size": 7, "axes.spines.top": False, "axes.spines.right": False})
     panels = board["panels"]
     height = max(one["gridPos"]["y"] + one["gridPos"]["h"] for one in panels)
-    figure = plt.figure(figsize=(24 * _COLUMN + 0.3, height * _LINE + 0.5), dpi=80)
+    figure = plt.figure(figsize=(24 * _COLUMN + 0.3, height * _LINE + 0.5), dpi=110)
     figure.suptitle(board["title"], x=0.01, y=0.995, ha="left", va="top", fontsize=12, weight="bold")
     inches = figure.get_size_inches()
     empty = []
@@ -91,9 +91,9 @@ def draw(
         single = one["type"] == "stat"
         below = (0.1 if single else 0.72) / inches[1]
         box = (
-            left + 0.45 / inches[0],
+            left + 0.52 / inches[0],
             top - high + below,
-            wide - 0.6 / inches[0],
+            wide - 0.67 / inches[0],
             high - below - 0.32 / inches[1],
         )
         axes = figure.add_axes(box)
@@ -152,7 +152,8 @@ def _graph(axes: Axes, panel: Mapping[str, Any], series: Series, unit: FuncForma
             axes.fill_between(times, values, color=color, alpha=0.06)
     axes.grid(visible=True, linewidth=0.3)
     highest = max((max(values) for _, _, values in series), default=0.0)
-    axes.set_ylim(bottom=0, top=None if highest else 1)
+    # A line along the edge could not be told from none.
+    axes.set_ylim(bottom=-0.03 * (axes.get_ylim()[1] if highest else 1), top=None if highest else 1)
     axes.yaxis.set_major_formatter(unit)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_locator(MaxNLocator(panel["gridPos"]["w"] // 2))

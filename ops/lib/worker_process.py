@@ -61,6 +61,7 @@ class WorkerProcess:
         self.log_path = log
         self._log = log.open("ab")
         self._start = self._log.tell()
+        self._port: int | None = None
         self.process = subprocess.Popen(
             [sys.executable, "-m", "worker", *command],
             cwd=source,
@@ -97,17 +98,18 @@ class WorkerProcess:
 
     def health_port(self) -> int | None:
         """Port of its health server, once it has said so."""
-        for record in self.records():
-            if record.get("event") == "health_serving":
-                return int(record["port"])
-        return None
+        if self._port is None:
+            for record in self.records():
+                if record.get("event") == "health_serving":
+                    self._port = int(record["port"])
+        return self._port
 
-    def get(self, path: str, accept: str = "*/*") -> tuple[int, str]:
-        """Status and text of one of its pages."""
+    def get(self, path: str, accept: str = "*/*", timeout: float = 5) -> tuple[int, str]:
+        """Status and text of one of its pages; 0 and nothing where it does not answer."""
         url = f"http://127.0.0.1:{self.health_port()}{path}"
         request = urllib.request.Request(url, headers={"Accept": accept})  # our own loopback
         try:
-            with _OPENER.open(request, timeout=5) as response:
+            with _OPENER.open(request, timeout=timeout) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:

@@ -59,6 +59,9 @@ CASES: dict[str, dict[str, Any]] = {
     "jobs by redis": merged(_ASK_BROKER, _JOBS, _REDIS),
     "deletion cost": {"podDeletionCost": {"enabled": True}},
     "watched": {"metrics": _METRICS},
+    "watched, with a runbook elsewhere": {
+        "metrics": merged(_METRICS, {"rules": {"runbookUrl": "https://wiki.example/corti?page=runbook"}})
+    },
     "unwatched": {"metrics": {"service": {"enabled": False}}},
     "bare": {
         "networkPolicy": {"enabled": False},

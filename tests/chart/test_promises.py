@@ -217,6 +217,25 @@ def matching(labels: dict[str, dict[str, str]], selector: dict[str, str]) -> set
     return {where for where, given in labels.items() if selector.items() <= given.items()}
 
 
+@pytest.mark.parametrize(
+    ("case", "runbook"),
+    [
+        ("watched", "ops/runbook.md"),
+        ("watched, with a runbook elsewhere", "https://wiki.example/corti?page=runbook"),
+    ],
+)
+def test_each_alert_leads_to_its_heading_in_the_runbook(rendered: Rendered, runbook: str) -> None:
+    rules = [
+        rule
+        for group in rendered.one("PrometheusRule")["spec"]["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+    assert rules
+    for rule in rules:
+        assert rule["annotations"]["runbook_url"] == f"{runbook}#{rule['alert'].lower()}"
+
+
 def test_the_service_monitor_finds_the_service() -> None:
     rendered = render(CASES["watched"])
     selector = rendered.one("ServiceMonitor")["spec"]["selector"]["matchLabels"]

@@ -38,6 +38,8 @@ from worker.settings import Settings
         ({"corti": {"ca": {"key": "x"}}}, "corti.ca needs secret or configMap"),
         ({"broker": {"kind": "kafka"}}, "broker.kind"),
         ({"slots": 0}, "slots"),
+        ({"metrics": {"rules": {"runbookUrl": "wiki/runbook"}}}, "runbookUrl"),
+        ({"metrics": {"rules": {"runbookUrl": "https://wiki.example/runbook#top"}}}, "runbookUrl"),
         ({"settings": {"attempts": 0}}, "settings.attempts"),
         ({"settings": {"log_level": "LOUD"}}, "settings.log_level"),
     ],

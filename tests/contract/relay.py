@@ -26,6 +26,8 @@ class Relay:
         self._acceptor = threading.Thread()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._pumps: list[threading.Thread] = []
+        self._flows = threading.Event()
+        self._flows.set()
 
     def __enter__(self) -> Self:
         self.mend()
@@ -51,6 +53,7 @@ class Relay:
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         self._acceptor.join()
+        self.thaw()
         self.break_connections()
         for pump in self._pumps:
             pump.join()
@@ -67,6 +70,14 @@ class Relay:
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
 
+    def freeze(self) -> None:
+        """Keep every connection, take new ones, and pass nothing on."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        """Pass on what has waited, and go on."""
+        self._flows.set()
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
@@ -76,15 +87,15 @@ class Relay:
             there = socket.create_connection(("127.0.0.1", self._target))
             self._pairs.append((here, there))
             for ends in ((here, there), (there, here)):
-                pump = threading.Thread(target=_pump, args=ends, daemon=True)
+                pump = threading.Thread(target=self._pump, args=ends, daemon=True)
                 self._pumps.append(pump)
                 pump.start()
 
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    for end in (source, target):
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+            while data := source.recv(65536):
+                self._flows.wait()
+                target.sendall(data)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

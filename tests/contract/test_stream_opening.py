@@ -14,6 +14,7 @@ from ops.sandbox.launch import Sandbox
 from tests.contract.corti_side import as_token, corti_side
 from tests.contract.secrecy import assert_silent
 from tests.contract.studio import Studio, studio, talk_failure
+from worker import trace
 from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
 from worker.ports import Interaction
 
@@ -133,3 +134,25 @@ def test_a_server_that_does_not_answer_the_upgrade_is_given_up_in_time(sandbox: 
         error = refused_at(sandbox, f"ws://127.0.0.1:{listener.getsockname()[1]}/streams")
     assert error.reason is Reason.UPSTREAM_UNAVAILABLE
     assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("traceparent", ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", None])
+def test_the_upgrade_passes_the_trace_on_if_there_is_one(sandbox: Sandbox, traceparent: str | None) -> None:
+    requests: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with closing(listener.accept()[0]) as connection:
+                while not b"".join(requests).endswith(b"\r\n\r\n"):
+                    requests.append(connection.recv(65536))
+                connection.sendall(b"HTTP/1.1 503 Away\r\n\r\n")
+
+        server = threading.Thread(target=serve)
+        server.start()
+        with trace.within(traceparent):
+            refused_at(sandbox, f"ws://127.0.0.1:{listener.getsockname()[1]}/streams")
+        server.join()
+    lines = b"".join(requests).decode().split("\r\n")
+    assert [line for line in lines if line.lower().startswith("traceparent")] == (
+        [f"traceparent: {traceparent}"] if traceparent else []
+    )

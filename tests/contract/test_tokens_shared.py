@@ -185,6 +185,19 @@ def test_keys_rotate_and_an_unknown_key_means_a_new_token(
     assert world.endpoint.requests == (1 if readable else 2)
 
 
+def test_processes_with_different_keys_keep_a_token_each_and_say_so(redis_url: str) -> None:
+    """Otherwise each would replace the other's record, and ask the auth server again, every few seconds."""
+    with redis.Redis.from_url(redis_url) as client:
+        world = TokenWorld(client)
+        ours, theirs = world.process(keys=(_NEW,)), world.process(keys=(_OLD,))
+        for _ in range(10):
+            ours.get()
+            theirs.get()
+            world.pass_time(LOCAL_LIFE + 1)
+        assert world.endpoint.requests == 2
+        assert world.recorder.total(measures.TOKEN_CACHE_ERRORS) == 10
+
+
 def test_a_record_of_nonsense_is_as_good_as_none(world: TokenWorld) -> None:
     assert world.client is not None
     world.process().get()

@@ -13,7 +13,7 @@ from worker.measures import EVERY
 from worker.metrics import Metrics
 
 MEASURES = {one.name: one for one in EVERY}
-_NAME = re.compile(r"(?<![\w:$])(?:corti|process|python)[_:][a-zA-Z0-9_:]+")
+_NAME = re.compile(r"(?<![\w:$])(?:(?:corti|process|python)[_:][a-zA-Z0-9_:]+|ALERTS\b)")
 _SELECTOR = re.compile(r"([a-zA-Z_:][\w:]*)\{([^{}]*)\}")
 _MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|=|!=)\s*"((?:[^"\\]|\\.)*)"')
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -40,7 +40,7 @@ def samples_of(one: Counter | Histogram | Gauge | Info) -> set[str]:
 
 
 def exported() -> dict[str, str]:
-    """Every sample that a worker exports -> its measure, or itself for the client library's own."""
+    """Every sample there is -> the worker's measure; itself for the client library's and Prometheus's own."""
     ours = {sample: one.name for one in EVERY for sample in samples_of(one)}
     library = {
         sample.name: sample.name
@@ -48,7 +48,7 @@ def exported() -> dict[str, str]:
         for sample in family.samples
         if not family.name.startswith("corti_")
     }
-    return ours | library
+    return ours | library | {"ALERTS": "ALERTS"}
 
 
 def names(expression: str) -> set[str]:

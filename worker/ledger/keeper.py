@@ -43,7 +43,8 @@ class Keeper:
         self._clock = clock
         self._held: dict[str, Held] = {}
         self._lock = threading.Lock()
-        self._trouble: str | None = None
+        # Ready without having asked would let a rollout end the old workers before the new ones can work.
+        self._trouble: str | None = "Redis has not answered yet"
         self._others: list[Callable[[], None]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -112,7 +113,9 @@ class Keeper:
             self._recorder.count(measures.CLAIM_RENEWALS, lost, outcome="lost")
 
     def _run(self) -> None:
-        while not self._stop.wait(self._ledger.lease_ms / 1000 / _TURNS_PER_LEASE):
+        while True:
             self.turn()
             for renew in self._others:
                 renew()
+            if self._stop.wait(self._ledger.lease_ms / 1000 / _TURNS_PER_LEASE):
+                return

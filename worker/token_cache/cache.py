@@ -12,7 +12,7 @@ from worker.clock import Clock, Deadline
 from worker.corti.token import Freshness, Token, TokenPolicy
 from worker.errors import JobError, TransientError
 from worker.ports import Recorder, Waiter
-from worker.token_cache.store import SharedToken
+from worker.token_cache.store import SharedToken, Unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -142,7 +142,7 @@ class TokenCache:
         if self._store is not None:
             try:
                 return self._renew_shared(self._store)
-            except redis.RedisError as error:
+            except (redis.RedisError, Unreadable) as error:
                 self._cache_error(error)
                 fallback = self._token
                 if fallback is not None and self._freshness(fallback) is not Freshness.EXPIRED:

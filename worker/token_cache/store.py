@@ -35,6 +35,10 @@ return 0
 """
 
 
+class Unreadable(Exception):
+    """The record was written with a key that we do not have, or is broken; it goes when its token expires."""
+
+
 class SharedToken:
     """The record and the lock in Redis.
 
@@ -64,7 +68,11 @@ class SharedToken:
         self._release = client.register_script(_RELEASE)
 
     def load(self) -> Token | None:
-        """The token, or None when there is none that we can read."""
+        """The token, or None when there is none.
+
+        Raises:
+            Unreadable: There is one that we cannot read.
+        """
         asked_at = self._clock.monotonic()
         record = self._load(keys=[self._key])
         if not record:
@@ -74,7 +82,8 @@ class SharedToken:
             plain = self._cipher.decrypt(value) if self._cipher else value
             return Token(plain.decode(), generation.decode(), asked_at + left_ms / 1000, lifetime_ms / 1000)
         except (InvalidToken, ValueError):
-            return None  # written with a key we do not have (any more), or broken: as good as no token
+            # Not to be replaced: its owner could not read ours, and both would fetch in turns.
+            raise Unreadable from None
 
     def save(self, token: Token) -> None:
         """Share a token for as long as it lives."""

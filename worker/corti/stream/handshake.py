@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import websocket
 
+from worker import trace
 from worker.corti.token import Token
 from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
 
@@ -54,6 +55,8 @@ def mapped() -> Iterator[None]:
 def connect(url: str, token: Token, context: ssl.SSLContext | None, timeout: float) -> socket:
     """Open a WebSocket and hand out its socket, non-blocking, just after the upgrade.
 
+    The request bears the `traceparent` of what the thread is doing, as those to the API do.
+
     Args:
         url: The interaction's stream URL (protocol 4.1); the token is appended as it asks.
         token: The access token.
@@ -69,6 +72,7 @@ def connect(url: str, token: Token, context: ssl.SSLContext | None, timeout: flo
         connection = websocket.create_connection(
             f"{url}{separator}token=Bearer%20{quote(token.value, safe='')}",
             timeout=timeout,
+            header=trace.headers(),
             sslopt={"context": context} if context else {},
             sockopt=((SOL_SOCKET, SO_KEEPALIVE, 1),),
             suppress_origin=True,
