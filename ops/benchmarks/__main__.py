@@ -8,7 +8,9 @@ from ops.benchmarks.burst import burst
 from ops.benchmarks.compare import streams
 from ops.benchmarks.hold import hold
 from ops.benchmarks.jobs import jobs
+from ops.benchmarks.scrape import scrape
 from ops.benchmarks.takeover import takeover
+from ops.benchmarks.telemetry import telemetry
 from ops.benchmarks.tokens import tokens
 
 
@@ -26,7 +28,7 @@ def scale(arguments: tuple[str, ...]) -> None:
     sys.exit(simulation.main(arguments))
 
 
-for command in (streams, burst, hold, jobs, tokens, takeover):
+for command in (streams, burst, hold, scrape, telemetry, jobs, tokens, takeover):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ops.benchmarks import report
-from ops.benchmarks.fleet import installation, speech
+from ops.benchmarks.fleet import installation, patience, speech, until_open
 from ops.benchmarks.meter import Reading, cores
 from ops.benchmarks.native.server import LoadServer
 
@@ -27,13 +27,14 @@ def burst(count: int, more: int, file: Path | None) -> None:
         installation("redis", server.settings, Path(folder)) as made,
         report.progress("burst", 3) as begin,
     ):
-        audio = speech(Path(folder) / "audio.wav", 60 + (count + more) / 20)
+        # Streams that run already must not end before those of the burst are up.
+        audio = speech(Path(folder) / "audio.wav", patience(count) + patience(count + more) + 60)
         process = made.start_worker(slots=count + more + 1000)
         try:
             process.ready()
             begin(f"{count:,} streams")
             made.put(audio, count)
-            _until_open(server, count)
+            until_open(server, count)
             for phase, jobs in (("quiet", 0), ("burst", more)):
                 begin(phase)
                 time.sleep(3)
@@ -41,7 +42,7 @@ def burst(count: int, more: int, file: Path | None) -> None:
                 before, began = Reading.of(process.pid), time.monotonic()
                 if jobs:
                     made.put(audio, jobs)
-                    _until_open(server, count + jobs)
+                    until_open(server, count + jobs)
                 took = time.monotonic() - began
                 time.sleep(max(0.0, 10.0 - took))
                 after, stats = Reading.of(process.pid), server.stats()
@@ -71,11 +72,3 @@ def burst(count: int, more: int, file: Path | None) -> None:
     report.show(report.table("Jobs that start beside running streams", rows, ["phase", "streams"], columns))
     if file:
         report.write_json(file, "burst", rows)
-
-
-def _until_open(server: LoadServer, count: int) -> None:
-    deadline = time.monotonic() + 30 + count / 20
-    while (found := server.stats()["open"]) < count:
-        if time.monotonic() > deadline:
-            raise click.ClickException(f"only {found:,} of {count:,} streams came up")
-        time.sleep(0.05)

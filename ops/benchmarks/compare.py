@@ -1,6 +1,5 @@
 """`streams`: the worker and its alternatives by turns, over the number of streams."""
 
-import tempfile
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ from ops.benchmarks import report
 from ops.benchmarks.figures import Row, most_within, ratios, slope
 from ops.benchmarks.native.build import build
 from ops.benchmarks.plots import streams_plot
-from ops.benchmarks.streams import Load, alternative, measure, worker
+from ops.benchmarks.streams import Load, alternative, measured, whole_worker
 from ops.benchmarks.subjects import SUBJECTS
 from ops.benchmarks.subjects.prepare import prepare_node
 
@@ -27,8 +26,6 @@ _COLUMNS = {
     "failed": "failed",
     "server_cpu": "server's core",
 }
-#: Streams that cannot be sent in time are no streams: below this share of its audio a row is not counted.
-_DELIVERED = 0.97
 
 
 @click.command()
@@ -77,7 +74,8 @@ def streams(
     with report.progress("streams", len(turns)) as begin:
         for number, count, name in turns:
             begin(f"{name}, {count:,}")
-            row = _measured(name, Load(count, seconds))
+            start = whole_worker() if name == WORKER else alternative(name)
+            row = measured(name, start, Load(count, seconds))
             rows.append({"subject": name, "round": number, **row})
     _add_slopes(rows)
     report.show(report.table("What streams cost", rows, ["streams", "subject"], _COLUMNS), *_summary(rows))
@@ -86,20 +84,6 @@ def streams(
     if plot:
         streams_plot([row for row in rows if row.get("cpu_us")], plot)
         report.console.print(f"plot: {plot}")
-
-
-def _measured(name: str, load: Load) -> Row:
-    start = worker if name == WORKER else alternative(name)
-    with tempfile.TemporaryDirectory(prefix="corti-bench-") as folder:
-        try:
-            row = measure(start, load, Path(folder))
-        except TimeoutError as error:
-            report.console.print(f"{name}: {error}")
-            return {"streams": load.streams, "failed": load.streams}
-    if row["delivered"] < _DELIVERED:
-        # It could not keep up: what it did send is no measure of what a stream costs.
-        row["cpu_us"] = None
-    return row
 
 
 def _add_slopes(rows: list[Row]) -> None:

@@ -91,6 +91,31 @@ def slope(points: Iterable[tuple[float, float]]) -> float | None:
     return statistics.linear_regression([x for x, _ in seen], [y for _, y in seen]).slope
 
 
+def growth(rows: Iterable[Row], column: str, after: float) -> Row | None:
+    """How a column grew over the rows of one run, the start left out.
+
+    Args:
+        rows: In the order of their `seconds`, each with the `results` so far.
+        column: What may have grown.
+        after: Seconds of the start, in which caches and pools fill.
+
+    Returns:
+        `minutes` looked at; the column's value at their `first` and `last` moment; growth `per_hour` and
+        `per_thousand` results, by least squares. None with fewer than two rows.
+    """
+    seen = [row for row in rows if row["seconds"] >= after]
+    hourly = slope((row["seconds"] / 3600, row[column]) for row in seen)
+    if hourly is None:
+        return None
+    return {
+        "minutes": (seen[-1]["seconds"] - seen[0]["seconds"]) / 60,
+        "first": seen[0][column],
+        "last": seen[-1][column],
+        "per_hour": hourly,
+        "per_thousand": slope((row["results"] / 1000, row[column]) for row in seen),
+    }
+
+
 def most_within(rows: Iterable[Row], column: str, limit: float) -> int | None:
     """The highest number of streams whose median of a column keeps a limit, with no failures up to it."""
     best = None

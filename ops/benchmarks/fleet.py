@@ -12,16 +12,36 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import click
 import psutil
 from cryptography.fernet import Fernet
 
 from ops.benchmarks.meter import cores
+from ops.benchmarks.native.server import LoadServer
 from ops.lib import queues
 from ops.lib.servers import RabbitMqServer, RedisServer
 from ops.lib.worker_process import WorkerProcess
 
 _RATE = 16_000
-_FINAL = ("corti.job.completed.v1", "corti.job.failed.v1")
+#: The types of events of which exactly one ends a job.
+FINAL = ("corti.job.completed.v1", "corti.job.failed.v1")
+
+
+def patience(streams: int) -> float:
+    """Seconds in which jobs that are put at once must be streaming, or something is wrong.
+
+    Jobs that start give way to audio that runs: 4,000 take 100 s on a quiet machine, and this is three
+    times that. Audio has to last as long, because the first streams must not end before the last begin.
+    """
+    return 30.0 + 0.075 * streams
+
+
+def until_open(server: LoadServer, count: int) -> None:
+    """Wait until so many streams are open; where that takes too long, end the command."""
+    try:
+        server.wait_open(count, patience(count))
+    except TimeoutError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def speech(path: Path, seconds: float) -> Path:
@@ -57,10 +77,16 @@ class Installation:
             "CORTI_WORKER_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
         }
 
-    def start_worker(self, **settings: object) -> WorkerProcess:
-        """Start a worker on the subject's core; `settings` are names without prefix, in lower case."""
+    def start_worker(self, module: str = "worker", /, **settings: object) -> WorkerProcess:
+        """Start a worker on the subject's core.
+
+        Args:
+            module: What Python runs; see `ops.benchmarks.subjects.without_telemetry` for another.
+            settings: Names without prefix, in lower case.
+        """
         own = {f"CORTI_WORKER_{name.upper()}": str(value) for name, value in settings.items()}
-        worker = WorkerProcess({**self._settings, **own}, self.folder / f"worker-{uuid4().hex[:8]}.log")
+        log = self.folder / f"worker-{uuid4().hex[:8]}.log"
+        worker = WorkerProcess({**self._settings, **own}, log, module=module)
         psutil.Process(worker.pid).cpu_affinity([cores()[1]])
         return worker
 
@@ -85,7 +111,7 @@ class Installation:
         while (left := deadline - time.monotonic()) > 0:
             body = self.box.take(queues.RESULTS, min(left, 1.0))
             event = json.loads(body) if body else None
-            if event and event["type"] in _FINAL:
+            if event and event["type"] in FINAL:
                 deadline = time.monotonic() + seconds
                 yield event
 

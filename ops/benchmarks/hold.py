@@ -1,5 +1,6 @@
 """`hold`: the same load for a long time; memory must not grow."""
 
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -7,73 +8,105 @@ from pathlib import Path
 import click
 
 from ops.benchmarks import report
-from ops.benchmarks.figures import slope
-from ops.benchmarks.fleet import installation, speech
+from ops.benchmarks.figures import Row, growth
+from ops.benchmarks.fleet import FINAL, Installation, installation, speech
 from ops.benchmarks.meter import Reading, cores
 from ops.benchmarks.native.server import LoadServer
+from ops.lib import queues
+
+#: Seconds between two readings.
+_STEP = 10.0
+#: The start fills caches and pools: so many seconds of a long run are left out, and a third of a short one.
+_START = 300.0
+_COLUMNS = {
+    "rss_mb": "RSS MB",
+    "threads": "threads",
+    "streams": "streams",
+    "core": "core",
+    "late_p99": "late p99 ms",
+    "failed": "failed",
+    "results": "results",
+}
+_GROWTH = {
+    "minutes": "minutes",
+    "first": "first MB",
+    "last": "last MB",
+    "per_hour": "MB per hour",
+    "per_thousand": "MB per 1,000 jobs",
+}
 
 
 @click.command()
 @click.option("--streams", "count", default=500, show_default=True, help="At any moment.")
 @click.option("--minutes", default=30.0, show_default=True)
 @click.option("--job-seconds", default=60.0, show_default=True, help="Audio of each job; a new one follows.")
+@click.option("--quick", is_flag=True, help="100 streams of 10 s for a minute.")
 @click.option(
     "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write figures to a file."
 )
-def hold(count: int, minutes: float, job_seconds: float, file: Path | None) -> None:
+def hold(count: int, minutes: float, job_seconds: float, quick: bool, file: Path | None) -> None:
     """Keep a worker full of short jobs and watch its memory, lateness and results."""
-    rows = []
-    sent, ended = 0, 0
+    if quick:
+        count, minutes, job_seconds = 100, 1.0, 10.0
+    rows: list[Row] = []
+    steps = max(1, round(minutes * 60 / _STEP))
     with (
         tempfile.TemporaryDirectory(prefix="corti-bench-") as folder,
         LoadServer(core=cores()[0]) as server,
         installation("redis", server.settings, Path(folder)) as made,
-        report.progress("hold", int(minutes * 6)) as begin,
+        report.progress("hold", steps) as begin,
     ):
         audio = speech(Path(folder) / "audio.wav", job_seconds)
         process = made.start_worker(slots=count)
         try:
             process.ready()
-            # A new job for each that ended, and some that wait, so that no slot stays empty.
-            sent += len(made.put(audio, count + count // 10))
-            began = time.monotonic()
-            for _ in range(int(minutes * 6)):
-                begin(f"{ended:,} results")
+            # Some wait, so that no slot stays empty.
+            made.put(audio, count + max(1, count // 10))
+            completed, given_up = 0, 0
+            before, began = Reading.of(process.pid), time.monotonic()
+            for step in range(1, steps + 1):
+                begin(f"{completed:,} results")
                 server.reset()
-                until = time.monotonic() + 10
-                while time.monotonic() < until:
-                    done = made.box.take("corti.results", 0.5)
-                    if done and b"corti.job.completed.v1" in done:
-                        ended += 1
-                        sent += len(made.put(audio, 1))
-                reading, stats = Reading.of(process.pid), server.stats()
+                good, bad = _replaced(made, audio, began + step * _STEP)
+                completed, given_up = completed + good, given_up + bad
+                after, stats = Reading.of(process.pid), server.stats()
                 rows.append(
                     {
-                        "minute": int((reading.at - began) // 60),
-                        "rss_mb": reading.rss / 1e6,
-                        "threads": reading.threads,
+                        "minute": int((step - 1) * _STEP // 60) + 1,
+                        "seconds": after.at - began,
+                        "rss_mb": after.rss / 1e6,
+                        "threads": after.threads,
                         "streams": stats["open"],
+                        "core": (after.cpu - before.cpu) / (after.at - before.at),
                         "late_p99": stats["lateness"]["p99"],
-                        "failed": stats["failed"],
-                        "results": ended,
+                        "failed": stats["failed"] + bad,
+                        "results": completed,
                     }
                 )
+                before = after
         finally:
             process.kill()
             process.close()
-    columns = {
-        "rss_mb": "RSS MB",
-        "threads": "threads",
-        "streams": "streams",
-        "late_p99": "late p99 ms",
-        "failed": "failed",
-        "results": "results",
-    }
-    report.show(report.table(f"{count:,} streams held", rows, ["minute"], columns))
-    # The first minutes fill caches and pools.
-    later = [(row["minute"], row["rss_mb"]) for row in rows if row["minute"] >= min(5, minutes / 3)]
-    growth = slope(later)
-    if growth is not None:
-        report.console.print(f"memory grew by {growth:.2f} MB a minute after the start")
+    found = growth(rows, "rss_mb", min(_START, minutes * 20))
+    tables = [report.table(f"{count:,} streams held", rows, ["minute"], _COLUMNS)]
+    if found:
+        caption = "Least squares, without the start. A short run says little about an hour."
+        tables.append(report.table("Memory", [{"of": "RSS", **found}], ["of"], _GROWTH, caption))
+    report.show(*tables)
     if file:
-        report.write_json(file, "hold", rows, streams=count, job_seconds=job_seconds)
+        more = {"streams": count, "job_seconds": job_seconds, "growth": found, "given_up": given_up}
+        report.write_json(file, "hold", rows, **more)
+
+
+def _replaced(made: Installation, audio: Path, until: float) -> tuple[int, int]:
+    """Put a new job for each that ends; how many were completed and how many given up."""
+    ended = dict.fromkeys(FINAL, 0)
+    while (left := until - time.monotonic()) > 0:
+        # Redis takes 0 for ever, and its client gives up on an answer after 5 s.
+        body = made.box.take(queues.RESULTS, min(max(left, 0.01), 1.0))
+        kind = json.loads(body)["type"] if body else None
+        if kind in ended:
+            ended[kind] += 1
+            made.put(audio, 1)
+    completed, given_up = (ended[kind] for kind in FINAL)
+    return completed, given_up

@@ -1,22 +1,29 @@
 """What N concurrent streams cost: one subject, one measurement."""
 
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from ops.benchmarks import subjects
-from ops.benchmarks.fleet import installation, speech
+from ops.benchmarks import report, subjects
+from ops.benchmarks.figures import Row
+from ops.benchmarks.fleet import installation, patience, speech
 from ops.benchmarks.meter import Reading, cores
 from ops.benchmarks.native.server import LoadServer
+from ops.lib.worker_process import WorkerProcess
 
 #: Seconds between the last stream's start and the measurement.
 _SETTLE = 3.0
+#: Seconds of audio to spare: the first streams begin before the last job is put, and readings take time.
+_SPARE = 10.0
+#: Streams that cannot be sent in time are no streams: below this share of its audio a row is not counted.
+_DELIVERED = 0.97
 _MICRO = 1e6
 _BYTES_PER_SECOND = 32_000
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -32,27 +39,39 @@ class Load:
     @property
     def audio_seconds(self) -> float:
         """How long each stream must last, so that none ends before the measurement does."""
-        return self.seconds + _SETTLE + 20 + self.streams / 15
+        return patience(self.streams) + _SETTLE + self.seconds + _SPARE
 
 
 #: Starts a subject with its streams and gives its process id.
-Start = Callable[[LoadServer, Load, Path], "Any"]
+Start = Callable[[LoadServer, Load, Path], AbstractContextManager[int]]
 
 
-@contextmanager
-def worker(server: LoadServer, load: Load, folder: Path) -> Iterator[int]:
-    """The whole worker, on Redis, with default settings."""
-    audio = speech(folder / "audio.wav", load.audio_seconds)
-    with installation("redis", server.settings, folder) as made:
-        process = made.start_worker(slots=load.streams + 1000)
-        try:
-            process.ready()
-            made.put(audio, load.streams)
-            yield process.pid
-        finally:
-            # Killed: what a good end costs is the business of `jobs`, and hundreds of drains take time.
-            process.kill()
-            process.close()
+def whole_worker(
+    module: str = "worker", beside: Callable[[WorkerProcess], AbstractContextManager[None]] | None = None
+) -> Start:
+    """The whole worker, on Redis, with default settings.
+
+    Args:
+        module: What Python runs.
+        beside: Entered while it runs its streams.
+    """
+
+    @contextmanager
+    def start(server: LoadServer, load: Load, folder: Path) -> Iterator[int]:
+        audio = speech(folder / "audio.wav", load.audio_seconds)
+        with installation("redis", server.settings, folder) as made:
+            process = made.start_worker(module, slots=load.streams + 1000)
+            try:
+                process.ready()
+                made.put(audio, load.streams)
+                with beside(process) if beside else nullcontext():
+                    yield process.pid
+            finally:
+                # Killed: what a good end costs is the business of `jobs`, and hundreds of drains take time.
+                process.kill()
+                process.close()
+
+    return start
 
 
 def alternative(name: str) -> Start:
@@ -77,6 +96,20 @@ def alternative(name: str) -> Start:
     return start
 
 
+def measured(name: str, start: Start, load: Load) -> Row:
+    """Measure one subject in a folder of its own; where it could not carry the load, the row says so."""
+    with tempfile.TemporaryDirectory(prefix="corti-bench-") as folder:
+        try:
+            row = measure(start, load, Path(folder))
+        except TimeoutError as error:
+            report.console.print(f"{name}: {error}")
+            return {"streams": load.streams, "failed": load.streams}
+    if row["delivered"] < _DELIVERED:
+        # It could not keep up: what it did send is no measure of what a stream costs.
+        row["cpu_us"] = None
+    return row
+
+
 def measure(start: Start, load: Load, folder: Path) -> dict[str, Any]:
     """Measure one subject under one load.
 
@@ -89,15 +122,9 @@ def measure(start: Start, load: Load, folder: Path) -> dict[str, Any]:
     """
     with LoadServer(core=cores()[0]) as server, start(server, load, folder) as pid:
         began = time.monotonic()
-        deadline = began + load.audio_seconds - load.seconds - _SETTLE
-        while (stats := server.stats())["open"] < load.streams:
-            if time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"{stats['open']} of {load.streams} streams came up; {stats['failed']} failed"
-                )
-            time.sleep(0.05)
+        server.wait_open(load.streams, patience(load.streams))
         up = time.monotonic() - began
-        failed = stats["failed"]
+        failed = server.stats()["failed"]
         time.sleep(_SETTLE)
         server.reset()
         before, server_before = Reading.of(pid), server.stats()["cpu_seconds"]

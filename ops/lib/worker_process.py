@@ -47,6 +47,7 @@ class WorkerProcess:
         log: File for its log.
         command: Its arguments.
         source: Where its code is: this repository, or a directory with another version's `worker`.
+        module: What Python runs.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class WorkerProcess:
         log: Path,
         command: tuple[str, ...] = ("run",),
         source: Path = _REPOSITORY,
+        module: str = "worker",
     ) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CORTI_")}
         environment |= {"CORTI_WORKER_HEALTH_PORT": "0", "PYTHONUNBUFFERED": "1", **settings}
@@ -63,7 +65,7 @@ class WorkerProcess:
         self._start = self._log.tell()
         self._port: int | None = None
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "worker", *command],
+            [sys.executable, "-m", module, *command],
             cwd=source,
             env=environment,
             stdout=self._log,

@@ -5,6 +5,7 @@ import os
 import re
 import ssl
 import tempfile
+import time
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from ops.lib.process import ServerProcess
 _READY = re.compile(rb'^\{"port": (\d+)\}$', re.MULTILINE)
 _START_SECONDS = 10.0
 _ANSWER_SECONDS = 30.0
+_LOOK_SECONDS = 0.05
 
 
 class LoadServer:
@@ -129,6 +131,21 @@ class LoadServer:
     def reset(self) -> None:
         """Set the counters and the histogram of lateness to zero; open streams keep their clocks."""
         self._ask("/reset", b"")
+
+    def wait_open(self, count: int, seconds: float) -> None:
+        """Wait until so many streams are open.
+
+        Raises:
+            TimeoutError: They were not within `seconds`.
+        """
+        deadline = time.monotonic() + seconds
+        while (stats := self.stats())["open"] < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"{stats['open']:,} of {count:,} streams were open after {seconds:.0f} s; "
+                    f"{stats['failed']:,} failed"
+                )
+            time.sleep(_LOOK_SECONDS)
 
     def _ask(self, path: str, body: bytes | None = None) -> Any:
         with self._opener.open(self.url + path, body, _ANSWER_SECONDS) as response:
