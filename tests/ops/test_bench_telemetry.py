@@ -73,10 +73,13 @@ def test_the_figures_of_a_phase_are_those_of_its_scrapes() -> None:
     assert scrape.summary([]) == {}
 
 
-def test_both_workers_are_measured_in_each_round_and_take_turns_in_coming_first() -> None:
-    with_it, without = telemetry.WORKER, telemetry.WITHOUT
+def test_all_are_measured_in_each_round_and_take_turns_in_coming_first() -> None:
+    turns = telemetry.turns(3)
 
-    assert telemetry.turns(2) == [(0, with_it), (0, without), (1, without), (1, with_it)]
+    assert [number for number, _ in turns] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    everybody = {telemetry.WORKER, telemetry.WITHOUT, telemetry.AGAIN}
+    assert all({name for _, name in turns[first : first + 3]} == everybody for first in (0, 3, 6))
+    assert {turns[first][1] for first in (0, 3, 6)} == everybody
 
 
 def test_audio_lasts_until_the_measurement_is_over_however_slowly_streams_come_up() -> None:
