@@ -16,6 +16,9 @@ _YOUNG, _MIDDLE, _NEVER = 5_000, 20, 1_000_000_000
 PERIOD = 60.0
 #: After so many of these, a full look is due however busy it is.
 PATIENCE = 30
+#: So is one after so many lesser looks, each after 100,000 objects that have come to stay: jobs that fail at
+#: once, by the hundred a second, leave gigabytes of cycles behind within the half hour.
+CROWDED = 50
 
 
 class Collector(AbstractContextManager["Collector"]):
@@ -49,7 +52,7 @@ class Collector(AbstractContextManager["Collector"]):
     def turn(self) -> bool:
         """Collect, if it is quiet or has been put off for too long; tell whether that was so."""
         self._waited += 1
-        if self._busy() and self._waited < PATIENCE:
+        if self._busy() and self._waited < PATIENCE and gc.get_count()[2] < CROWDED:
             return False
         self._waited = 0
         gc.collect()

@@ -6,7 +6,7 @@ from threading import Event
 import pytest
 
 from worker import collector
-from worker.collector import PATIENCE, Collector
+from worker.collector import CROWDED, PATIENCE, Collector
 
 
 @pytest.fixture
@@ -14,6 +14,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The full looks that were had: a real one takes as long as this process is large."""
     had: list[int] = []
     monkeypatch.setattr(gc, "collect", lambda generation=2: had.append(generation))
+    monkeypatch.setattr(gc, "get_count", lambda: (0, 0, 0))
     return had
 
 
@@ -30,6 +31,16 @@ def test_a_busy_process_is_left_alone_until_patience_ends(looks: list[int]) -> N
         turns = [busy.turn() for _ in range(PATIENCE)]
         assert turns == [False] * (PATIENCE - 1) + [True]
         assert len(looks) == number
+
+
+def test_a_busy_process_is_not_left_alone_while_objects_pile_up(
+    looks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = Collector(lambda: True)
+    assert not busy.turn()
+    monkeypatch.setattr(gc, "get_count", lambda: (0, 0, CROWDED))
+    assert busy.turn()
+    assert len(looks) == 1
 
 
 def test_a_quiet_moment_gives_patience_back(looks: list[int]) -> None:
