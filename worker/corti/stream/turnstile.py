@@ -12,8 +12,8 @@ from queue import Empty, SimpleQueue
 
 #: What a step of a job is reckoned to cost: its claim, a request, a handshake.
 STEP_SECONDS = 0.001
-#: While audio is later than this, nobody passes.
-LATE_SECONDS = 0.01
+#: While audio is later than this, nobody passes. Two ticks: up to one is the pacer's own rhythm.
+LATE_SECONDS = 0.02
 #: The longest wait, so that an overload slows jobs down and does not stop them.
 PATIENCE = 5.0
 
