@@ -12,16 +12,7 @@ from worker.corti.transcript import Transcript
 from worker.errors import JobError, PermanentError, Reason, TokenRefused
 from worker.events import AudioFigures, Completed, Data, Facts, Progress, Segments
 from worker.job import Job
-from worker.ports import (
-    AudioLibrary,
-    Interaction,
-    Interactions,
-    Interrupt,
-    Sent,
-    Stream,
-    Streams,
-    Tokens,
-)
+from worker.ports import AudioLibrary, Interaction, Interactions, Interrupt, Sent, Stream, Streams, Tokens
 
 T = TypeVar("T")
 Report = Callable[[Data], None]
