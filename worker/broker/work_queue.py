@@ -144,6 +144,8 @@ class CeleryWorkQueue:
         self._app = app
         self._clock = clock
         self._confirming = ConfirmingConnection(url, self._declare) if on_rabbit else None
+        # Asked once: each asking makes a connection's objects, an epoll among them.
+        self._connection_errors = app.connection_for_write().transport.connection_errors
 
     def put(self, body: bytes) -> None:
         """See `worker.intake.WorkQueue`."""
@@ -151,11 +153,10 @@ class CeleryWorkQueue:
         if self._confirming is not None:
             self._confirming.publish(lambda producer: self._send(text, producer))
             return
-        connection_errors = self._app.connection_for_write().transport.connection_errors
         try:
             with self._app.producer_or_acquire() as producer:
                 self._send(text, producer)
-        except (OperationalError, *connection_errors) as error:
+        except (OperationalError, *self._connection_errors) as error:
             raise OutletUnavailable(type(error).__name__) from None
 
     def close(self) -> None:
