@@ -16,8 +16,8 @@ _YOUNG, _MIDDLE, _NEVER = 5_000, 20, 1_000_000_000
 PERIOD = 60.0
 #: After so many of these, a full look is due however busy it is.
 PATIENCE = 30
-#: So is one after so many lesser looks, each after 100,000 objects that have come to stay: jobs that fail at
-#: once, by the hundred a second, leave gigabytes of cycles behind within the half hour.
+#: So is one after so many lesser looks, each after 100,000 objects that have come to stay: what cycles hold
+#: is bounded then by what was made, and not only by time. At 1,000 streams that is about half an hour, too.
 CROWDED = 50
 
 

@@ -1,7 +1,7 @@
 """Where the calls of jobs to the outside are made: a few threads, beside running audio.
 
 A job's own thread waits for most of its life, and memory that its calls have touched once, of its stack
-and of its allocator's cache, stays with it: 40 kB of TLS, requests and Redis for each of thousands of
+and of its allocator's cache, stays with it: TLS, requests and Redis leave 32 kB with each of thousands of
 jobs. And a few threads are what a turnstile can hold up before each call.
 """
 

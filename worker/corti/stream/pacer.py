@@ -165,7 +165,7 @@ class Pacer(AbstractContextManager["Pacer"]):
                     conversation.look(now)
                     self._settle(conversation, now)
             # One right after the other, with nothing else between: a peer on a core of its own that falls
-            # asleep after each of them has to be woken for the next, and that is a third of what it costs.
+            # asleep after each of them has to be woken for the next.
             for conversation, frame in ready:
                 conversation.send(frame)
             after = self._clock.monotonic()
