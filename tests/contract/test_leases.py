@@ -1,5 +1,6 @@
 """Celery's deliveries on Redis: leases that are renewed, and corrections for known versions only."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +13,9 @@ from tests.contract.fakes import FakeClock, FakeRecorder
 from tests.contract.waiting import eventually
 from worker import measures
 from worker.broker import redis_leases
-from worker.broker.redis_leases import Leases, unacked, unacked_index
+from worker.broker.redis_leases import Leases, transport_options, unacked, unacked_index
 from worker.broker.topology import MAIN_LANE
+from worker.broker.work_queue import make_celery
 from worker.clock import SystemClock
 
 UNACKED, UNACKED_INDEX = unacked(MAIN_LANE), unacked_index(MAIN_LANE)
@@ -113,3 +115,24 @@ def test_an_acknowledgement_whose_channel_was_lost_is_made_by_a_fresh_client(cli
     # Not shutting down: what other deliveries this channel had are still being run.
     quality.restore_unacked_once()
     assert client.hkeys(UNACKED) == [b"theirs"]
+
+
+def test_a_worker_that_is_killed_in_its_sweep_keeps_nobody_from_sweeping(redis_url: str) -> None:
+    """It leaves the lock of the sweep behind; kombu lets that hold for five minutes."""
+    app = make_celery(redis_url, redis_options=transport_options(6), consumer_timeout=3600)
+    with app.connection_for_read() as connection, redis.Redis.from_url(redis_url) as client:
+        channel = connection.default_channel
+        client.hset(UNACKED, "overdue", json.dumps([{"body": "a job"}, "", MAIN_LANE.work]))
+        client.zadd(UNACKED_INDEX, {"overdue": 1.0})
+        dead = client.lock(channel.unacked_mutex_key, timeout=channel.unacked_mutex_expire)
+        assert dead.acquire(blocking=False)
+        channel.qos.restore_visible(interval=1)
+        assert scores(client) == {b"overdue": 1.0}, "two sweeps at once"
+
+        def swept() -> bool:
+            channel.qos.restore_visible(interval=1)
+            return client.llen(MAIN_LANE.work) == 1
+
+        eventually(swept, 3)
+        assert scores(client) == {}
+    app.close()

@@ -15,7 +15,7 @@ key                          type    content and life
 ``corti.work``               list    messages that wait
 ``corti.work:unacked``       hash    delivery tag -> message; until acknowledged
 ``corti.work:unacked_index`` zset    delivery tag -> wall-clock time of delivery or renewal
-``corti.work:unacked_mutex`` string  lock of the sweep that restores overdue messages
+``corti.work:unacked_sweep`` string  lock of the sweep that restores overdue messages
 ===========================  ======  =====================================================
 """
 
@@ -58,13 +58,18 @@ def transport_options(visibility_timeout: int, lane: Lane = MAIN_LANE) -> dict[s
         visibility_timeout: Seconds after which a delivery that nobody renewed goes to somebody else.
         lane: Whose work queue this is.
     """
+    # The sweep for overdue deliveries ran every 100 s whatever the timeout (pitfalls, 3.1).
+    sweep = max(1, min(5, visibility_timeout // 6))
     return {
         "visibility_timeout": visibility_timeout,
         "unacked_key": unacked(lane),
         "unacked_index_key": unacked_index(lane),
-        "unacked_mutex_key": f"{lane.work}:unacked_mutex",
-        # The sweep for overdue deliveries ran every 100 s whatever the timeout (pitfalls, 3.1).
-        "unacked_restore_interval": max(1, min(5, visibility_timeout // 6)),
+        # A worker that is killed in its sweep leaves the lock behind, and for kombu's five minutes nobody
+        # would take over anything. Two sweeps at once are harmless: each restores in a WATCH transaction.
+        # A name of our own, for version 0.1.0 of the worker still takes kombu's with its five minutes.
+        "unacked_mutex_key": f"{lane.work}:unacked_sweep",
+        "unacked_mutex_expire": sweep,
+        "unacked_restore_interval": sweep,
         "unacked_restore_throttle": 1,
         "socket_timeout": 15,
         "socket_connect_timeout": 5,
