@@ -65,6 +65,7 @@ LAYERS = {
     "worker.broker.door": OUTSIDE,
     "worker.broker.outlet": OUTSIDE,
     "worker.broker.redis_leases": OUTSIDE,
+    "worker.broker.strategy": OUTSIDE,
     "worker.broker.topology": OUTSIDE,
     "worker.broker.work_queue": OUTSIDE,
     "worker.cipher": OUTSIDE,
@@ -104,7 +105,13 @@ _OUTER = {name.rstrip("*") for name, layer in LAYERS.items() if layer >= OUTSIDE
 LIBRARIES = {
     "amqp": {"worker.broker.confirms", "worker.broker.depth", "worker.broker.door"},
     "av": {"worker.audio.container"},
-    "celery": {"worker.broker.redis_leases", "worker.broker.work_queue", "worker.process", "worker.tasks"},
+    "celery": {
+        "worker.broker.redis_leases",
+        "worker.broker.strategy",
+        "worker.broker.work_queue",
+        "worker.process",
+        "worker.tasks",
+    },
     "click": {"worker.cli"},
     "cryptography": {"worker.cipher", "worker.settings.kinds", "worker.token_cache.store"},
     "kombu": _BROKER,

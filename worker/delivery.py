@@ -118,12 +118,11 @@ class Deliveries:
             if not isinstance(found, Claim):
                 return self._step_aside(body)
             claim = found
-            waited = self._claimed(job, claim, arrival)
             with (
                 structlog.contextvars.bound_contextvars(attempt=claim.attempts),
                 self.keep(claim, interrupt, self._until(job)),
             ):
-                self._run(job, body, claim, interrupt, waited)
+                self._run(job, body, claim, interrupt, self._claimed(job, claim, arrival))
         except Interrupted as interrupted:
             if interrupted.why is Why.CLAIM_LOST:
                 return self._lost(job.job_id)

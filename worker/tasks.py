@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from typing import Any
 
 import structlog
 from celery import Celery
-from celery.exceptions import Ignore, Reject
 
-from worker.broker.work_queue import TASK, arrival
+from worker.broker import strategy
+from worker.broker.strategy import Disposal
+from worker.broker.work_queue import TASK
 from worker.delivery import Arrival, Verdict
 from worker.interrupt import Interrupt, Interrupted
 from worker.message import InvalidJob
@@ -35,25 +35,23 @@ def register(app: Celery, take: Take, held: Held, forfeit: Forfeit) -> None:
         forfeit: See `Forfeit`.
     """
 
-    def transcribe(task: Any, text: str) -> None:
-        request = task.request
-        tag = str(request.properties.get("delivery_tag") or request.delivery_info.get("delivery_tag"))
+    def transcribe(tag: str, text: str, arrival: Arrival) -> Disposal:
         body = text.encode()
         with held(tag) as interrupt:
             try:
-                verdict = take(body, interrupt, arrival(request.headers))
+                verdict = take(body, interrupt, arrival)
             except InvalidJob as refusal:
                 # The door stops these; what is here was put on Celery's queue by somebody else.
                 log.error("task_without_job", problems=len(refusal.problems))
-                raise Reject("invalid_job", requeue=False) from None
-            except Exception as error:  # noqa: BLE001  # Celery would acknowledge, and the job would be gone
+                return Disposal.DISCARD
+            except Exception as error:  # noqa: BLE001  # the pool would swallow it, and the job hang
                 log.error("delivery_broke", error=type(error).__name__)
                 verdict = Verdict.HAND_BACK
                 with suppress(Interrupted):
                     interrupt.wait(_PAUSE)
-            if verdict is Verdict.FORFEIT and forfeit(tag, body):
-                raise Ignore
-        if verdict is not Verdict.DONE:
-            raise Reject("handed_back", requeue=True)
+            # A delivery that is left alone is acknowledged for Celery's books only; see `Forfeit`.
+            done = verdict is Verdict.DONE or (verdict is Verdict.FORFEIT and forfeit(tag, body))
+        return Disposal.ACKNOWLEDGE if done else Disposal.REQUEUE
 
-    app.task(name=TASK, bind=True, ignore_result=True, acks_late=True)(transcribe)
+    qualified = f"{strategy.__name__}:{strategy.strategy.__qualname__}"
+    app.task(name=TASK, Strategy=qualified, ignore_result=True, acks_late=True)(transcribe)

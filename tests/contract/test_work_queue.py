@@ -17,8 +17,9 @@ from ops.lib.servers import RedisServer
 from tests.contract.relay import Relay
 from worker import trace
 from worker.broker.redis_leases import transport_options
-from worker.broker.topology import WORK, work_arguments
-from worker.broker.work_queue import ACCEPTED_AT, TASK, CeleryWorkQueue, arrival, make_celery
+from worker.broker.strategy import arrival
+from worker.broker.topology import ACCEPTED_AT, WORK, work_arguments
+from worker.broker.work_queue import TASK, CeleryWorkQueue, make_celery
 from worker.clock import SystemClock
 from worker.delivery import Arrival
 from worker.ports import OutletUnavailable

@@ -48,6 +48,10 @@ class Installation:
         """Start a worker; `settings` are names without prefix, in lower case."""
         return self._start("run", settings, HERE)
 
+    def start_faulty(self, **settings: object) -> WorkerProcess:
+        """Start a worker with a bug."""
+        return self._start("run", settings, HERE, "tests.system.faulty_worker")
+
     def start_version(self, source: Path, **settings: object) -> WorkerProcess:
         """Start a worker whose code lies in `source`."""
         return self._start("run", settings, source)
@@ -56,10 +60,14 @@ class Installation:
         """Start a door alone."""
         return self._start("door", {}, source)
 
-    def _start(self, command: str, settings: dict[str, object], source: Path) -> WorkerProcess:
+    def _start(
+        self, command: str, settings: dict[str, object], source: Path, module: str = "worker"
+    ) -> WorkerProcess:
         own = {f"CORTI_WORKER_{name.upper()}": str(value) for name, value in settings.items()}
         log = self.folder / f"worker-{len(self.workers)}.log"
-        worker = self._stack.enter_context(WorkerProcess({**self.settings, **own}, log, (command,), source))
+        worker = self._stack.enter_context(
+            WorkerProcess({**self.settings, **own}, log, (command,), source, module)
+        )
         self.workers.append(worker)
         return worker
 

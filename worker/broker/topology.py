@@ -22,6 +22,9 @@ WORK: Final = "corti.work"
 RESULTS: Final = "corti.results"
 DEAD: Final = "corti.dead"
 
+#: Headers of the messages on `corti.work`: when the door accepted the job (ms since 1970), and its trace.
+ACCEPTED_AT, TRACEPARENT = "corti_accepted_at", "traceparent"
+
 #: How long a delivery waits aside whose job somebody else is running. Long enough that a duplicate of
 #: an hour's job costs next to nothing, short enough that it is at hand soon if that somebody dies.
 ASIDE_SECONDS = 15

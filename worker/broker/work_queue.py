@@ -1,7 +1,5 @@
 """Celery: its application, its queue `corti.work`, its consumer (pitfalls 3.11 for the settings)."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import kombu
@@ -11,14 +9,11 @@ from kombu.exceptions import OperationalError
 
 from worker import trace
 from worker.broker.confirms import ConfirmingConnection
-from worker.broker.topology import MAIN_LANE, Lane, keepalive, work_arguments
+from worker.broker.topology import ACCEPTED_AT, MAIN_LANE, Lane, keepalive, work_arguments
 from worker.clock import Clock
-from worker.delivery import Arrival
-from worker.ports import OutletUnavailable, never
+from worker.ports import OutletUnavailable
 
 TASK = "corti.transcribe"
-#: Headers of Celery's message: when the door accepted the job (ms since 1970), and its trace.
-ACCEPTED_AT, TRACEPARENT = "corti_accepted_at", "traceparent"
 
 _SEND_TIMEOUT = 10.0
 WORKER_OPTIONS = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
@@ -125,17 +120,6 @@ class JobConsumer(Consumer):
             """Stop everything."""
             self.send_all(parent, "shutdown")
 
-    def create_task_handler(self, **how: Any) -> Any:
-        """Celery's handler of messages, which gives way to audio before each: it makes a thread for it."""
-        handle = super().create_task_handler(**how)
-        give_way = getattr(self.app, "give_way", never)
-
-        def handle_in_turn(message: Any) -> None:
-            give_way()
-            handle(message)
-
-        return handle_in_turn
-
 
 class CeleryWorkQueue:
     """Puts jobs on Celery's queue with confirmation. Implements `worker.intake.WorkQueue`."""
@@ -182,12 +166,3 @@ class CeleryWorkQueue:
 
     def _declare(self, connection: kombu.Connection) -> None:
         self._app.amqp.queues[self._app.conf.task_default_queue](connection.default_channel).declare()
-
-
-def arrival(headers: Mapping[str, Any] | None) -> Arrival:
-    """What the door noted in the headers of Celery's message. A stranger puts anything there."""
-    noted = headers or {}
-    at = noted.get(ACCEPTED_AT)
-    plausible = isinstance(at, int) and 0 < at < 1e14  # noqa: PLR2004  # the year 5138
-    accepted_at = datetime.fromtimestamp(at / 1000, UTC) if plausible and at else None
-    return Arrival(accepted_at, trace.valid(noted.get(TRACEPARENT)))

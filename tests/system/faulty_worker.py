@@ -1,0 +1,16 @@
+"""`python -m tests.system.faulty_worker run`: a worker each of whose deliveries breaks after its claim."""
+
+from typing import Never
+
+from worker.cli import main
+from worker.delivery import Deliveries
+
+
+def _broken(*_: object) -> Never:
+    raise ArithmeticError("a bug that no test had found")
+
+
+Deliveries._claimed = _broken  # type: ignore[method-assign, assignment]
+
+if __name__ == "__main__":
+    main()

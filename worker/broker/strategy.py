@@ -1,0 +1,106 @@
+"""From a message on Celery's queue to a thread of its pool, and back to the message.
+
+Celery would run its `trace_task` in between: results, callbacks, signals, retries, none of which a job has.
+It also keeps two more copies of the message as long as the job runs, and who hands a delivery back by raising
+`Reject` there leaves half a megabyte in a cycle that Python's collector does not count (billiard copies the
+source positions of Celery's frames): a worker whose deliveries kept going back grew to 5 GB in half an hour.
+`Task.Strategy` is Celery's own seam for this.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+from celery import Celery
+from celery.exceptions import InvalidTaskError
+from celery.worker.request import Request
+from celery.worker.state import task_ready, task_reserved
+
+from worker import trace
+from worker.broker.topology import ACCEPTED_AT, TRACEPARENT
+from worker.delivery import Arrival
+from worker.ports import never
+
+
+class Disposal(Enum):
+    """What becomes of a message."""
+
+    ACKNOWLEDGE = "it is done with"
+    REQUEUE = "it goes back to its queue"
+    DISCARD = "it is no job"
+
+
+#: Takes a delivery's tag, its text and what the door noted. May take hours.
+Run = Callable[[str, str, Arrival], Disposal]
+
+
+class JobRequest(Request):  # type: ignore[misc]  # Celery has no types
+    """Celery's account of one delivery."""
+
+    def __init__(self, message: Any, **how: Any) -> None:
+        super().__init__(message, **how)
+        args: Any = self.args
+        if not (isinstance(args, list) and len(args) == 1 and isinstance(args[0], str)):
+            raise InvalidTaskError("not of our making: the task takes one text")
+        self._text: str = args[0]
+        self._arrival = arrival(message.headers)
+        # The text may hold a consultation's audio, and each of these is or has a copy of it.
+        self._request_dict: dict[str, Any] = {}
+        self._args = self._kwargs = self._body = self._Request__payload = None
+        message.body = message._decoded_cache = None  # noqa: SLF001  # kombu has no word for it
+
+    def execute_using_pool(self, pool: Any, **_how: Any) -> Any:
+        """Called by Celery's controller."""
+        return pool.apply_async(self._run, accept_callback=self.on_accepted, callback=self._settle)
+
+    def _run(self) -> Disposal:
+        text, self._text = self._text, ""
+        disposal: Disposal = self.task.run(self.message.delivery_tag, text, self._arrival)
+        return disposal
+
+    def _settle(self, disposal: object) -> None:
+        task_ready(self, successful=True)
+        if disposal is Disposal.ACKNOWLEDGE:
+            self.acknowledge()
+        else:
+            # Celery passes something else for a thread that was told to exit: the job is not done.
+            self.reject(requeue=disposal is not Disposal.DISCARD)
+
+
+def strategy(task: Any, app: Celery, consumer: Any, **_how: Any) -> Callable[..., None]:
+    """Celery asks once per connection how messages of the task are to be handled."""
+    give_way = getattr(app, "give_way", never)
+
+    def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
+        if body is not None:
+            raise InvalidTaskError("in Celery's protocol 1, which the door does not speak")
+        # It makes a thread, and audio comes first.
+        give_way()
+        try:
+            request = JobRequest(
+                message,
+                on_ack=ack,
+                on_reject=reject,
+                app=app,
+                task=task,
+                hostname=consumer.hostname,
+                connection_errors=consumer.connection_errors,
+            )
+        except (ValueError, TypeError, LookupError) as error:
+            raise InvalidTaskError(f"not of our making: {type(error).__name__}") from None
+        task_reserved(request)
+        for callback in callbacks:
+            callback(request)
+        consumer.on_task_request(request)
+
+    return handle
+
+
+def arrival(headers: Mapping[str, Any] | None) -> Arrival:
+    """What the door noted in the headers of Celery's message. A stranger puts anything there."""
+    noted = headers or {}
+    at = noted.get(ACCEPTED_AT)
+    plausible = isinstance(at, int) and 0 < at < 1e14  # noqa: PLR2004  # the year 5138
+    accepted_at = datetime.fromtimestamp(at / 1000, UTC) if plausible and at else None
+    return Arrival(accepted_at, trace.valid(noted.get(TRACEPARENT)))
