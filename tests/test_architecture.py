@@ -25,6 +25,7 @@ LAYERS = {
     "worker.dead_letter": WORDS,
     "worker.errors": WORDS,
     "worker.events": WORDS,
+    "worker.bell": WORDS,
     "worker.interrupt": WORDS,
     "worker.job": WORDS,
     "worker.label_values": WORDS,
@@ -50,6 +51,7 @@ LAYERS = {
     "worker.intake": STORY,
     "worker.live": STORY,
     "worker.outbox": STORY,
+    "worker.parcel": STORY,
     "worker.ports": STORY,
     "worker.runner": STORY,
     "worker.traced": STORY,
@@ -148,7 +150,7 @@ RESTRICTED: Mapping[str, set[str]] = {
     ),
     **dict.fromkeys(["logging", "random", "secrets", "shutil", "tempfile", "uuid"], _OUTER),
     # But the flag by which other threads interrupt a job, which is a word of the story, is made of it.
-    "threading": {"worker.interrupt"} | _OUTER,
+    "threading": {"worker.bell", "worker.interrupt"} | _OUTER,
 }
 
 _GUARDED = {**LIBRARIES, **RESTRICTED}

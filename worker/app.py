@@ -23,7 +23,10 @@ from worker.desk import Desk
 from worker.health import STUCK_SECONDS, Pulse
 from worker.intake import Intake
 from worker.ledger import Fleet, RedisLedger
+from worker.live import LivePublisher
 from worker.observer import Observer
+from worker.parcel import Packer
+from worker.ports import never
 from worker.retry import RetryPolicy
 from worker.runner import Runner
 from worker.settings import Settings
@@ -32,6 +35,8 @@ from worker.tenancy import Tenancy
 
 #: Calls of jobs to Redis at the same time. Each takes a millisecond.
 _REDIS_THREADS = 4
+#: Live events on their way to the broker.
+_MAIL_THREADS = 4
 
 log = structlog.get_logger(__name__)
 
@@ -92,6 +97,10 @@ class Application:
         self.turnstile = Turnstile()
         # Not the one for Corti: a Redis that hangs must not hold up streams.
         self.desk = stack.enter_context(Desk(_REDIS_THREADS, self.turnstile.give_way))
+        # JSON needs a deep stack. One thread: it only computes, and Python lets one compute at a time.
+        self.paper = stack.enter_context(Desk(1, never))
+        # Of its own, for a broker that hangs. Who waits for text as it is spoken does not give way.
+        self.mail = stack.enter_context(Desk(_MAIL_THREADS, never))
         self.stop_door = threading.Event()
         self.door_pulse = Pulse(self.clock, STUCK_SECONDS)
         self.live["door"] = self.door_pulse.check
@@ -188,7 +197,7 @@ class Application:
         self.metrics.begin(measures.TENANT_JOBS_FINISHED, *((name, end) for name in names for end in ends))
         return Runner(
             transcribers={tenant.name: corti.transcriber(tenant) for tenant in settings.tenants},
-            live=self.outlet,
+            live=lambda job: self.mail.at(LivePublisher(self.outlet, job, self.clock)),
             outlet=self.telemetry.traced_outlet(self.outlet, RESULTS),
             outbox=ledger,
             attempts=ledger,
@@ -198,8 +207,8 @@ class Application:
             recorder=self.metrics,
             clock=self.clock,
             chance=random.random,
-            queue=self.lane.work,
+            packer=self.paper.at(Packer(self.lane.work, self.clock)),
             patience=settings.publish_patience,
             tracer=self.telemetry.tracer,
-            audit=self.telemetry.audit,
+            audit=self.paper.at(self.telemetry.audit),
         )

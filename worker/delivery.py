@@ -65,7 +65,7 @@ class Deliveries:
         places: Holds a job's place among its tenant's streams.
         repeat: Publishes the stored result of a finished job again; False when it is not to be.
         job_seconds: Longest time that a claim on a job may last.
-        tenancy: Whose job it is.
+        tenancy: Reads jobs, and knows whose they are.
     """
 
     claims: Claims
@@ -89,7 +89,7 @@ class Deliveries:
             InvalidJob: The body is no job, and no door has passed it.
         """
         try:
-            job = self.tenancy.settle(Job.from_message(body))
+            job = self.tenancy.read(body)
         except InvalidJob:
             if arrival.accepted_at is None:
                 raise

@@ -63,7 +63,7 @@ class Intake:
         self.audit.record(Entry.of(Step.RECEIVED, job))
 
     def _check(self, body: bytes) -> Job:
-        job = self.tenancy.settle(Job.from_message(body))
+        job = self.tenancy.read(body)
         if job.reply_to is not None and not job.reply_to.startswith(self.reply_prefix):
             problem = Problem("reply_to", f"expected a queue whose name starts with {self.reply_prefix}")
             raise InvalidJob((problem,), job.job_id)

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable
 from enum import Enum
 
+from worker.bell import Bell
+
 
 class Why(Enum):
     """Why a job is interrupted."""
@@ -26,7 +28,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.why: Why | None = None
-        self._event = threading.Event()
+        self._bell = Bell()
         self._lock = threading.Lock()
         self._wakers: list[Callable[[], None]] = []
         self._remaining: Callable[[], float | None] = lambda: None
@@ -46,7 +48,7 @@ class Interrupt:
                 return
             self.why = why
             wakers = tuple(self._wakers)
-        self._event.set()
+        self._bell.ring()
         for wake in wakers:
             wake()
 
@@ -60,7 +62,8 @@ class Interrupt:
 
     def wait(self, seconds: float) -> None:
         """Let time pass; raises Interrupted as soon as there is an interrupt."""
-        self._event.wait(seconds)
+        if self.why is None:
+            self._bell.wait(seconds)
         self.check()
 
     def check(self) -> None:

@@ -41,6 +41,10 @@ class LivePublisher:
         self._clock = clock
         self._sequence: dict[EventType, int] = {}
 
+    def start(self) -> None:
+        """Publish that the job has started."""
+        self.publish(Started(attempt=1, metadata=self._job.metadata))
+
     def publish(self, data: Data) -> None:
         """Publish one event, or drop it when the broker is away.
 

@@ -130,10 +130,10 @@ def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:
         recorder=application.metrics,
         clock=application.clock,
         job_seconds=settings.job_seconds,
-        tenancy=application.tenancy,
+        tenancy=application.paper.at(application.tenancy),
         queue=application.lane.work,
         tracer=application.telemetry.tracer,
-        audit=application.telemetry.audit,
+        audit=application.paper.at(application.telemetry.audit),
     )
 
 

@@ -6,18 +6,18 @@ from datetime import datetime
 
 import structlog
 
-from worker import measures, trace
+from worker import measures
 from worker.account import Account
 from worker.audit import Audit, Unaudited
-from worker.claims import Attempts, Claim, LedgerUnavailable, Outbox, Parcel
+from worker.claims import Attempts, Claim, LedgerUnavailable, Outbox
 from worker.clock import Clock, Deadline
-from worker.dead_letter import DeadLetter
 from worker.errors import JobError, PermanentError, Reason, TransientError
-from worker.events import COMPLETED, FAILED, Completed, Data, Event, Failed, Started, event_id
+from worker.events import Completed, Data, Failed
 from worker.interrupt import Interrupt, Interrupted, Why
 from worker.job import Job
 from worker.live import LivePublisher
-from worker.ports import Interaction, LiveEvents, Outlet, OutletUnavailable, Recorder
+from worker.parcel import Packer
+from worker.ports import Interaction, Outlet, OutletUnavailable, Recorder
 from worker.retry import OUTAGES, GiveUp, RetryPolicy, Trouble
 from worker.tenancy import UNKNOWN
 from worker.trace import Tracer, Untraced
@@ -47,10 +47,11 @@ class Runner:
 
     Attributes:
         transcribers: What transcribes each tenant's jobs, with that tenant's credentials and no others.
+        live: Publishes one job's live events.
     """
 
     transcribers: Mapping[str, Transcriber]
-    live: LiveEvents
+    live: Callable[[Job], LivePublisher]
     outlet: Outlet
     outbox: Outbox
     attempts: Attempts
@@ -58,7 +59,7 @@ class Runner:
     recorder: Recorder
     clock: Clock
     chance: Callable[[], float]
-    queue: str
+    packer: Packer
     patience: float
     tracer: Tracer = field(default_factory=Untraced)
     audit: Audit = field(default_factory=Unaudited)
@@ -111,16 +112,16 @@ class Runner:
         self, job: Job, body: bytes, claim: Claim, outcome: Completed | Failed, received_at: datetime
     ) -> None:
         """Store the end of a job, deliver it, and note that."""
-        parcel = self._parcel(job, body, outcome, received_at)
+        parcel = self.packer.pack(job, body, outcome, received_at)
         self._insist(lambda: self.outbox.store(claim, parcel))
         self.outlet.deliver(parcel)
         self._insist(lambda: self.outbox.delivered(job.job_id))
 
     def _attempts(self, account: Account, attempt: Attempt, interrupt: Interrupt) -> Completed | Failed:
         job = account.job
-        publisher = LivePublisher(self.live, job, self.clock)
+        publisher = self.live(job)
         if attempt.number == 1:
-            publisher.publish(Started(attempt=1, metadata=job.metadata))
+            publisher.start()
         if attempt.number > self.retry.attempts:
             # Only workers that died can have used them up: a job that kills its worker ends here.
             died = "the workers that ran this job died; see their logs and the audio"
@@ -196,33 +197,6 @@ class Runner:
                     raise OutletUnavailable(str(error)) from None
                 log.warning("ledger_unavailable", error=str(error))
             pause.wait(_PAUSE)
-
-    def _parcel(self, job: Job, body: bytes, outcome: Completed | Failed, received_at: datetime) -> Parcel:
-        failed = isinstance(outcome, Failed)
-        event = Event(
-            id=event_id(job.job_id, FAILED if failed else COMPLETED),
-            type=FAILED if failed else COMPLETED,
-            subject=job.job_id,
-            time=self.clock.wall(),
-            traceparent=trace.current() or job.traceparent,
-            data=outcome,
-        )
-        letter = None
-        if isinstance(outcome, Failed):
-            letter = DeadLetter.of(
-                body,
-                reason=outcome.reason,
-                detail=outcome.detail,
-                cause=outcome.cause,
-                job_id=job.job_id,
-                attempts=outcome.attempts,
-                queue=self.queue,
-                received_at=received_at,
-                dead_at=self.clock.wall(),
-            ).to_json()
-        return Parcel(
-            job.job_id, "failed" if failed else "completed", event.type, event.to_json(), job.reply_to, letter
-        )
 
 
 def _failed(job: Job, attempt: Attempt, decision: GiveUp) -> Failed:

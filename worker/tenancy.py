@@ -21,6 +21,10 @@ class Tenancy:
     default: str | None = None
     retention: Mapping[str, Retention | None] = field(default_factory=dict)
 
+    def read(self, body: bytes) -> Job:
+        """The job in a message, settled. Raises like `Job.from_message`."""
+        return self.settle(Job.from_message(body))
+
     def settle(self, job: Job) -> Job:
         """The job with its tenant and that tenant's retention filled in."""
         tenant = job.tenant or self.default

@@ -10,6 +10,7 @@ source positions of Celery's frames): a worker whose deliveries kept going back 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 from celery import Celery
@@ -21,6 +22,8 @@ from worker import trace
 from worker.broker.topology import ACCEPTED_AT, TRACEPARENT
 from worker.delivery import Arrival
 from worker.ports import never
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Disposal(Enum):
@@ -48,7 +51,8 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery has no types
         # The text may hold a consultation's audio, and each of these is or has a copy of it.
         self._request_dict: dict[str, Any] = {}
         self._args = self._kwargs = self._body = self._Request__payload = None
-        message.body = message._decoded_cache = None  # noqa: SLF001  # kombu has no word for it
+        message.body = message._decoded_cache = message._raw = None  # noqa: SLF001  # kombu has no word for it
+        message.headers = message.properties = _NOTHING
 
     def execute_using_pool(self, pool: Any, **_how: Any) -> Any:
         """Called by Celery's controller."""

@@ -79,6 +79,4 @@ class Stage:
     @property
     def woken(self) -> bool:
         """Whether the job's thread was woken since the last look."""
-        woken = self.conversation._wake.is_set()
-        self.conversation._wake.clear()
-        return woken
+        return self.conversation._bell.wait(0)

@@ -18,7 +18,9 @@ from worker.errors import PermanentError, Reason, TokenRefused
 from worker.events import AudioFigures
 from worker.interrupt import Interrupt, Why
 from worker.job import Job
+from worker.live import LivePublisher
 from worker.outbox import Sweeper
+from worker.parcel import Packer
 from worker.ports import Interaction, Sent
 from worker.ports import Interrupt as AnyInterrupt
 from worker.retry import RetryPolicy
@@ -169,7 +171,7 @@ class World:
         self.transcriber = Transcriber(self.auth, self.service, self.shelf, self.service)
         self.runner = Runner(
             transcribers={"base": self.transcriber},
-            live=self.outlet,
+            live=lambda job: LivePublisher(self.outlet, job, self.clock),
             outlet=self.outlet,
             outbox=self.ledger,
             attempts=self.ledger,
@@ -177,7 +179,7 @@ class World:
             recorder=self.recorder,
             clock=self.clock,
             chance=lambda: 0.5,
-            queue="corti.work",
+            packer=Packer("corti.work", self.clock),
             patience=300.0,
         )
         self.sweeper = Sweeper(self.ledger, self.outlet, self.recorder)

@@ -80,7 +80,7 @@ class Conversation(JobSide):
             self._on_low(False)
         if pace.position >= self._report_at:
             self._report_at = pace.position + self._report_every
-            self._wake.set()
+            self._bell.ring()
         return min(self._audio_at, self._look_at)
 
     def readable(self, now: float) -> bool:
@@ -135,7 +135,7 @@ class Conversation(JobSide):
         )
         self.wire.close()
         self.done = True
-        self._wake.set()
+        self._bell.ring()
 
     def _starve(self, now: float) -> None:
         """If audio is due and there is none, ask for more, or end."""
@@ -174,7 +174,7 @@ class Conversation(JobSide):
         if self.session.state is State.CLOSED:
             self._linger_ends = now + _LINGER if self._linger_ends is None else self._linger_ends
             self.done = True
-            self._wake.set()
+            self._bell.ring()
         deadline = self.session.deadline
         self._look_at = math.inf if deadline is None else deadline
         self._audio_at = math.inf
@@ -191,4 +191,4 @@ class Conversation(JobSide):
         if news:
             self._news.extend(news)
             if self._live:
-                self._wake.set()
+                self._bell.ring()

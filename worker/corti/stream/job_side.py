@@ -4,11 +4,11 @@ All of it is safe to touch: deques, flags, one event. The rest of a conversation
 """
 
 import math
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 
 from worker.audio.pace import Chunk, Pace
+from worker.bell import Bell
 from worker.corti.session import Content
 
 #: How often a job that wants live events hears how far its audio is.
@@ -29,7 +29,7 @@ class JobSide:
         self._take: Callable[[], Chunk | None] | None = None
         self._no_more_audio = False
         self._news: deque[Content] = deque()
-        self._wake = threading.Event()
+        self._bell = Bell()
         self._live = False
         self._low = 0
         self._on_low: Callable[[bool], None] | None = None
@@ -82,12 +82,11 @@ class JobSide:
 
     def wait(self) -> None:
         """Sleep until `wake`, live news, or the end of the session."""
-        self._wake.wait()
-        self._wake.clear()
+        self._bell.wait()
 
     def wake(self) -> None:
         """End `wait`. From any thread."""
-        self._wake.set()
+        self._bell.ring()
 
     def news(self) -> list[Content]:
         """Take what the service said since the last call."""
