@@ -63,7 +63,7 @@ class CortiSide:
         # connections to the servers of one auth and one API address.
         self._session = cache(self._new_session)
         self._streams = cache(self._new_streams)
-        downloads = http_session(None, settings.slots)
+        downloads = http_session(None, settings.slots, led_on=True)
         stack.callback(downloads.close)
         self._library = Library(
             Sources(downloads, settings.audio_root, settings.http_timeout),

@@ -30,6 +30,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 @pytest.fixture
 def kombu_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `install` replaces is put back afterwards."""
+    monkeypatch.setattr(kombu_redis.Channel, "_create_client", kombu_redis.Channel._create_client)
     monkeypatch.setattr(kombu_redis.QoS, "ack", kombu_redis.QoS.ack)
     monkeypatch.setattr(kombu_redis.QoS, "reject", kombu_redis.QoS.reject)
     monkeypatch.setattr(redis_leases, "_forfeited", set())
@@ -135,4 +136,22 @@ def test_a_worker_that_is_killed_in_its_sweep_keeps_nobody_from_sweeping(redis_u
 
         eventually(swept, 3)
         assert client.lrange(MAIN_LANE.work, 0, -1) != []
+    app.close()
+
+
+@pytest.mark.usefixtures("kombu_as_it_was")
+def test_a_channel_makes_one_client_and_another_when_its_connections_were_lost(
+    redis_url: str, client: redis.Redis
+) -> None:
+    redis_leases.install(lambda: client)
+    app = make_celery(redis_url, redis_options=transport_options(60), consumer_timeout=3600)
+    with app.connection_for_write() as connection:
+        channel = connection.default_channel
+        with channel.conn_or_acquire() as first, channel.conn_or_acquire() as second:
+            assert first is second
+            assert first.ping()
+        channel._disconnect_pools()
+        with channel.conn_or_acquire() as third:
+            assert third is not first
+            assert third.ping()
     app.close()

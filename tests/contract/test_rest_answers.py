@@ -12,6 +12,7 @@ import trustme
 from ops.sandbox.launch import Sandbox
 from tests.contract.corti_side import CortiSide, as_token, corti_side, creation_failure, make_job
 from tests.contract.web_host import WebHost, answer
+from worker.corti.rest import http_session
 from worker.errors import Reason, TokenRefused, TransientError
 
 
@@ -106,3 +107,17 @@ def test_an_answer_that_breaks_off_is_worth_another_try(host: WebHost, side: Cor
 
     host.add("/interactions/", broken)
     assert isinstance(creation_failure(side.interactions(api=host.url), as_token("opaque")), TransientError)
+
+
+def test_the_environments_proxy_is_asked_where_it_says_so(
+    host: WebHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "http_proxy", "HTTP_PROXY":
+        monkeypatch.setenv(name, host.url)
+    for name in "no_proxy", "NO_PROXY":
+        monkeypatch.setenv(name, "127.0.0.1")
+    host.add("http://service.test/interactions/", answer(200, b"by way of the proxy"))
+    host.add("/interactions/", answer(200, b"straight"))
+    with http_session(None, 1) as session:
+        assert session.get("http://service.test/interactions/").content == b"by way of the proxy"
+        assert session.get(f"{host.url}/interactions/").content == b"straight"

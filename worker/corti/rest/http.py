@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
 
 from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
 
@@ -57,15 +60,30 @@ def mapped(party: str) -> Iterator[None]:
 class _Session(requests.Session):
     """A session whose `verify` stands: requests lets REQUESTS_CA_BUNDLE override it, but not an argument."""
 
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """See `requests.Session.request`."""
         kwargs.setdefault("verify", self.verify)
-        return super().request(*args, **kwargs)
+        if not self.trust_env:
+            kwargs.setdefault("proxies", _proxies(urljoin(str(url), "/")))
+        return super().request(method, url, *args, **kwargs)
 
 
-def http_session(ca_file: str | None, connections: int) -> requests.Session:
-    """A session for all threads: pooled connections, and no more of them at once than `connections`."""
+@lru_cache(maxsize=64)
+def _proxies(origin: str) -> dict[str, str]:
+    """The environment's proxies for a host, looked up once: requests reads all variables for each request."""
+    return get_environ_proxies(origin)
+
+
+def http_session(ca_file: str | None, connections: int, *, led_on: bool = False) -> requests.Session:
+    """A session for all threads: pooled connections, and no more of them at once than `connections`.
+
+    Args:
+        ca_file: Whom to trust, instead of certifi's list.
+        connections: At once.
+        led_on: Whether it follows redirects to other hosts, each perhaps with another proxy.
+    """
     session = _Session()
+    session.trust_env = led_on
     if ca_file:
         session.verify = ca_file
     adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections, pool_block=True)
