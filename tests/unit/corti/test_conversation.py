@@ -4,6 +4,7 @@ import pytest
 
 from tests.unit.corti.stage import QUARTER, Stage
 from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
+from worker.corti.stream.conversation import PILE
 
 
 def test_the_configuration_goes_out_when_the_pacer_takes_over() -> None:
@@ -78,6 +79,17 @@ def test_news_wake_a_job_only_when_it_wants_them_live(live: bool, expected: bool
     stage.turn()
     assert stage.woken is expected
     assert len(stage.conversation.news()) == 1
+
+
+def test_a_job_that_wants_no_news_live_is_woken_before_they_pile_up() -> None:
+    stage = Stage(every=8000).accepted()
+    stage.conversation.feed([QUARTER] * (2 * PILE + stage.ahead))
+    # A message for each chunk, and far from running low.
+    woken = [stage.turn() and stage.woken for _ in range(PILE)]
+    assert woken == [False] * (PILE - 1) + [True]
+    assert len(stage.conversation.news()) == PILE
+    assert stage.turn()
+    assert not stage.woken
 
 
 def test_what_the_socket_does_not_take_waits_and_arrives_whole() -> None:

@@ -15,6 +15,9 @@ from worker.corti.stream.job_side import JobSide
 from worker.corti.stream.wire import Wire
 from worker.errors import Reason, TransientError
 
+#: News for which a job is woken that wants none of them live. Put together they shrink: words that are
+#: replaced and facts that change would lie here as long as the consultation lasts.
+PILE = 50
 #: For the peer's close frame after ours.
 _LINGER = 2.0
 
@@ -190,5 +193,5 @@ class Conversation(JobSide):
         news = self.session.messages()
         if news:
             self._news.extend(news)
-            if self._live:
+            if self._live or len(self._news) >= PILE:
                 self._bell.ring()
