@@ -57,7 +57,7 @@ class StreamSocket:
 
     async def run(self) -> None:
         """Serve the socket until it is closed."""
-        reader = asyncio.create_task(self._read())
+        reader = self._reader = asyncio.create_task(self._read())
         writer = asyncio.create_task(self._write())
         try:
             self.wake()
@@ -152,6 +152,10 @@ class StreamSocket:
                     await self._websocket.send_str(reply.payload)
             elif isinstance(reply, Close):
                 self._close_code, self._closing = reply.code, True
+                # While somebody waits in `receive`, aiohttp closes the connection without waiting for the
+                # peer's close frame, and a peer that is sending meets a reset before it has read ours.
+                self._reader.cancel()
+                await asyncio.wait((self._reader,))
                 await self._websocket.close(code=reply.code, message=reply.reason.encode())
                 return
             elif isinstance(reply, Abort):

@@ -192,7 +192,8 @@ FAULTS: Mapping[str, Fault] = {
         acts.other_keys,
         acts.end_the_last,
         {"CortiTokenCacheErrors": 13.0},
-        seconds=20.0,
+        seconds=24.0,
+        steady=18.0,  # each process looks at the cache every five seconds, if it has a job then
         settings={"encryption_keys": Fernet.generate_key().decode()},
         interval=0.4,
     ),

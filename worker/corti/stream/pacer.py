@@ -154,9 +154,6 @@ class Pacer(AbstractContextManager["Pacer"]):
             tick = heapq.heappop(ticks)
             ready = []
             for conversation in self._due.pop(tick):
-                # Entries stay where they are when a conversation is put down for another time.
-                if conversation.tick != tick:
-                    continue
                 conversation.tick = None
                 frame = conversation.frame(now)
                 if frame is not None:
@@ -205,8 +202,10 @@ class Pacer(AbstractContextManager["Pacer"]):
         if at == math.inf:
             return
         tick = int(at / TICK) + 1
-        if conversation.tick is not None and conversation.tick <= tick:
-            return
+        if conversation.tick is not None:
+            if conversation.tick <= tick:
+                return
+            self._pick_up(conversation)
         conversation.tick = tick
         due = self._due.get(tick)
         if due is None:
@@ -215,8 +214,14 @@ class Pacer(AbstractContextManager["Pacer"]):
         else:
             due.append(conversation)
 
+    def _pick_up(self, conversation: Conversation) -> None:
+        """Undo `_put_down`. A stream that is over would be kept until then: two minutes, at its end."""
+        if conversation.tick is not None and (due := self._due.get(conversation.tick)):
+            due.remove(conversation)
+        conversation.tick = None
+
     def _drop(self, conversation: Conversation) -> None:
         self._epoll.unregister(conversation.number)
         del self._open[conversation.number]
-        conversation.tick = None
+        self._pick_up(conversation)
         conversation.close()
