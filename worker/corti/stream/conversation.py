@@ -137,6 +137,8 @@ class Conversation(JobSide):
             TransientError(Reason.STREAM_INTERRUPTED, "the worker closed the stream before its end")
         )
         self.wire.close()
+        # They lead back here. Python finds such circles only when it looks for them, which is seldom.
+        self._take = self._on_low = None
         self.done = True
         self._bell.ring()
 

@@ -129,6 +129,10 @@ class Framing:
         if self._protocol.state is OPEN:
             self._protocol.send_close(1000)
 
+    def leave(self) -> None:
+        """The last call: let go of what would keep all of this until Python looks for circles."""
+        self._protocol.parser.close()
+
     def to_send(self) -> bytes:
         """Bytes to send now: queued frames, and the answers that the protocol itself owes the peer."""
         return b"".join(self._protocol.data_to_send())

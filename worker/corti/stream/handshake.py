@@ -81,6 +81,7 @@ def connect(url: str, token: Token, context: ssl.SSLContext | None, timeout: flo
         sock: socket = connection.sock
         # The socket changes hands: websocket-client must not close it when its object goes.
         connection.sock = None
+        connection.frame_buffer = None  # it leads back to the connection: a circle that would stay for long
         sock.setblocking(False)
         return sock
 

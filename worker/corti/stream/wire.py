@@ -77,7 +77,8 @@ class Wire:
         return self.send(queued) if queued or self._unsent else not self.broken
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the socket; the last call."""
+        self.framing.leave()
         with suppress(OSError):  # the peer may have been faster
             self.sock.shutdown(SHUT_RDWR)
         self.sock.close()
