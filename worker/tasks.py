@@ -35,8 +35,7 @@ def register(app: Celery, take: Take, held: Held, forfeit: Forfeit) -> None:
         forfeit: See `Forfeit`.
     """
 
-    def transcribe(tag: str, text: str, arrival: Arrival) -> Disposal:
-        body = text.encode()
+    def transcribe(tag: str, body: bytes, arrival: Arrival) -> Disposal:
         with held(tag) as interrupt:
             try:
                 verdict = take(body, interrupt, arrival)

@@ -34,8 +34,8 @@ class Disposal(Enum):
     DISCARD = "it is no job"
 
 
-#: Takes a delivery's tag, its text and what the door noted. May take hours.
-Run = Callable[[str, str, Arrival], Disposal]
+#: Takes a delivery's tag, its job and what the door noted. May take hours.
+Run = Callable[[str, bytes, Arrival], Disposal]
 
 
 class JobRequest(Request):  # type: ignore[misc]  # Celery has no types
@@ -46,9 +46,9 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery has no types
         args: Any = self.args
         if not (isinstance(args, list) and len(args) == 1 and isinstance(args[0], str)):
             raise InvalidTaskError("not of our making: the task takes one text")
-        self._text: str = args[0]
+        self._job: bytes = args[0].encode()
         self._arrival = arrival(message.headers)
-        # The text may hold a consultation's audio, and each of these is or has a copy of it.
+        # It may hold a consultation's audio, and each of these is or has a copy of it.
         self._request_dict: dict[str, Any] = {}
         self._args = self._kwargs = self._body = self._Request__payload = None
         message.body = message._decoded_cache = message._raw = None  # noqa: SLF001  # kombu has no word for it
@@ -59,9 +59,8 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery has no types
         return pool.apply_async(self._run, accept_callback=self.on_accepted, callback=self._settle)
 
     def _run(self) -> Disposal:
-        text, self._text = self._text, ""
-        disposal: Disposal = self.task.run(self.message.delivery_tag, text, self._arrival)
-        return disposal
+        run: Run = self.task.run
+        return run(self.message.delivery_tag, self._job, self._arrival)
 
     def _settle(self, disposal: object) -> None:
         task_ready(self, successful=True)
