@@ -1,7 +1,6 @@
 """One thread sleeps, another wakes it."""
 
 import threading
-import time
 
 from worker.bell import Bell
 
@@ -25,7 +24,6 @@ def test_it_wakes_a_thread_that_sleeps() -> None:
 
     thread = threading.Thread(target=sleeper)
     thread.start()
-    time.sleep(0.01)
     assert not heard.is_set()
     bell.ring()
     assert heard.wait(5)

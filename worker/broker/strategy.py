@@ -1,7 +1,7 @@
 """From a message on Celery's queue to a thread of its pool, and back to the message.
 
 Celery would run its `trace_task` in between: results, callbacks, signals, retries, none of which a job has.
-It also keeps two more copies of the message as long as the job runs, and who hands a delivery back by raising
+It also keeps three more copies of the message as long as the job runs, and who hands a delivery back by raising
 `Reject` there leaves half a megabyte in a cycle that Python's collector does not count (billiard copies the
 source positions of Celery's frames): a worker whose deliveries kept going back grew to 5 GB in half an hour.
 `Task.Strategy` is Celery's own seam for this.
@@ -60,7 +60,7 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery has no types
 
     def _run(self) -> Disposal:
         run: Run = self.task.run
-        return run(self.message.delivery_tag, self._job, self._arrival)
+        return run(str(self.message.delivery_tag), self._job, self._arrival)
 
     def _settle(self, disposal: object) -> None:
         task_ready(self, successful=True)
