@@ -1,9 +1,10 @@
 """From a message on Celery's queue to a thread of its pool, and back to the message.
 
 Celery would run its `trace_task` in between: results, callbacks, signals, retries, none of which a job has.
-It also keeps three more copies of the message as long as the job runs, and who hands a delivery back by raising
-`Reject` there leaves half a megabyte in a cycle that Python's collector does not count (billiard copies the
-source positions of Celery's frames): a worker whose deliveries kept going back grew to 5 GB in half an hour.
+It also keeps three more copies of the message as long as the job runs. And who hands a delivery back by
+raising `Reject` there leaves half a megabyte in a cycle that Python's collector does not count (billiard
+copies the source positions of Celery's frames): a worker whose deliveries kept going back grew to 5 GB in
+half an hour.
 `Task.Strategy` is Celery's own seam for this.
 """
 
