@@ -214,10 +214,7 @@ def _celery_worker(app: Celery, settings: Settings) -> Any:
 
 def _stop_taking(application: Application, worker: Any) -> None:
     application.stop_door.set()
-    consumer = worker.consumer
-    task_consumer = getattr(consumer, "task_consumer", None)
-    if task_consumer is not None:
-        consumer.call_soon(task_consumer.cancel)
+    worker.consumer.drain()
 
 
 def _stop_celery() -> None:

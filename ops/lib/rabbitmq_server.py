@@ -154,7 +154,8 @@ class RabbitMqServer:
 
     def close_all_connections(self, reason: str = "closed by a test") -> None:
         """Close every client's connection from the broker's side."""
-        self.ctl("close_all_connections", reason)
+        # Without --global only those of the virtual host "/".
+        self.ctl("close_all_connections", "--global", reason)
 
     def queue_depths(self, vhost: str = "/") -> dict[str, QueueDepth]:
         """The exact depth of each queue of a virtual host; takes about a second."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import InvalidTaskError
+from celery.utils.log import get_logger
 from celery.worker.request import Request
 from celery.worker.state import task_ready, task_reserved
 
@@ -24,6 +25,8 @@ from worker.broker.topology import ACCEPTED_AT, TRACEPARENT
 from worker.delivery import Arrival
 from worker.ports import never
 
+#: Where kombu notes that a message could not be handed back; Celery's own, so that its filter applies.
+logger = get_logger(__name__)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -77,6 +80,11 @@ def strategy(task: Any, app: Celery, consumer: Any, **_how: Any) -> Callable[...
     give_way = getattr(app, "give_way", never)
 
     def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
+        if consumer.draining:
+            # It was on its way when the drain began. First no more of them, or it would come back to us.
+            consumer.stop_consuming()
+            reject(logger, consumer.connection_errors, True)  # noqa: FBT003  # Celery's order of arguments
+            return
         if body is not None:
             raise InvalidTaskError("in Celery's protocol 1, which the door does not speak")
         # It makes a thread, and audio comes first.

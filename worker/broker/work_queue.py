@@ -5,6 +5,7 @@ from typing import Any
 import kombu
 from celery import Celery, bootsteps
 from celery.worker.consumer import Consumer
+from celery.worker.consumer.tasks import Tasks as TasksStep
 from kombu.exceptions import OperationalError
 
 from worker import trace
@@ -69,6 +70,23 @@ def make_celery(
     return app
 
 
+class Tasks(TasksStep):
+    """Celery's step that consumes jobs; once the worker drains, it does not begin to.
+
+    Celery starts it anew after each lost connection. A consumer in a draining worker would get the messages
+    of its own running jobs back and could only hand them back again: RabbitMQ counts each time, and gives a
+    message up after `DELIVERY_LIMIT` of them. The loop itself goes on, because it sends acknowledgements.
+    """
+
+    name = "Tasks"
+
+    def start(self, c: Any) -> None:
+        """Celery's loop calls `consume` a moment after this step."""
+        super().start(c)
+        consume = c.task_consumer.consume
+        c.task_consumer.consume = lambda *args, **named: None if c.draining else consume(*args, **named)
+
+
 class Attendance(bootsteps.StartStopStep):
     """Tells the application whether Celery's consumer is at work.
 
@@ -76,7 +94,7 @@ class Attendance(bootsteps.StartStopStep):
     lost the broker.
     """
 
-    requires = ("celery.worker.consumer.tasks:Tasks",)
+    requires = (Tasks,)
 
     def start(self, c: Any) -> None:
         """The consumer is connected."""
@@ -98,7 +116,7 @@ def _nothing() -> None:
 
 
 class JobConsumer(Consumer):
-    """Celery's consumer without what we do not use, and with `Attendance`.
+    """Celery's consumer without what we do not use, with `Attendance`, and with an end of consuming.
 
     Left out: delayed delivery, which declares 28 exchanges and 28 queues on RabbitMQ for countdowns
     (pitfalls, 3.7), and the chatter among workers (gossip, heartbeat events, remote control; mingle
@@ -111,7 +129,7 @@ class JobConsumer(Consumer):
         name = "Consumer"
         default_steps = (
             "celery.worker.consumer.connection:Connection",
-            "celery.worker.consumer.tasks:Tasks",
+            Tasks,
             "celery.worker.consumer.consumer:Evloop",
             Attendance,
         )
@@ -119,6 +137,28 @@ class JobConsumer(Consumer):
         def shutdown(self, parent: Any) -> None:
             """Stop everything."""
             self.send_all(parent, "shutdown")
+
+    #: Set once, by the drain; from then on nothing is consumed in this process.
+    draining = False
+    _stopped: Any = None
+
+    def drain(self) -> None:
+        """Consume no more, ever. From any thread."""
+        self.draining = True
+        self.call_soon(self.stop_consuming)
+
+    def stop_consuming(self) -> None:
+        """Tell the broker to send no more. For the thread of Celery's loop."""
+        stopped, self._stopped = self._stopped, self.task_consumer
+        # While `cancel` waits for its answer, messages can arrive whose handler calls us again.
+        if self.task_consumer is not None and self.task_consumer is not stopped:
+            self.task_consumer.cancel()
+
+    def on_ready(self) -> None:
+        """Celery's loop has just begun to consume; the drain may have begun a moment before."""
+        super().on_ready()
+        if self.draining:
+            self.stop_consuming()
 
 
 class CeleryWorkQueue:
