@@ -83,7 +83,7 @@ def strategy(task: Any, app: Celery, consumer: Any, **_how: Any) -> Callable[...
         if consumer.draining:
             # It was on its way when the drain began. First no more of them, or it would come back to us.
             consumer.stop_consuming()
-            reject(logger, consumer.connection_errors, True)  # noqa: FBT003  # Celery's order of arguments
+            reject(logger, consumer.connection_errors, True)  # Celery's order of arguments
             return
         if body is not None:
             raise InvalidTaskError("in Celery's protocol 1, which the door does not speak")
