@@ -19,6 +19,7 @@ WORDS, RULES, STORY, OUTSIDE, PROCESS = range(5)
 #: Each unit and its layer. A package with a star is one unit: its modules may import each other.
 LAYERS = {
     "worker": WORDS,
+    "worker.arrival": WORDS,
     "worker.audit": WORDS,
     "worker.claims": WORDS,
     "worker.clock": WORDS,
@@ -53,6 +54,7 @@ LAYERS = {
     "worker.outbox": STORY,
     "worker.parcel": STORY,
     "worker.ports": STORY,
+    "worker.redelivery": STORY,
     "worker.runner": STORY,
     "worker.traced": STORY,
     "worker.transcribe": STORY,
@@ -129,7 +131,10 @@ LIBRARIES = {
     },
     "redis": {"worker.app", "worker.corti_side", "worker.ledger", "worker.token_cache"} | _BROKER,
     "requests": {"worker.audio.source", "worker.corti.rest", "worker.corti_side"},
-    "structlog": {f"worker.{name}" for name in ("account", "delivery", "intake", "live", "outbox", "runner")}
+    "structlog": {
+        f"worker.{name}"
+        for name in ("account", "delivery", "intake", "live", "outbox", "redelivery", "runner")
+    }
     | _OUTER,
     "websocket": {"worker.corti.stream.handshake"},
     "websockets": {"worker.corti.stream.frames"},

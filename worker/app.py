@@ -128,11 +128,16 @@ class Application:
         self.stack.callback(client.close)
         return client
 
+    def work_queue(self) -> CeleryWorkQueue:
+        """Celery's queue, by a connection of its own that is made when it is needed first."""
+        work = CeleryWorkQueue(self.celery, self.url, self.clock, on_rabbit=not self.redis_broker)
+        self.stack.callback(work.close)
+        return work
+
     def run_door(self) -> None:
         """Take in producers' messages until `stop_door` is set."""
-        work = CeleryWorkQueue(self.celery, self.url, self.clock, on_rabbit=not self.redis_broker)
         intake = Intake(
-            work=work,
+            work=self.work_queue(),
             outlet=self.outlet,
             recorder=self.metrics,
             clock=self.clock,
@@ -148,10 +153,7 @@ class Application:
             if self.redis_broker
             else RabbitDoor(self.url, intake, self.lane)
         )
-        try:
-            door.run(self.stop_door, self.door_pulse.beat, self.door_pulse.rest)
-        finally:
-            work.close()
+        door.run(self.stop_door, self.door_pulse.beat, self.door_pulse.rest)
 
     def start_door(self) -> threading.Thread:
         """Run the door in a thread; a door that breaks for good shows in readiness and log."""

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from worker.interrupt import Interrupt
 from worker.job import JobId
@@ -30,12 +30,18 @@ class Claim:
     interaction_id: str = ""
     stream_url: str = ""
 
+    @property
+    def outcome(self) -> str:
+        """What asking for the claim came to, for metrics; so for `Busy` and `Finished`."""
+        return "taken_over" if self.takeover else "claimed"
+
 
 @dataclass(frozen=True, slots=True)
 class Busy:
     """Somebody has the claim; without renewal it ends in `seconds`."""
 
     seconds: float
+    outcome: ClassVar[str] = "busy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class Finished:
     """The job has ended. `undelivered`: its result is not confirmed by the broker yet."""
 
     undelivered: bool
+    outcome: ClassVar[str] = "finished"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime
-from enum import Enum
 
 import structlog
 
 from worker import measures
+from worker.arrival import Arrival, Verdict
 from worker.audit import Audit, Entry, Step, Unaudited
 from worker.claims import Busy, Claim, ClaimLost, Claims, Finished, LedgerUnavailable, NoPlace, Places
 from worker.clock import Clock
@@ -16,6 +15,7 @@ from worker.interrupt import Interrupt, Interrupted, Why
 from worker.job import Job
 from worker.message import InvalidJob
 from worker.ports import Aside, OutletUnavailable, Recorder
+from worker.retry import GiveUp
 from worker.runner import Runner
 from worker.tenancy import Tenancy
 from worker.trace import Tracer, Untraced
@@ -25,27 +25,6 @@ log = structlog.get_logger(__name__)
 _PAUSE = 1.0
 #: Added to what is left of another's lease, so that we look just after its end and not just before.
 _MARGIN = 0.2
-
-
-class Verdict(Enum):
-    """What to do with the delivery's message."""
-
-    DONE = "acknowledge it: the job has ended, or a copy waits aside"
-    HAND_BACK = "return it to the queue"
-    FORFEIT = "leave it: it may be somebody else's by now"
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """What the door noted on a job's message; both None where a message has come another way.
-
-    Attributes:
-        accepted_at: When the door accepted it, by the door's wall clock.
-        traceparent: Its trace.
-    """
-
-    accepted_at: datetime | None = None
-    traceparent: str | None = None
 
 
 _UNKNOWN = Arrival()
@@ -96,7 +75,7 @@ class Deliveries:
             # A door of a later version knows more keys than we do. Through a door again, the job comes to a
             # worker that knows them, or becomes a dead letter that says what is wrong with it.
             log.warning("job_of_another_version")
-            return self._step_aside(body)
+            return self._step_aside(body, interrupt)
         parent = arrival.traceparent or job.traceparent
         with (
             structlog.contextvars.bound_contextvars(job_id=job.job_id),
@@ -111,12 +90,12 @@ class Deliveries:
         claim: Claim | None = None
         try:
             if self._crowded(job):
-                return self._step_aside(body)
+                return self._step_aside(body, interrupt)
             found = self._claim(job.job_id, interrupt)
             if isinstance(found, Finished) and not found.undelivered:
-                return self._repeated(job.job_id)
+                return self._repeated(job.job_id, interrupt)
             if not isinstance(found, Claim):
-                return self._step_aside(body)
+                return self._step_aside(body, interrupt)
             claim = found
             with (
                 structlog.contextvars.bound_contextvars(attempt=claim.attempts),
@@ -132,10 +111,34 @@ class Deliveries:
             return self._lost(job.job_id)
         except NoPlace:
             self._release(claim)
-            return self._step_aside(body)
+            return self._step_aside(body, interrupt)
         except OutletUnavailable:
             self._release(claim)
             return self._handed_back(job.job_id, "unconfirmed")
+        except Exception:
+            # A fault of ours. The next delivery shall not have to wait for the end of this claim.
+            self._release(claim)
+            raise
+        return Verdict.DONE
+
+    def fail(self, body: bytes, interrupt: Interrupt, decision: GiveUp) -> Verdict:
+        """End a job that cannot be run, unless it has ended, or somebody else runs it.
+
+        Raises InvalidJob, or OutletUnavailable where the end is not confirmed: do not acknowledge it then.
+        """
+        job = self.tenancy.read(body)
+        try:
+            found = self._claim(job.job_id, interrupt)
+            if isinstance(found, Finished) and not found.undelivered:
+                return Verdict.DONE
+            if not isinstance(found, Claim):
+                return self._step_aside(body, interrupt)
+            with self.keep(found, interrupt, None):
+                self.runner.fail(job, body, found, decision)
+        except Interrupted:
+            return self._handed_back(job.job_id, "drain")
+        except ClaimLost:
+            return self._lost(job.job_id)
         return Verdict.DONE
 
     def _claimed(self, job: Job, claim: Claim, arrival: Arrival) -> float | None:
@@ -178,7 +181,7 @@ class Deliveries:
                 log.warning("ledger_unavailable", error=str(error))
                 interrupt.wait(_PAUSE)
                 continue
-            self.recorder.count(measures.CLAIMS, outcome=_outcome(found))
+            self.recorder.count(measures.CLAIMS, outcome=found.outcome)
             if isinstance(found, Claim) or (isinstance(found, Finished) and not found.undelivered) or waited:
                 return found
             # The delivery of a dead worker's job comes before its claim runs out. If somebody is alive
@@ -194,22 +197,38 @@ class Deliveries:
         # A job that is late already is failed by the runner, with an attempt of its own to say so.
         return max(until, now + _PAUSE)
 
-    def _step_aside(self, body: bytes) -> Verdict:
-        try:
-            self.aside.set_aside(body)
-        except OutletUnavailable:
-            return Verdict.HAND_BACK
+    def _step_aside(self, body: bytes, interrupt: Interrupt) -> Verdict:
+        if not self._until_taken(lambda: self.aside.set_aside(body), interrupt):
+            return self._handed_back(None, "drain")
         self.recorder.count(measures.JOBS_HANDED_BACK, reason="set_aside")
         return Verdict.DONE
 
-    def _repeated(self, job_id: str) -> Verdict:
-        try:
-            published = self.repeat(job_id)
-        except (LedgerUnavailable, OutletUnavailable):
-            return Verdict.HAND_BACK
+    def _repeated(self, job_id: str, interrupt: Interrupt) -> Verdict:
+        answers: list[bool] = []
+        if not self._until_taken(lambda: answers.append(self.repeat(job_id)), interrupt):
+            return self._handed_back(job_id, "drain")
+        (published,) = answers
         self.recorder.count(measures.JOBS_REPEATED, outcome="republished" if published else "dropped")
         log.info("job_repeated", job_id=job_id, republished=published)
         return Verdict.DONE
+
+    def _until_taken(self, step: Callable[[], None], interrupt: Interrupt) -> bool:
+        """Repeat a step until broker and Redis take it; False when the worker stops before that.
+
+        The delivery stays in hand meanwhile. Handed back it would come again at once, and RabbitMQ gives a
+        message up after `DELIVERY_LIMIT` deliveries: an alarm of some minutes would cost the job.
+        """
+        while True:
+            try:
+                step()
+            except (LedgerUnavailable, OutletUnavailable) as error:
+                log.warning("delivery_held", error=str(error))
+            else:
+                return True
+            try:
+                interrupt.wait(_PAUSE)
+            except Interrupted:
+                return False
 
     def _release(self, claim: Claim | None) -> None:
         if claim is None:
@@ -224,13 +243,7 @@ class Deliveries:
         log.warning("claim_lost", job_id=job_id)
         return Verdict.FORFEIT
 
-    def _handed_back(self, job_id: str, reason: str) -> Verdict:
+    def _handed_back(self, job_id: str | None, reason: str) -> Verdict:
         self.recorder.count(measures.JOBS_HANDED_BACK, reason=reason)
         log.info("job_handed_back", job_id=job_id, reason=reason)
         return Verdict.HAND_BACK
-
-
-def _outcome(found: Claim | Busy | Finished) -> str:
-    if isinstance(found, Claim):
-        return "taken_over" if found.takeover else "claimed"
-    return "busy" if isinstance(found, Busy) else "finished"

@@ -23,6 +23,7 @@ from worker.interrupt import Interrupt
 from worker.ledger import Keeper, TenantCaps
 from worker.outbox import Sweeper
 from worker.ports import OutletUnavailable
+from worker.redelivery import Redelivery
 from worker.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -46,8 +47,15 @@ def run_worker(settings: Settings) -> int:
         sweeper = Sweeper(application.ledger, application.outlet, telemetry.metrics, telemetry.audit)
         deliveries = _deliveries(application, sweeper)
         leases = _leases(application)
+        redelivery = Redelivery(
+            deliveries,
+            application.work_queue(),
+            application.outlet,
+            application.clock,
+            application.lane.work,
+        )
         tasks.register(
-            application.celery, deliveries.take, _holder(jobs, leases), _forfeiter(application, leases)
+            application.celery, redelivery.take, _holder(jobs, leases), _forfeiter(application, leases)
         )
         _sweep_now_and_then(application, sweeper)
         consumer = Pulse(application.clock, STUCK_SECONDS)

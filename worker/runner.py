@@ -99,8 +99,12 @@ class Runner:
 
     def expire(self, job: Job, body: bytes, claim: Claim) -> None:
         """Fail a job whose time ran out before it could begin. Raises like `run`."""
+        self.fail(job, body, claim, _OUT_OF_TIME)
+
+    def fail(self, job: Job, body: bytes, claim: Claim, decision: GiveUp) -> None:
+        """Fail a job without another attempt. Raises like `run`."""
         account = self._account(job, claim, None)
-        outcome = _failed(job, Attempt(claim.attempts), _OUT_OF_TIME)
+        outcome = _failed(job, Attempt(claim.attempts), decision)
         self._end(job, body, claim, outcome, self.clock.wall())
         account.finished(outcome)
 

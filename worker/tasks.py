@@ -1,16 +1,16 @@
 """The one Celery task: from a delivery to its verdict, and what that means for the message."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 
 import structlog
 from celery import Celery
 
+from worker.arrival import Arrival, Verdict
 from worker.broker import strategy
 from worker.broker.strategy import Disposal
 from worker.broker.work_queue import TASK
-from worker.delivery import Arrival, Verdict
-from worker.interrupt import Interrupt, Interrupted
+from worker.interrupt import Interrupt
 from worker.message import InvalidJob
 
 log = structlog.get_logger(__name__)
@@ -20,9 +20,6 @@ Take = Callable[[bytes, Interrupt, Arrival], Verdict]
 Held = Callable[[str], AbstractContextManager[Interrupt]]
 #: Sees to it that a delivery, by tag, is left alone and its job does not get lost; False if it cannot.
 Forfeit = Callable[[str, bytes], bool]
-
-#: Before a delivery that broke goes back to the queue, so that it cannot spin.
-_PAUSE = 1.0
 
 
 def register(app: Celery, take: Take, held: Held, forfeit: Forfeit) -> None:
@@ -43,11 +40,6 @@ def register(app: Celery, take: Take, held: Held, forfeit: Forfeit) -> None:
                 # The door stops these; what is here was put on Celery's queue by somebody else.
                 log.error("task_without_job", problems=len(refusal.problems))
                 return Disposal.DISCARD
-            except Exception as error:  # noqa: BLE001  # the pool would swallow it, and the job hang
-                log.error("delivery_broke", error=type(error).__name__)
-                verdict = Verdict.HAND_BACK
-                with suppress(Interrupted):
-                    interrupt.wait(_PAUSE)
             # A delivery that is left alone is acknowledged for Celery's books only; see `Forfeit`.
             done = verdict is Verdict.DONE or (verdict is Verdict.FORFEIT and forfeit(tag, body))
         return Disposal.ACKNOWLEDGE if done else Disposal.REQUEUE

@@ -16,12 +16,12 @@ import redis
 from ops.lib.servers import RedisServer
 from tests.contract.relay import Relay
 from worker import trace
+from worker.arrival import Arrival
 from worker.broker.redis_leases import transport_options
 from worker.broker.strategy import arrival
 from worker.broker.topology import ACCEPTED_AT, WORK, work_arguments
 from worker.broker.work_queue import TASK, CeleryWorkQueue, make_celery
 from worker.clock import SystemClock
-from worker.delivery import Arrival
 from worker.ports import OutletUnavailable
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

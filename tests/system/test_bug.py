@@ -4,7 +4,6 @@ from pathlib import Path
 
 from tests.system.audio import clip
 from tests.system.installation import Installation
-from worker.broker import topology
 
 JOBS, MB = 100, 1_000_000
 
@@ -26,9 +25,7 @@ def test_a_worker_whose_every_delivery_breaks_keeps_the_jobs_and_does_not_grow(
     installation.until(lambda: broke() >= 4 * JOBS, 60)
     growth = faulty.metric("process_resident_memory_bytes") - before
     faulty.kill()
-    installation.start_worker(
-        slots=JOBS, lease=2, attempts=topology.DELIVERY_LIMIT, visibility_timeout=6
-    ).ready()
+    installation.start_worker(slots=JOBS, lease=2, visibility_timeout=6).ready()
 
     assert installation.outcomes(installation.finals(JOBS, timeout=60)) == {"completed": JOBS}
     # With Celery's way of handing a delivery back, by an exception, it was 0.9 MB for each: 270 MB.

@@ -21,8 +21,8 @@ from celery.worker.request import Request
 from celery.worker.state import task_ready, task_reserved
 
 from worker import trace
-from worker.broker.topology import ACCEPTED_AT, TRACEPARENT
-from worker.delivery import Arrival
+from worker.arrival import Arrival
+from worker.broker.topology import ACCEPTED_AT, BROKEN, DELIVERY_COUNT, TRACEPARENT
 from worker.ports import never
 
 #: Where kombu notes that a message could not be handed back; Celery's own, so that its filter applies.
@@ -110,9 +110,18 @@ def strategy(task: Any, app: Celery, consumer: Any, **_how: Any) -> Callable[...
 
 
 def arrival(headers: Mapping[str, Any] | None) -> Arrival:
-    """What the door noted in the headers of Celery's message. A stranger puts anything there."""
+    """What is noted in the headers of Celery's message. A stranger puts anything there."""
     noted = headers or {}
     at = noted.get(ACCEPTED_AT)
     plausible = isinstance(at, int) and 0 < at < 1e14  # noqa: PLR2004  # the year 5138
     accepted_at = datetime.fromtimestamp(at / 1000, UTC) if plausible and at else None
-    return Arrival(accepted_at, trace.valid(noted.get(TRACEPARENT)))
+    return Arrival(
+        accepted_at,
+        trace.valid(noted.get(TRACEPARENT)),
+        broken=_count(noted.get(BROKEN)),
+        deliveries=_count(noted.get(DELIVERY_COUNT)),
+    )
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0

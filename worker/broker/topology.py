@@ -22,8 +22,11 @@ WORK: Final = "corti.work"
 RESULTS: Final = "corti.results"
 DEAD: Final = "corti.dead"
 
-#: Headers of the messages on `corti.work`: when the door accepted the job (ms since 1970), and its trace.
-ACCEPTED_AT, TRACEPARENT = "corti_accepted_at", "traceparent"
+#: Headers of the messages on `corti.work`: when the door accepted the job (ms since 1970), its trace, and how
+#: many of its deliveries broke by a fault of ours.
+ACCEPTED_AT, TRACEPARENT, BROKEN = "corti_accepted_at", "traceparent", "corti_broken"
+#: Header in which RabbitMQ counts the deliveries of a message on a quorum queue before this one.
+DELIVERY_COUNT = "x-delivery-count"
 
 #: How long a delivery waits aside whose job somebody else is running. Long enough that a duplicate of
 #: an hour's job costs next to nothing, short enough that it is at hand soon if that somebody dies.

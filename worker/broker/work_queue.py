@@ -9,8 +9,17 @@ from celery.worker.consumer.tasks import Tasks as TasksStep
 from kombu.exceptions import OperationalError
 
 from worker import trace
+from worker.arrival import Arrival
 from worker.broker.confirms import ConfirmingConnection
-from worker.broker.topology import ACCEPTED_AT, MAIN_LANE, Lane, keepalive, work_arguments
+from worker.broker.topology import (
+    ACCEPTED_AT,
+    BROKEN,
+    MAIN_LANE,
+    TRACEPARENT,
+    Lane,
+    keepalive,
+    work_arguments,
+)
 from worker.clock import Clock
 from worker.ports import OutletUnavailable
 
@@ -171,15 +180,15 @@ class CeleryWorkQueue:
         # Asked once: each asking makes a connection's objects, an epoll among them.
         self._connection_errors = app.connection_for_write().transport.connection_errors
 
-    def put(self, body: bytes) -> None:
-        """See `worker.intake.WorkQueue`."""
-        text = body.decode()
+    def put(self, body: bytes, arrival: Arrival | None = None) -> None:
+        """See `worker.intake.WorkQueue` and `worker.redelivery.WorkQueue`."""
+        text, noted = body.decode(), self._noted(arrival)
         if self._confirming is not None:
-            self._confirming.publish(lambda producer: self._send(text, producer))
+            self._confirming.publish(lambda producer: self._send(text, noted, producer))
             return
         try:
             with self._app.producer_or_acquire() as producer:
-                self._send(text, producer)
+                self._send(text, noted, producer)
         except (OperationalError, *self._connection_errors) as error:
             raise OutletUnavailable(type(error).__name__) from None
 
@@ -188,7 +197,18 @@ class CeleryWorkQueue:
         if self._confirming is not None:
             self._confirming.close()
 
-    def _send(self, text: str, producer: Any) -> None:
+    def _noted(self, arrival: Arrival | None) -> dict[str, Any]:
+        """The headers: of a new job, or as they were with another count of broken deliveries."""
+        if arrival is None:
+            return {ACCEPTED_AT: int(self._clock.wall().timestamp() * 1000), **trace.headers()}
+        noted: dict[str, Any] = {BROKEN: arrival.broken}
+        if arrival.accepted_at is not None:
+            noted[ACCEPTED_AT] = int(arrival.accepted_at.timestamp() * 1000)
+        if arrival.traceparent is not None:
+            noted[TRACEPARENT] = arrival.traceparent
+        return noted
+
+    def _send(self, text: str, noted: dict[str, Any], producer: Any) -> None:
         self._app.send_task(
             TASK,
             args=(text,),
@@ -201,7 +221,7 @@ class CeleryWorkQueue:
             # Celery shows these in logs and events; the defaults are the payload itself.
             argsrepr="<job>",
             kwargsrepr="{}",
-            headers={ACCEPTED_AT: int(self._clock.wall().timestamp() * 1000), **trace.headers()},
+            headers=noted,
         )
 
     def _declare(self, connection: kombu.Connection) -> None:

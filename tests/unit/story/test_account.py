@@ -13,9 +13,9 @@ from tests.unit.examples import body
 from tests.unit.fakes import EPOCH, FakeOutlet, FakeRecorder
 from tests.unit.story.world import World
 from worker import measures, trace
+from worker.arrival import Arrival, Verdict
 from worker.audit import Entry, Step
 from worker.corti.messages import TranscriptMessage
-from worker.delivery import Arrival, Verdict
 from worker.errors import PermanentError, Reason, TransientError
 from worker.events import Segment
 from worker.intake import Intake

@@ -9,8 +9,8 @@ from tests.unit.examples import body
 from tests.unit.fakes import EPOCH
 from tests.unit.story.world import World
 from worker import measures
+from worker.arrival import Verdict
 from worker.claims import Claim
-from worker.delivery import Verdict
 from worker.errors import PermanentError, Reason, TransientError
 from worker.events import COMPLETED, FAILED, STARTED, Completed, Failed
 from worker.interrupt import Why
@@ -50,12 +50,25 @@ def test_a_delivery_whose_job_is_run_elsewhere_waits_once_and_goes_aside() -> No
     assert (claims(world), handed_back(world, "set_aside")) == ({"busy": 2}, 1)
 
 
-def test_a_delivery_that_cannot_go_aside_is_handed_back() -> None:
+def test_a_delivery_that_cannot_go_aside_is_held_until_it_can() -> None:
+    """Handed back it would come again at once, and RabbitMQ counts each time."""
     world = World()
     world.ledger.kept.add(claimed(world).owner)
     world.outlet.away = {"aside"}
+    world.interrupt.after(100.0, world.outlet.away.clear)
+    assert world.run(body()) is Verdict.DONE
+    assert world.outlet.set_aside_bodies == [body()]
+    assert sum(world.waits) == pytest.approx(101, abs=1.5)
+    assert handed_back(world, "set_aside") == 1
+
+
+def test_a_delivery_that_cannot_go_aside_is_handed_back_by_a_drain() -> None:
+    world = World()
+    world.ledger.kept.add(claimed(world).owner)
+    world.outlet.away = {"aside"}
+    world.interrupt.after(40.0, lambda: world.interrupt.trigger(Why.DRAIN))
     assert world.run(body()) is Verdict.HAND_BACK
-    assert handed_back(world, "set_aside") == 0
+    assert (handed_back(world, "set_aside"), handed_back(world, "drain")) == (0, 1)
 
 
 def test_a_dead_workers_claim_is_taken_over_with_all_that_it_knew() -> None:
@@ -92,14 +105,26 @@ def test_a_repetition_is_answered_with_the_same_result_where_that_is_wanted() ->
 
 
 @pytest.mark.parametrize("away", ["ledger", "outlet"])
-def test_a_repetition_that_cannot_be_answered_now_is_handed_back(away: str) -> None:
+def test_a_repetition_that_cannot_be_answered_now_is_held_until_it_can(away: str) -> None:
     world = World(republish=True)
     world.run(body())
     if away == "ledger":
-        world.ledger.away = {"parcel": 1}
+        world.ledger.away = {"parcel": 5}
     else:
         world.outlet.away = {COMPLETED}
+        world.interrupt.after(4.5, world.outlet.away.clear)
+    assert world.run(body()) is Verdict.DONE
+    assert world.waits == [1.0] * 5
+    assert world.outlet.types == [STARTED, COMPLETED, COMPLETED]
+
+
+def test_a_repetition_that_cannot_be_answered_is_handed_back_by_a_drain() -> None:
+    world = World(republish=True)
+    world.run(body())
+    world.outlet.away = {COMPLETED}
+    world.interrupt.after(4.5, lambda: world.interrupt.trigger(Why.DRAIN))
     assert world.run(body()) is Verdict.HAND_BACK
+    assert handed_back(world, "drain") == 1
 
 
 def test_a_result_that_somebody_is_about_to_deliver_is_waited_for_and_left_to_them() -> None:

@@ -10,8 +10,8 @@ from tests.unit.examples import FULL, body, fact, segment
 from tests.unit.fakes import EPOCH
 from tests.unit.story.world import World
 from worker import measures
+from worker.arrival import Verdict
 from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
-from worker.delivery import Verdict
 from worker.errors import Reason, TransientError
 from worker.events import COMPLETED, FACTS, PROGRESS, SEGMENTS, STARTED, Completed, Started
 from worker.message import InvalidJob

@@ -11,7 +11,7 @@ from tests.unit.examples import body
 from tests.unit.fakes import EPOCH
 from tests.unit.story.world import World
 from worker import measures
-from worker.delivery import Verdict
+from worker.arrival import Verdict
 from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
 from worker.events import COMPLETED, FAILED, STARTED, Failed
 from worker.tenancy import Tenancy

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from tests.unit.fakes import FakeClock, FakeInterrupt, FakeOutlet, FakeRecorder
 from tests.unit.story.ledger import MemoryLedger
 from tests.unit.story.shelf import Shelf
+from worker.arrival import Verdict
 from worker.audio.pace import Chunk
 from worker.claims import Claim, NoPlace
 from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
 from worker.corti.session import Content
 from worker.corti.token import Token
-from worker.delivery import Deliveries, Verdict
+from worker.delivery import Deliveries
 from worker.errors import PermanentError, Reason, TokenRefused
 from worker.events import AudioFigures
 from worker.interrupt import Interrupt, Why

@@ -1,0 +1,166 @@
+"""Deliveries that cannot be dealt with now: counted, put back as copies, and given up in the end."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.unit.examples import body
+from tests.unit.story.world import World
+from worker import redelivery
+from worker.arrival import Arrival, Verdict
+from worker.broker.topology import DELIVERY_LIMIT
+from worker.claims import Claim
+from worker.errors import Reason
+from worker.events import COMPLETED, FAILED, STARTED, Failed
+from worker.interrupt import Why
+from worker.message import InvalidJob
+from worker.ports import OutletUnavailable
+from worker.redelivery import MANY_DELIVERIES, MOST_BROKEN, Redelivery
+
+JOB = "visit-17"
+
+
+@dataclass
+class Work:
+    """Celery's queue in memory; may be out of reach."""
+
+    away: bool = False
+    copies: list[tuple[bytes, Arrival | None]] = field(default_factory=list)
+
+    def put(self, body: bytes, arrival: Arrival | None = None) -> None:
+        if self.away:
+            raise OutletUnavailable("away")
+        self.copies.append((body, arrival))
+
+
+class Bug(Exception):
+    """A fault that no test had found."""
+
+
+class Deliverer:
+    """A worker whose deliveries may break."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.world = World()
+        self.work = Work()
+        self._monkeypatch = monkeypatch
+        self.redelivery = Redelivery(
+            self.world.deliveries, self.work, self.world.outlet, self.world.clock, "corti.work"
+        )
+
+    def breaks(self, method: str) -> None:
+        """A method of the deliveries raises what nobody expects."""
+
+        def broken(*_: object) -> None:
+            raise Bug("Ada Example")
+
+        self._monkeypatch.setattr(type(self.world.deliveries), method, broken)
+
+    def take(self, arrival: Arrival | None = None) -> Verdict:
+        return self.redelivery.take(body(), self.world.interrupt, arrival or Arrival())
+
+
+@pytest.fixture
+def deliverer(monkeypatch: pytest.MonkeyPatch) -> Deliverer:
+    return Deliverer(monkeypatch)
+
+
+def test_a_delivery_that_goes_well_leaves_no_copy(deliverer: Deliverer) -> None:
+    assert deliverer.take() is Verdict.DONE
+    assert deliverer.world.outlet.types == [STARTED, COMPLETED]
+    assert deliverer.work.copies == []
+
+
+def test_a_delivery_that_breaks_is_copied_with_a_count_and_its_claim_is_released(
+    deliverer: Deliverer,
+) -> None:
+    deliverer.breaks("_claimed")
+    known = Arrival(deliverer.world.clock.wall(), "00-trace", broken=3, deliveries=7)
+    assert deliverer.take(known) is Verdict.DONE
+    ((copied, arrival),) = deliverer.work.copies
+    assert (copied, arrival) == (body(), Arrival(known.accepted_at, "00-trace", broken=4, deliveries=7))
+    assert deliverer.world.waits == [8.0], "longer each time"
+    record = deliverer.world.ledger.records[JOB]
+    assert (record.owner, record.attempts) == ("", 0)
+
+
+def test_a_delivery_that_breaks_while_the_queue_is_out_of_reach_is_handed_back(deliverer: Deliverer) -> None:
+    deliverer.breaks("_claimed")
+    deliverer.work.away = True
+    assert deliverer.take() is Verdict.HAND_BACK
+
+
+def test_a_delivery_that_breaks_waits_for_its_turn_no_longer_than_a_drain_allows(
+    deliverer: Deliverer,
+) -> None:
+    deliverer.breaks("_claimed")
+    deliverer.world.interrupt.after(2.0, lambda: deliverer.world.interrupt.trigger(Why.DRAIN))
+    assert deliverer.take(Arrival(broken=6)) is Verdict.HAND_BACK
+    assert deliverer.work.copies == []
+
+
+def test_the_pauses_leave_a_quarter_of_an_hour_for_a_rollback(deliverer: Deliverer) -> None:
+    deliverer.breaks("_claimed")
+    for broken in range(MOST_BROKEN - 1):
+        assert deliverer.take(Arrival(broken=broken)) is Verdict.DONE
+    assert 700 < sum(deliverer.world.waits) < 1200
+
+
+def test_a_job_whose_every_delivery_breaks_fails_in_the_end_and_once(deliverer: Deliverer) -> None:
+    deliverer.breaks("_claimed")
+    for _ in range(2):
+        assert deliverer.take(Arrival(broken=MOST_BROKEN - 1)) is Verdict.DONE
+    assert deliverer.world.outlet.types == [FAILED]
+    failed = deliverer.world.outlet.last
+    assert isinstance(failed, Failed)
+    assert failed.reason is Reason.INTERNAL_ERROR
+    assert [letter.reason for letter in deliverer.world.outlet.letters] == [Reason.INTERNAL_ERROR]
+    assert deliverer.work.copies == []
+
+
+def test_a_job_that_has_ended_is_not_failed_by_a_broken_repetition(deliverer: Deliverer) -> None:
+    deliverer.take()
+    deliverer.breaks("_repeated")
+    assert deliverer.take(Arrival(broken=MOST_BROKEN - 1)) is Verdict.DONE
+    assert deliverer.world.outlet.types == [STARTED, COMPLETED]
+
+
+def test_a_broken_job_that_somebody_else_runs_is_not_failed(deliverer: Deliverer) -> None:
+    claim = deliverer.world.ledger.claim(JOB)
+    assert isinstance(claim, Claim)
+    deliverer.world.ledger.kept.add(claim.owner)
+    deliverer.breaks("_crowded")
+    assert deliverer.take(Arrival(broken=MOST_BROKEN - 1)) is Verdict.DONE
+    assert deliverer.world.outlet.types == []
+    assert deliverer.world.outlet.set_aside_bodies == [body()]
+
+
+def test_a_job_that_cannot_even_be_failed_is_a_dead_letter(deliverer: Deliverer) -> None:
+    deliverer.breaks("_claim")
+    assert deliverer.take(Arrival(broken=MOST_BROKEN - 1)) is Verdict.DONE
+    (letter,) = deliverer.world.outlet.letters
+    assert (letter.reason, letter.payload) == (Reason.INTERNAL_ERROR, body().decode())
+    assert "Ada" not in letter.detail
+    deliverer.world.outlet.away = {"letters"}
+    assert deliverer.take(Arrival(broken=MOST_BROKEN - 1)) is Verdict.HAND_BACK
+
+
+def test_a_message_that_rabbitmq_has_delivered_often_goes_back_as_a_copy(deliverer: Deliverer) -> None:
+    deliverer.world.outlet.away = {COMPLETED}
+    arrival = Arrival(deliverer.world.clock.wall(), deliveries=MANY_DELIVERIES)
+    assert deliverer.take(Arrival(deliveries=MANY_DELIVERIES - 1)) is Verdict.HAND_BACK
+    assert deliverer.work.copies == []
+    deliverer.world.outlet.away |= {"aside"}
+    deliverer.world.interrupt.after(3.0, lambda: deliverer.world.interrupt.trigger(Why.DRAIN))
+    assert deliverer.take(arrival) is Verdict.DONE
+    assert deliverer.work.copies == [(body(), arrival)]
+    assert MANY_DELIVERIES < DELIVERY_LIMIT
+
+
+def test_what_is_no_job_is_for_others_to_judge(deliverer: Deliverer) -> None:
+    with pytest.raises(InvalidJob):
+        deliverer.redelivery.take(b"{}", deliverer.world.interrupt, Arrival())
+
+
+def test_the_last_pause_is_bounded() -> None:
+    assert redelivery._LONGEST_PAUSE <= 60
