@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from ops.lib import queues
+from ops.lib import ending, queues
 from ops.lib.servers import RabbitMqServer, RedisServer
 from ops.lib.worker_process import sandbox_settings
 from ops.sandbox import launch
@@ -142,4 +142,5 @@ def _report(books: Books, sandbox: launch.Sandbox) -> None:
 
 
 if __name__ == "__main__":
+    ending.catch_signals()
     main()
