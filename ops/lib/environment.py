@@ -41,13 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--check", action="store_true", help="change nothing; exit code 1 when work is needed"
     )
-    parser.add_argument(
-        "--run",
-        nargs=argparse.REMAINDER,
-        default=[],
-        metavar="MODULE",
-        help="become `python -m MODULE` with what follows, in the environment that was made",
-    )
+    explained = "become `python -m MODULE` with what follows, in the environment that was made"
+    parser.add_argument("--run", nargs=argparse.REMAINDER, default=[], metavar="MODULE", help=explained)
     options = parser.parse_args(arguments)
     if options.check:
         return 0 if is_current(ROOT, options.name) else 1

@@ -8,7 +8,9 @@ import redis
 
 from ops.soak.faults import SINGLE, Fault, World, cut_every_connection
 
-_INVALID = 3
+#: As many as are put within a second: while an alarm is in force the broker takes none, so those that
+#: wait for their dead letters then must have come just before.
+_INVALID = 40
 _SKEW = 600.0
 
 
@@ -40,23 +42,20 @@ def kill_a_worker_while_redis_restarts(world: World) -> None:
 
 def raise_an_alarm_with_invalid_messages(world: World) -> None:
     """The broker takes nothing for eight seconds, for want of memory, while messages wait to be refused."""
-    world.ehr.put_invalid(_INVALID)
+    _put_invalid(world)
     with _no_memory(world):
-        world.ehr.put_invalid(_INVALID)
         time.sleep(8)
 
 
 def fill_the_disk_with_invalid_messages(world: World) -> None:
     """The same for want of room on the disk; Redis knows no such alarm, and is out of memory for longer."""
-    world.ehr.put_invalid(_INVALID)
+    _put_invalid(world)
     if world.rabbitmq is None:
         with _out_of_memory(world):
-            world.ehr.put_invalid(_INVALID)
             time.sleep(12)
         return
-    world.rabbitmq.ctl("set_disk_free_limit", "900TB")
+    world.rabbitmq.ctl("set_disk_free_limit", "900000GB")
     try:
-        world.ehr.put_invalid(_INVALID)
         time.sleep(8)
     finally:
         world.rabbitmq.ctl("set_disk_free_limit", "50MB")
@@ -87,6 +86,11 @@ def slow_the_broker_down(world: World) -> None:
         world.relay.delay = 0.0
 
 
+def _put_invalid(world: World) -> None:
+    world.ehr.put_invalid(_INVALID)
+    time.sleep(0.2)
+
+
 @contextmanager
 def _no_memory(world: World) -> Iterator[None]:
     if world.rabbitmq is None:
@@ -94,7 +98,7 @@ def _no_memory(world: World) -> Iterator[None]:
             yield
         return
     before = world.rabbitmq.ctl("eval", "vm_memory_monitor:get_vm_memory_high_watermark().").strip()
-    world.rabbitmq.ctl("set_vm_memory_high_watermark", "absolute", "1KB")
+    world.rabbitmq.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
     try:
         yield
     finally:

@@ -73,10 +73,7 @@ class Ehr:
                 thread.join(_TIMEOUT + 5)
 
     def put_invalid(self, count: int) -> None:
-        """Have messages put that are no jobs, each on a connection of its own; returns at once.
-
-        A broker that is short of memory still takes the first message of a new connection.
-        """
+        """Have messages put that are no jobs; returns at once."""
         for number in range(count):
             name = f"soak-invalid-{uuid4()}"
             body = f"{name} is no JSON" if number % 2 else json.dumps({"job_id": name, "audio": 7})
@@ -111,8 +108,11 @@ class Ehr:
                     self._books.put_invalid(digest, confirmed=True)
 
     def _put_once(self, body: bytes) -> None:
-        with queues.connect(self._url) as box:
+        box = queues.connect(self._url)
+        try:
             box.put(body)
+        finally:
+            box.hang_up()
 
     def _insist(self, act: Callable[[], None]) -> None:
         """Do something again until it ends well; a broker that is away raises whatever its client does."""
