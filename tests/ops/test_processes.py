@@ -158,8 +158,7 @@ def test_a_command_ends_while_its_servers_start(runs: list[Run], tmp_path: Path)
     end(run, TERM)
 
 
-@pytest.mark.parametrize("number", [HUP, KILL])
-@pytest.mark.parametrize("name", ["jobs", "streams"])
+@pytest.mark.parametrize(("name", "number"), [("jobs", HUP), ("streams", KILL)])
 def test_a_benchmark_ends_what_it_started(
     runs: list[Run], tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
@@ -247,6 +246,22 @@ def test_what_a_parent_ignores_stays_ignored(runs: list[Run], tmp_path: Path) ->
     run.until("worker ready")
     assert run.process.poll() is None
     end(run, TERM)
+
+
+@pytest.mark.parametrize("number", [TERM, KILL])
+def test_a_shell_script_ends_with_all_that_it_started(
+    runs: list[Run], tmp_path: Path, number: signal.Signals
+) -> None:
+    alone = (sys.executable, "-I", str(ROOT / "ops/lib/alone.py"))
+    run = start(runs, tmp_path, *alone, "bash", "-c", "sleep 601 & echo u'p'; sleep 602; echo went on")
+    run.until("up\n")
+    end(run, number)
+    assert "went on" not in run.text()
+
+
+@pytest.mark.parametrize("name", ["image", "pins/update"])
+def test_commands_that_stay_scripts_run_so(name: str) -> None:
+    assert f'exec python3 -I ops/lib/alone.py bash ops/{name} "$@"' in (ROOT / "ops" / name).read_text()
 
 
 @pytest.mark.parametrize("name", ["demo", "bench", "test", "dashboards/render"])
