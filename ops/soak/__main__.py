@@ -4,6 +4,7 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -95,7 +96,7 @@ def _world(
         "CORTI_WORKER_REDIS_URL": redis.url if rabbitmq else by_relay,
         "CORTI_WORKER_LEASE": "10",
         "CORTI_WORKER_VISIBILITY_TIMEOUT": "15",
-        "CORTI_WORKER_GRACE": "5",
+        "CORTI_WORKER_GRACE": "12",
         "CORTI_WORKER_RETRY_CAP": "5",
         "CORTI_WORKER_ATTEMPTS": "20",
     }
@@ -131,8 +132,8 @@ def _play(
         name = fault.__name__.replace("_", " ")
         say(f"{gone:5.0f} s  {name}  ({took:.1f} s; {len(books.missing)} jobs open)")
         time.sleep(max(0.0, every - took))
-        for text in books.false_alarms[alarms:]:
-            say(f"[red]false alarm[/red] {text}")
+        for text, count in Counter(books.false_alarms[alarms:]).items():
+            say(f"[red]false alarm[/red], {count} times: {text}")
         for words in world.fleet.mend():
             books.ended.append(words)
             say(f"[red]a worker ended by itself[/red]: {words}")

@@ -8,9 +8,11 @@ import redis
 
 from ops.soak.faults import SINGLE, Fault, World, cut_every_connection
 
-#: As many as are put within a second: while an alarm is in force the broker takes none, so those that
+#: As many as are put within three seconds: while an alarm is in force the broker takes none, so those that
 #: wait for their dead letters then must have come just before.
-_INVALID = 40
+_INVALID = 120
+#: Longer than the half minute in which a loop of the worker must have turned.
+_ALARM_SECONDS = 40
 _SKEW = 600.0
 
 
@@ -41,10 +43,10 @@ def kill_a_worker_while_redis_restarts(world: World) -> None:
 
 
 def raise_an_alarm_with_invalid_messages(world: World) -> None:
-    """The broker takes nothing for eight seconds, for want of memory, while messages wait to be refused."""
+    """The broker takes nothing for forty seconds, for want of memory, while messages wait to be refused."""
     _put_invalid(world)
     with _no_memory(world):
-        time.sleep(8)
+        time.sleep(_ALARM_SECONDS)
 
 
 def fill_the_disk_with_invalid_messages(world: World) -> None:

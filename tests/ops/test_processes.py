@@ -234,7 +234,8 @@ def test_the_test_run_ends_its_servers(runs: list[Run], tmp_path: Path, number: 
         str(ROOT / "pyproject.toml"),
     )
     run = start(runs, tmp_path, *PYTHON, "ops.lib.checks", "unit", *options, "-k", "slow", str(slow))
-    run.until("--maxmemory-policy")
+    # What it is called before and after it has set its title: redis-server or valkey-server.
+    run.until("-server")
     run.process.send_signal(number)
     run.nobody_is_left(30)
 
