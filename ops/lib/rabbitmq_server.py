@@ -171,8 +171,8 @@ class RabbitMqServer:
             ServerError: when the command failed.
         """
         command = [str(self._scripts / "rabbitmqctl"), "--node", self.ports.node_name, *arguments]
-        pipes = {"stdout": children.PIPE, "stderr": children.PIPE}
-        done = children.run(command, env=self._env, timeout=_CTL_TIMEOUT_S, **pipes)
+        pipe = children.PIPE
+        done = children.run(command, env=self._env, timeout=_CTL_TIMEOUT_S, stdout=pipe, stderr=pipe)
         if done.returncode != 0:
             raise ServerError(
                 f"rabbitmqctl {' '.join(arguments)} failed: {done.stderr.strip() or done.stdout}"
