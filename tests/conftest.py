@@ -6,9 +6,15 @@ from itertools import count
 
 import pytest
 
+from ops.lib import ending
 from ops.lib.servers import RabbitMqServer, RedisServer
 
 _vhost_numbers = count(1)
+
+
+def pytest_configure() -> None:
+    """SIGTERM and SIGHUP end the run as Ctrl-C does: fixtures end their servers first."""
+    ending.catch_signals(lambda number: pytest.exit.Exception("ended by a signal", 128 + number))
 
 
 def require(available: bool, reason: str) -> None:

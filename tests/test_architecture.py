@@ -69,6 +69,7 @@ LAYERS = {
     "worker.broker.door": OUTSIDE,
     "worker.broker.outlet": OUTSIDE,
     "worker.broker.redis_leases": OUTSIDE,
+    "worker.broker.redis_time": OUTSIDE,
     "worker.broker.strategy": OUTSIDE,
     "worker.broker.topology": OUTSIDE,
     "worker.broker.work_queue": OUTSIDE,
@@ -96,13 +97,16 @@ LAYERS = {
 #: Imports between units of layer 3 that are meant: what the broker's modules share, and the library
 #: of audio, which is made of its two neighbours.
 SIDEWAYS = {
-    **dict.fromkeys(["worker.broker.confirms", "worker.broker.topology"], "worker.broker."),
+    **dict.fromkeys(
+        ["worker.broker.confirms", "worker.broker.redis_time", "worker.broker.topology"], "worker.broker."
+    ),
     **dict.fromkeys(["worker.audio.container", "worker.audio.source"], "worker.audio.library"),
     "worker.audio.file": "worker.audio.source",
 }
 
 _BROKER = {
-    f"worker.broker.{name}" for name in ("confirms", "depth", "door", "outlet", "redis_leases", "work_queue")
+    f"worker.broker.{name}"
+    for name in ("confirms", "depth", "door", "outlet", "redis_leases", "redis_time", "work_queue")
 }
 _OUTER = {name.rstrip("*") for name, layer in LAYERS.items() if layer >= OUTSIDE}
 #: Each library outside of the standard one, and the modules or whole units that may use it.

@@ -12,6 +12,7 @@ from ops.benchmarks.scrape import scrape
 from ops.benchmarks.takeover import takeover
 from ops.benchmarks.telemetry import telemetry
 from ops.benchmarks.tokens import tokens
+from ops.lib import ending
 
 
 @click.group()
@@ -32,4 +33,5 @@ for command in (streams, burst, hold, scrape, telemetry, jobs, tokens, takeover)
     main.add_command(command)
 
 if __name__ == "__main__":
+    ending.catch_signals()
     main(prog_name="ops/bench")

@@ -1,6 +1,5 @@
 """What N concurrent streams cost: one subject, one measurement."""
 
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +15,13 @@ from ops.benchmarks.figures import Row
 from ops.benchmarks.fleet import installation, patience, speech
 from ops.benchmarks.meter import Reading, cores
 from ops.benchmarks.native.server import LoadServer
+from ops.lib import children
 from ops.lib.worker_process import WorkerProcess
 
 #: Seconds between the last stream's start and the measurement.
 _SETTLE = 3.0
+#: A process for each stream takes its time.
+_END_SECONDS = 120.0
 #: Seconds of audio to spare: the first streams begin before the last job is put, and readings take time.
 _SPARE = 10.0
 #: Streams that cannot be sent in time are no streams: below this share of its audio a row is not counted.
@@ -83,15 +85,14 @@ def alternative(name: str) -> Start:
             server.stream_url, server.ca_file, load.streams, load.audio_seconds, max(1.0, load.streams / 200)
         )
         with (folder / f"{name}.log").open("wb") as log:
-            process = subprocess.Popen(
+            process = children.start(
                 subjects.SUBJECTS[name].command(wanted), stdout=log, stderr=log, cwd=_REPOSITORY
             )
             psutil.Process(process.pid).cpu_affinity([cores()[1]])
             try:
                 yield process.pid
             finally:
-                process.terminate()
-                process.wait()
+                children.end(process, _END_SECONDS)
 
     return start
 

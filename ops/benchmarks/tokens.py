@@ -20,6 +20,7 @@ from ops.benchmarks import report
 from ops.benchmarks.figures import Row
 from ops.benchmarks.meter import cores
 from ops.benchmarks.native.server import LoadServer
+from ops.lib import children
 from ops.lib.servers import RedisServer
 from worker.app import ThreadWaiter
 from worker.clock import SystemClock
@@ -128,7 +129,9 @@ def measure(size: int, subject: str, scale: Scale) -> dict[str, Any]:
         results = context.Queue()
         members = [
             context.Process(
-                target=_member, args=(Member(shared, server.url, str(server.ca_file), scale, seed), results)
+                target=_member,
+                args=(Member(shared, server.url, str(server.ca_file), scale, seed), results),
+                daemon=True,
             )
             for seed in range(size)
         ]
@@ -151,6 +154,7 @@ def measure(size: int, subject: str, scale: Scale) -> dict[str, Any]:
 
 def _member(member: Member, results: Any) -> None:
     """One process: jobs begin at random, and each asks the worker's own cache for a token."""
+    children.end_with_parent()
     chance = random.Random(member.seed)
     cache = _cache(member, chance.random())
     asked = failed = 0

@@ -20,7 +20,7 @@ from matplotlib.dates import DateFormatter
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ops.dashboards import load
-from ops.lib import prometheus_server
+from ops.lib import debian, ending, prometheus_server
 from ops.lib.prometheus_server import PrometheusServer
 
 _FOLDER = Path(__file__).parent
@@ -42,7 +42,10 @@ Series = list[tuple[str, list[float], list[float]]]
 def main(seconds: int, to: Path) -> None:
     """Run a demo load, scrape it, and draw each dashboard to a PNG."""
     there, reason = prometheus_server.available()
-    if not there:
+    if not there and debian.may_install():
+        click.echo("installing Debian's prometheus ...", err=True)
+        debian.install("prometheus")
+    elif not there:
         raise click.ClickException(reason)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="corti-render-")))
@@ -178,4 +181,5 @@ def _text(value: float, unit: str) -> str:
 
 
 if __name__ == "__main__":
+    ending.catch_signals()
     main()

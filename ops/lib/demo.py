@@ -6,8 +6,6 @@ environment) and a real worker; puts a job on the queue as plain JSON, and shows
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +20,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ops.lib import queues
+from ops.lib import debian, ending, queues
 from ops.lib.servers import RabbitMqServer, RedisServer
 from ops.lib.worker_process import WorkerProcess, sandbox_settings
 from ops.sandbox import launch
@@ -84,16 +82,13 @@ def _install_rabbitmq() -> None:
     available, reason = RabbitMqServer.available()
     if available:
         return
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+    if not debian.may_install():
         raise click.ClickException(f"{reason}; install rabbitmq-server, or leave --broker rabbitmq away")
     click.echo("installing rabbitmq-server ...", err=True)
-    for command in (
-        ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "rabbitmq-server"],
-    ):
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise click.ClickException(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    try:
+        debian.install("rabbitmq-server")
+    except debian.InstallError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _service(stack: ExitStack, console: Console, folder: Path, file: Path | None) -> dict[str, str]:
@@ -184,4 +179,5 @@ def _show(console: Console, final: dict[str, Any], worker: WorkerProcess, broker
 
 
 if __name__ == "__main__":
+    ending.catch_signals()
     main()

@@ -16,8 +16,14 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
+# `python -I FILE` finds no module of ours by itself.
+sys.path.insert(0, str(ROOT))
+
+from ops.lib import children, ending  # noqa: E402
+
 # Each name's package set holds those of the names before it.
 NAMES = ("demo", "dev")
 STAMP = "corti-setup.json"
@@ -35,20 +41,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--check", action="store_true", help="change nothing; exit code 1 when work is needed"
     )
+    explained = "become `python -m MODULE` with what follows, in the environment that was made"
+    parser.add_argument("--run", nargs=argparse.REMAINDER, default=[], metavar="MODULE", help=explained)
     options = parser.parse_args(arguments)
     if options.check:
         return 0 if is_current(ROOT, options.name) else 1
-    if is_current(ROOT, options.name):
-        return 0
+    ending.catch_signals()
     try:
-        with locked(ROOT):
-            # Whoever held the lock before may have done the work.
-            if not is_current(ROOT, options.name):
-                build(ROOT, options.name)
+        if not is_current(ROOT, options.name):
+            with locked(ROOT):
+                # Whoever held the lock before may have done the work.
+                if not is_current(ROOT, options.name):
+                    build(ROOT, options.name)
     except SetupError as error:
         say(f"failed: {error}")
         return 1
+    if options.run:
+        become(ROOT, *options.run)
     return 0
+
+
+def become(root: Path, module: str, *arguments: str) -> NoReturn:
+    """Go on as another command: in the same process, which therefore gets all signals."""
+    children.close()
+    python = str(root / ".venv/bin/python")
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    os.execve(python, [python, "-m", module, *arguments], environment)  # noqa: S606 -- that is the point
 
 
 def is_current(root: Path, name: str) -> bool:
@@ -175,12 +193,12 @@ def warm(venv: Path, root: Path) -> None:
     Where PYTHONDONTWRITEBYTECODE is set, each start would compile all of it again: 2 s of CPU.
     """
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run(
+    # It may fail: a start is slower without it, and that is all.
+    children.run(
         [str(venv / "bin/python"), "-c", "import worker.process, worker.cli"],
         cwd=root,
         env=env,
-        stdout=subprocess.DEVNULL,
-        check=False,  # a start is slower without it, and that is all
+        stdout=children.DEVNULL,
     )
 
 
@@ -203,16 +221,9 @@ def run(command: Sequence[str], hint: str) -> None:
     env = {name: value for name, value in os.environ.items() if name not in _PIP_SETTINGS_THAT_MISLEAD}
     # The project itself has no hash to require; the line for its packages asks for hashes by option.
     env |= {"PIP_REQUIRE_HASHES": "0", "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(
-        command,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+    done = children.run(command, env=env, stdout=children.PIPE, stderr=children.STDOUT)
     if done.returncode != 0:
-        sys.stderr.write(done.stdout.decode(errors="replace"))
+        sys.stderr.write(done.stdout)
         raise SetupError(hint)
 
 

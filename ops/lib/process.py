@@ -1,15 +1,13 @@
 """One server process: started with a log file, waited for, and ended by nobody but its parent."""
 
-import atexit
 import os
-import shutil
 import signal
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
+
+from ops.lib import children
 
 _POLL_S = 0.02
 _TAIL_LINES = 25
@@ -20,11 +18,7 @@ class ServerError(RuntimeError):
 
 
 class ServerProcess:
-    """A child process in a session of its own.
-
-    The own session keeps a Ctrl-C in the terminal away from the server: the program that started it
-    decides when it stops, after its workers have drained.
-    """
+    """A child that ends with this process; see `ops.lib.children`."""
 
     def __init__(
         self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
@@ -33,7 +27,7 @@ class ServerProcess:
         self.log = log
         self._command = tuple(command)
         self._env = dict(env) if env is not None else None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: children.Child | None = None
         self._paused = False
 
     @property
@@ -61,16 +55,8 @@ class ServerProcess:
         if self.running:
             return self
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*_die_with_parent(), *self._command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._env,
-                start_new_session=True,
-            )
+            self._process = children.start(self._command, stdout=log, stderr=log, env=self._env)
         self._paused = False
-        atexit.register(self.kill)
         deadline = time.monotonic() + timeout_s
         while not is_ready():
             if self._process.poll() is not None:
@@ -84,24 +70,14 @@ class ServerProcess:
 
     def stop(self, *, timeout_s: float = 20.0) -> None:
         """End the process with SIGTERM; with SIGKILL when that takes too long."""
-        atexit.unregister(self.kill)
-        if self._process is None or not self.running:
-            return
-        self.resume()
-        self._process.terminate()
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        if self._process is not None:
+            self.resume()
+            children.end(self._process, timeout_s)
 
     def kill(self) -> None:
         """End the process and its children at once, as a crash or the out-of-memory killer would."""
-        atexit.unregister(self.kill)
-        if self._process is None or not self.running:
-            return
-        # Start wrappers fork: the process group (ours alone, see start_new_session) holds the real server.
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._process is not None:
+            children.kill(self._process)
 
     def pause(self) -> None:
         """Freeze the process with SIGSTOP: connections stay open and nothing answers."""
@@ -121,12 +97,3 @@ class ServerProcess:
         except OSError:
             return ""
         return "".join(["; its log ends with:", *(f"\n  {line}" for line in lines)]) if lines else ""
-
-
-def _die_with_parent() -> tuple[str, ...]:
-    """A prefix by which Linux ends the server when its parent is killed before it can clean up."""
-    setpriv = shutil.which("setpriv")
-    # The kernel means the parent's thread, not its process: a helper thread's end would stop the server.
-    if setpriv is None or threading.current_thread() is not threading.main_thread():
-        return ()
-    return (setpriv, "--pdeathsig", "TERM")

@@ -38,7 +38,9 @@ class PrometheusServer:
     def __init__(self, targets: Mapping[str, int], rules: Sequence[Path] = ()) -> None:
         self._claim = PortClaim()
         (self.port,) = self._claim.ports
-        self._directory = Path(tempfile.mkdtemp(prefix="corti-prometheus-"))
+        # Removed at the interpreter's end, too, where a signal comes before anybody could close us.
+        self._folder = tempfile.TemporaryDirectory(prefix="corti-prometheus-", ignore_cleanup_errors=True)
+        self._directory = Path(self._folder.name)
         configuration = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(path.resolve()) for path in rules],
@@ -82,15 +84,22 @@ class PrometheusServer:
         return series
 
     def __enter__(self) -> Self:
-        self._process.start(self._ready, timeout_s=_START_TIMEOUT_S)
+        try:
+            self._process.start(self._ready, timeout_s=_START_TIMEOUT_S)
+        except BaseException:
+            self._close()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         self._process.stop()
         self._claim.release()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._folder.cleanup()
 
     def _ready(self) -> bool:
         try:

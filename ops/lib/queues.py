@@ -42,6 +42,10 @@ class Queues(Protocol):
         """Close the connection."""
         ...
 
+    def hang_up(self) -> None:
+        """Close the connection without a word: a broker that blocks its publishers would never answer."""
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(
@@ -81,6 +85,10 @@ class RedisQueues(_Closing):
         return None if item is None else bytes(item[1])
 
     def close(self) -> None:
+        """See `Queues`."""
+        self._client.close()
+
+    def hang_up(self) -> None:
         """See `Queues`."""
         self._client.close()
 
@@ -143,6 +151,11 @@ class RabbitQueues(_Closing):
     def close(self) -> None:
         """See `Queues`."""
         self._connection.close()
+
+    def hang_up(self) -> None:
+        """See `Queues`."""
+        connection: Any = self._connection.connection
+        connection.transport.close()
 
 
 def connect(url: str) -> Queues:

@@ -4,7 +4,6 @@ import base64
 import http.client
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
+from ops.lib import children
 from ops.lib.ports import PortClaim, is_port_free
 from ops.lib.process import ServerError, ServerProcess
 from ops.lib.rabbitmq_files import NodePorts, environment, find_rabbitmq, write_configuration
@@ -57,7 +57,9 @@ class RabbitMqServer:
             raise FileNotFoundError(self.available()[1])
         self._claim = PortClaim(5)
         self.ports = NodePorts(*self._claim.ports)
-        self._directory = Path(tempfile.mkdtemp(prefix="corti-rabbitmq-"))
+        # Removed at the interpreter's end, too, where a signal comes before anybody could close us.
+        self._folder = tempfile.TemporaryDirectory(prefix="corti-rabbitmq-", ignore_cleanup_errors=True)
+        self._directory = Path(self._folder.name)
         self._scripts = scripts
         self._env = environment(self._directory, self.ports)
         advanced = {
@@ -170,9 +172,8 @@ class RabbitMqServer:
             ServerError: when the command failed.
         """
         command = [str(self._scripts / "rabbitmqctl"), "--node", self.ports.node_name, *arguments]
-        done = subprocess.run(
-            command, env=self._env, capture_output=True, text=True, timeout=_CTL_TIMEOUT_S, check=False
-        )
+        pipe = children.PIPE
+        done = children.run(command, env=self._env, timeout=_CTL_TIMEOUT_S, stdout=pipe, stderr=pipe)
         if done.returncode != 0:
             raise ServerError(
                 f"rabbitmqctl {' '.join(arguments)} failed: {done.stderr.strip() or done.stdout}"
@@ -220,10 +221,15 @@ class RabbitMqServer:
         self.kill()
         self._epmd.stop()
         self._claim.release()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._folder.cleanup()
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

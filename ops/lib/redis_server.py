@@ -33,7 +33,9 @@ class RedisServer:
         if program is None:
             raise FileNotFoundError(self.available()[1])
         self._claim = PortClaim()
-        self._directory = Path(tempfile.mkdtemp(prefix="corti-redis-"))
+        # Removed at the interpreter's end, too, where a signal comes before anybody could close us.
+        self._folder = tempfile.TemporaryDirectory(prefix="corti-redis-", ignore_cleanup_errors=True)
+        self._directory = Path(self._folder.name)
         (self.port,) = self._claim.ports
         self._process = ServerProcess(
             "the Redis server",
@@ -102,7 +104,7 @@ class RedisServer:
         """End the server and remove its files; it cannot be started afterwards."""
         self.kill()
         self._claim.release()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._folder.cleanup()
 
     def cli_client(self) -> redis.Redis:
         """A client for looking at the server from outside; the caller closes it."""
@@ -111,7 +113,12 @@ class RedisServer:
         return redis.Redis(host="127.0.0.1", port=self.port, decode_responses=True, retry=retry)
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

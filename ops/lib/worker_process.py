@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 import urllib.error
@@ -13,11 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ops.lib import children, ending
 from ops.sandbox.launch import Info
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _POLL = 0.05
+_BETWEEN_SIGNALS = 0.5
 
 
 class WorkerError(RuntimeError):
@@ -64,7 +65,7 @@ class WorkerProcess:
         self._log = log.open("ab")
         self._start = self._log.tell()
         self._port: int | None = None
-        self.process = subprocess.Popen(
+        self.process = children.start(
             [sys.executable, "-m", module, *command],
             cwd=source,
             env=environment,
@@ -78,6 +79,8 @@ class WorkerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, ending.Ended):
+            self.hand_back()
         self.close()
 
     @property
@@ -149,15 +152,18 @@ class WorkerProcess:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
 
+    def hand_back(self) -> None:
+        """Let it end soon: at a second signal it gives back all jobs instead of waiting for streams."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            time.sleep(_BETWEEN_SIGNALS)
+            self.process.send_signal(signal.SIGTERM)
+
     def kill(self) -> None:
         """Send SIGKILL and wait for the end."""
-        self.process.kill()
-        self.process.wait()
+        children.kill(self.process)
 
     def close(self) -> None:
         """End it, by force if it must be."""
-        try:
-            self.terminate(20)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        children.end(self.process)
         self._log.close()

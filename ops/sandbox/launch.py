@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import select
-import subprocess
 import sys
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
+
+from ops.lib import children
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +68,7 @@ class Info:
 class Sandbox:
     """A running sandbox process. Leaving the ``with`` block, or ``close``, stops it."""
 
-    def __init__(self, process: subprocess.Popen[str], info: Info) -> None:
+    def __init__(self, process: children.Child, info: Info) -> None:
         self.info = info
         self._process = process
 
@@ -110,16 +111,10 @@ class Sandbox:
 
     def close(self) -> int:
         """Stop the process and return its exit status; calling it again is harmless."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        status = children.end(self._process, _STOP_SECONDS)
         if self._process.stdout is not None:
             self._process.stdout.close()
-        return self._process.returncode
+        return status
 
     def _request(self, method: str, path: str, body: Any = None) -> Any:
         url = self.info.stats_url.removesuffix("stats") + path
@@ -188,22 +183,19 @@ def start(
     for fault in faults:
         command += ["--faults", json.dumps(dict(fault))]
     command += list(extra_arguments)
-    process = subprocess.Popen(command, cwd=_REPOSITORY, stdout=subprocess.PIPE, stderr=stderr, text=True)
+    process = children.start(command, cwd=_REPOSITORY, stdout=children.PIPE, stderr=stderr, text=True)
     try:
         return Sandbox(process, Info.parse(_first_line(process, startup_seconds)))
     except BaseException:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-        raise
+        with children.ended(process, grace=0):
+            raise
 
 
-def _first_line(process: subprocess.Popen[str], seconds: float) -> str:
+def _first_line(process: children.Child, seconds: float) -> str:
     out = process.stdout
     if out is None or not select.select([out], [], [], seconds)[0]:
         raise RuntimeError(f"the sandbox said nothing within {seconds} s")
-    line = out.readline()
+    line: str = out.readline()
     if not line:
         raise RuntimeError(f"the sandbox ended with status {process.wait()} before it was ready")
     return line

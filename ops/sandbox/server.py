@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Open sockets are dropped at a stop, as a crashed server would drop them; nobody waits for them.
 _SHUTDOWN_SECONDS = 0.1
 _BACKLOG = 4096
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def endpoints(scheme: str, host: str, port: int) -> dict[str, str]:
@@ -39,10 +39,12 @@ def endpoints(scheme: str, host: str, port: int) -> dict[str, str]:
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; print one line of JSON on stdout when ready."""
+    """Serve until SIGTERM, SIGINT or SIGHUP; print one line of JSON on stdout when ready."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in _STOP_SIGNALS:
+    # A signal that the parent had ignored stays ignored: that is how `nohup` works.
+    stops = [number for number in _STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    for number in stops:
         loop.add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         directory = settings.state_dir
@@ -55,7 +57,7 @@ async def serve(settings: Settings) -> None:
         info = await _listen(settings, runner, directory)
         print(json.dumps(info), flush=True)
         await stop.wait()
-        for number in _STOP_SIGNALS:
+        for number in stops:
             loop.remove_signal_handler(number)
             # Stopping takes a tenth of a second; a second signal in that time must not spoil the exit status.
             signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""The faults of a soak: each breaks something for a moment and mends it again."""
+"""What a soak breaks, and the faults that break one thing for a moment and mend it again."""
 
 import random
 import time
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from ops.lib.servers import RabbitMqServer, RedisServer
 from ops.sandbox.launch import Sandbox
+from ops.soak.ehr import Ehr
 from ops.soak.fleet import Fleet
+from ops.soak.relay import Relay
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,14 @@ class World:
     sandbox: Sandbox
     redis: RedisServer
     rabbitmq: RabbitMqServer | None
+    relay: Relay
+    ehr: Ehr
     chance: random.Random
+
+    @property
+    def broker(self) -> RabbitMqServer | RedisServer:
+        """The broker's server."""
+        return self.rabbitmq or self.redis
 
 
 Fault = Callable[[World], None]
@@ -36,10 +45,9 @@ def stop_a_worker(world: World) -> None:
 
 def restart_the_broker(world: World) -> None:
     """The broker is away for four seconds."""
-    server = world.rabbitmq or world.redis
-    server.kill()
+    world.broker.kill()
     time.sleep(4)
-    server.start()
+    world.broker.start()
 
 
 def cut_every_connection(world: World) -> None:
@@ -91,7 +99,7 @@ def drop_sockets(world: World) -> None:
     world.sandbox.fault("drop_socket", after_seconds=1, count=10)
 
 
-EVERY: tuple[Fault, ...] = (
+SINGLE: tuple[Fault, ...] = (
     kill_a_worker,
     stop_a_worker,
     restart_the_broker,

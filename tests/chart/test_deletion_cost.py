@@ -2,7 +2,6 @@
 
 import json
 import ssl
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from queue import Empty, Queue
 import pytest
 import trustme
 
+from ops.lib import children
 from tests.chart.helm import CHART
 
 SCRIPT = CHART / "files/deletion_cost.py"
@@ -100,15 +100,15 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def script(cluster: Cluster) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, SCRIPT], env=cluster.environment, stdout=subprocess.PIPE, text=True
-    ) as process:
+def script(cluster: Cluster) -> Iterator[children.Child]:
+    process = children.start(
+        [sys.executable, SCRIPT], env=cluster.environment, stdout=children.PIPE, text=True
+    )
+    with children.ended(process, 0):
         yield process
-        process.kill()
 
 
-def test_it_patches_its_own_pod_with_its_token(cluster: Cluster, script: subprocess.Popen[str]) -> None:
+def test_it_patches_its_own_pod_with_its_token(cluster: Cluster, script: children.Child) -> None:
     path, authorization, body = cluster.patches.get(timeout=10)
     assert script.poll() is None
     assert path == "/api/v1/namespaces/speech/pods/worker-0"
@@ -118,7 +118,7 @@ def test_it_patches_its_own_pod_with_its_token(cluster: Cluster, script: subproc
     }
 
 
-def test_only_a_changed_number_is_written(cluster: Cluster, script: subprocess.Popen[str]) -> None:
+def test_only_a_changed_number_is_written(cluster: Cluster, script: children.Child) -> None:
     assert cluster.next_cost() == "3"
     with pytest.raises(Empty):
         cluster.patches.get(timeout=0.5)
@@ -127,14 +127,14 @@ def test_only_a_changed_number_is_written(cluster: Cluster, script: subprocess.P
     assert script.poll() is None
 
 
-def test_a_refusal_is_told_and_tried_again(cluster: Cluster, script: subprocess.Popen[str]) -> None:
+def test_a_refusal_is_told_and_tried_again(cluster: Cluster, script: children.Child) -> None:
     cluster.refuse = True
     assert cluster.next_cost() == cluster.next_cost() == "3"
     assert script.stdout is not None
     assert json.loads(script.stdout.readline()) == {"event": "deletion_cost_not_noted", "error": "HTTPError"}
 
 
-def test_it_ends_at_sigterm(cluster: Cluster, script: subprocess.Popen[str]) -> None:
+def test_it_ends_at_sigterm(cluster: Cluster, script: children.Child) -> None:
     cluster.next_cost()
     script.terminate()
     assert script.wait(5) == 0

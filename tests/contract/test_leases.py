@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import kombu
 import pytest
 import redis
 from kombu.transport import redis as kombu_redis
@@ -14,6 +15,7 @@ from tests.contract.waiting import eventually
 from worker import measures
 from worker.broker import redis_leases
 from worker.broker.redis_leases import Leases, transport_options, unacked, unacked_index
+from worker.broker.redis_time import ServerTime
 from worker.broker.topology import MAIN_LANE
 from worker.broker.work_queue import make_celery
 from worker.clock import SystemClock
@@ -31,6 +33,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 def kombu_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `install` replaces is put back afterwards."""
     monkeypatch.setattr(kombu_redis.Channel, "_create_client", kombu_redis.Channel._create_client)
+    monkeypatch.setattr(kombu_redis, "time", kombu_redis.time)
     monkeypatch.setattr(kombu_redis.QoS, "ack", kombu_redis.QoS.ack)
     monkeypatch.setattr(kombu_redis.QoS, "reject", kombu_redis.QoS.reject)
     monkeypatch.setattr(redis_leases, "_forfeited", set())
@@ -43,6 +46,12 @@ def scores(client: redis.Redis) -> dict[bytes, float]:
     return dict(found)
 
 
+def server_time(client: redis.Redis) -> float:
+    """What Redis takes for the time."""
+    found: Any = client.time()
+    return float(found[0]) + float(found[1]) / 1e6
+
+
 def test_only_held_deliveries_that_are_still_there_are_renewed(
     client: redis.Redis, clock: FakeClock, recorder: FakeRecorder
 ) -> None:
@@ -52,13 +61,62 @@ def test_only_held_deliveries_that_are_still_there_are_renewed(
         leases.hold(tag)
     leases.drop("dropped")
     leases.renew()
-    now = clock.wall().timestamp()
-    assert scores(client) == {b"of somebody else": 2.0, b"dropped": 3.0, b"held": now}
+    now = server_time(client)
+    assert scores(client) == {
+        b"of somebody else": 2.0,
+        b"dropped": 3.0,
+        b"held": pytest.approx(now, abs=5),
+    }
     assert recorder.total(measures.LEASE_RENEWALS, outcome="renewed") == 1
     assert recorder.total(measures.LEASE_RENEWALS, outcome="lost") == 1
-    clock.wait(15)
+    before = scores(client)[b"held"]
     leases.renew()
-    assert scores(client)[b"held"] == pytest.approx(now + 15)
+    assert before < scores(client)[b"held"] == pytest.approx(now, abs=5)
+
+
+@pytest.mark.usefixtures("kombu_as_it_was")
+@pytest.mark.parametrize("skew", [-600, 600])
+def test_deliveries_are_dated_by_redis_whatever_the_clock_of_the_host_says(
+    client: redis.Redis, recorder: FakeRecorder, monkeypatch: pytest.MonkeyPatch, skew: float
+) -> None:
+    wrong = server_time(client) + skew
+    monkeypatch.setattr(kombu_redis, "time", lambda: wrong)
+    redis_leases.install(lambda: client)
+    for tag, age in (("overdue", 90), ("of another worker", 30)):
+        client.zadd(UNACKED_INDEX, {tag: server_time(client) - age})
+    with kombu.Connection("redis://", transport_options=transport_options(60)) as connection:
+        connection.hostname, connection.port = "127.0.0.1", client.get_connection_kwargs()["port"]
+        channel: Any = connection.channel()
+        connection.SimpleQueue(MAIN_LANE.work, channel=channel).put({})
+        consumer = connection.SimpleQueue(MAIN_LANE.work)
+        delivered = consumer.get(timeout=5)
+        dated = scores(client)[delivered.delivery_tag.encode()]
+        assert dated == pytest.approx(server_time(client), abs=5)
+        leases = Leases(client, 60, recorder, FakeClock())
+        leases.hold("of another worker")
+        leases.renew()
+        assert scores(client)[b"of another worker"] == pytest.approx(dated, abs=5)
+        channel.qos.restore_visible(interval=1)
+        assert set(scores(client)) == {b"of another worker", delivered.delivery_tag.encode()}
+        delivered.ack()
+
+
+def test_the_servers_time_is_carried_on_through_an_outage(own_redis: RedisServer) -> None:
+    clock = FakeClock()
+    with redis.Redis.from_url(own_redis.url, socket_timeout=1) as client:
+        now = ServerTime(lambda: client, clock, max_age=10)
+        began = now()
+        assert began == pytest.approx(server_time(client), abs=5)
+        own_redis.stop()
+        clock.wait(9)
+        assert now() == pytest.approx(began + 9)
+        clock.wait(20)
+        assert now() == pytest.approx(began + 29)
+        with pytest.raises(redis.ConnectionError):
+            ServerTime(lambda: client, clock)()
+        own_redis.start()
+        # The time passed on the fake clock only: the server is asked again, and right.
+        assert now() == pytest.approx(began, abs=20)
 
 
 def test_nothing_held_means_nothing_said(

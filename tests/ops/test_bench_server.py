@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
 from ops.benchmarks.native.build import available, build
 from ops.benchmarks.native.server import LoadServer
 from tests.conftest import require
+from tests.websocket_client import ClientSocket
 
 CONFIG = {
     "type": "config",
@@ -79,10 +79,10 @@ class Client:
         return dict(answer)
 
     @contextmanager
-    def stream(self, identifier: str) -> Iterator[ClientConnection]:
+    def stream(self, identifier: str) -> Iterator[ClientSocket]:
         token = urllib.parse.quote(f"Bearer {self.token}", safe="")
         url = f"{self.create(identifier)['websocketUrl']}&token={token}"
-        with connect(url, ssl=self.context, compression=None, proxy=None) as socket:
+        with ClientSocket(url, self.context, compression=False) as socket:
             socket.send(json.dumps(CONFIG))
             assert json.loads(socket.recv(5)) == {**CONFIG, "type": "CONFIG_ACCEPTED"}
             yield socket
@@ -95,8 +95,8 @@ def client(server: LoadServer) -> Client:
     return client
 
 
-def until_closed(socket: ClientConnection) -> list[dict[str, Any]]:
-    messages = [json.loads(message) for message in socket]
+def until_closed(socket: ClientSocket) -> list[dict[str, Any]]:
+    messages = [json.loads(message) for message in socket.until_closed()]
     assert socket.close_code == 1000
     return messages
 
@@ -120,7 +120,7 @@ def test_tokens_open_doors_until_they_expire() -> None:
         time.sleep(0.6)
         assert client.api("GET", "/interactions/")[0] == 401
         url = f"{created['websocketUrl']}&token=Bearer%20{client.token}"
-        with pytest.raises(InvalidStatus) as refused, connect(url, ssl=client.context, proxy=None):
+        with pytest.raises(InvalidStatus) as refused, ClientSocket(url, client.context):
             pass
         assert refused.value.response.status_code == 401
         assert (server.stats()["tokens"], server.stats()["interactions"]) == (1, 1)
@@ -164,20 +164,20 @@ def test_a_consultation_from_config_to_close(server: LoadServer, client: Client)
 
 def test_what_goes_wrong_is_answered_as_documented(server: LoadServer, client: Client) -> None:
     url = f"{client.create('wrong')['websocketUrl']}&token=Bearer%20{client.token}"
-    with connect(url, ssl=client.context, proxy=None) as socket:
+    with ClientSocket(url, client.context) as socket:
         socket.send(CHUNK)
         assert json.loads(socket.recv(5))["type"] == "CONFIG_MISSING"
         socket.send(json.dumps(CONFIG))
         assert json.loads(socket.recv(5))["type"] == "CONFIG_ACCEPTED"
         socket.send([json.dumps(CONFIG)[:100], json.dumps(CONFIG)[100:]])  # in fragments
         assert json.loads(socket.recv(5))["type"] == "CONFIG_ALREADY_RECEIVED"
-        assert socket.ping(b"there?").wait(5)
+        assert socket.answers_ping(5)
         socket.send([CHUNK[:3000], CHUNK[3000:]])
         socket.send(json.dumps({"type": "flush"}))
         assert [json.loads(socket.recv(5))["type"] for _ in range(2)] == ["transcript", "flushed"]
     stats = server.stats()
     assert (stats["failed"], stats["chunks"], stats["audio_bytes"]) == (1, 1, 8000)
-    with connect(url, ssl=client.context, proxy=None) as socket:
+    with ClientSocket(url, client.context) as socket:
         socket.send(json.dumps({"type": "config", "configuration": {}}))
         assert json.loads(socket.recv(5))["type"] == "CONFIG_DENIED"
         assert until_closed(socket) == []

@@ -1,7 +1,6 @@
 """Every subject of the bench does what it is said to do: streams at its pace, hears, reports."""
 
 import json
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from ops.benchmarks.native.build import BuildError, available
 from ops.benchmarks.native.server import LoadServer
 from ops.benchmarks.subjects import SUBJECTS, Load, Subject
 from ops.benchmarks.subjects.prepare import node_available, prepare_node
+from ops.lib import children
 from tests.conftest import require
 
 ROOT = Path(__file__).parents[2]
@@ -34,9 +34,9 @@ def node() -> None:
         require(False, str(error))
 
 
-def start(subject: Subject, load: Load) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        subject.command(load), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+def start(subject: Subject, load: Load) -> children.Child:
+    return children.start(
+        subject.command(load), cwd=ROOT, stdout=children.PIPE, stderr=children.PIPE, text=True
     )
 
 

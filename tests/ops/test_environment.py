@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from ops.lib import environment
+from ops.lib import children, environment
+from tests.contract.waiting import eventually
+from tests.ops.test_redis_server import is_alive
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 def checkout(tmp_path: Path) -> Path:
     """The files that ops/setup looks at, below a path with a space."""
     root = tmp_path / "my checkout"
-    for name in ("pyproject.toml", "ops/setup", "ops/lib/environment.py"):
+    library = ("__init__", "children", "ending", "environment", "watcher")
+    for name in ("pyproject.toml", "ops/__init__.py", "ops/setup", *(f"ops/lib/{one}.py" for one in library)):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     shutil.copytree(ROOT / "ops/pins", root / "ops/pins")
@@ -87,6 +91,30 @@ def test_the_command_works_from_any_directory_and_below_a_path_with_a_space(
     command = ["bash", str(checkout / "ops/setup"), "demo"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_command_becomes_another_in_the_same_process(checkout: Path, tmp_path: Path) -> None:
+    pretend_made(checkout, "demo")
+    (checkout / "tell.py").write_text("import os, sys\nprint(os.getpid(), sys.argv[1:], os.getcwd())\n")
+    command = ["bash", str(checkout / "ops/setup"), "demo", "--run", "tell", "--check", "a b"]
+    process = children.start(command, cwd=tmp_path, stdout=children.PIPE, text=True)
+    with children.ended(process):
+        assert process.communicate(timeout=20)[0] == f"{process.pid} ['--check', 'a b'] {tmp_path}\n"
+
+
+def test_a_signal_ends_an_installation(checkout: Path, tmp_path: Path) -> None:
+    pip = tmp_path / "pip.pid"
+    script(checkout / "pip", f"echo $$ >{pip}; sleep 600")
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom ops.lib import ending, environment\n"
+        "ending.catch_signals()\nenvironment.run([sys.argv[1]], 'pip could not install')\n"
+    )
+    process = children.start([sys.executable, "-c", program, checkout / "pip"], cwd=ROOT)
+    with children.ended(process):
+        eventually(lambda: pip.exists() and pip.read_text() != "", 20)
+        process.terminate()
+        assert process.wait(20) == 128 + signal.SIGTERM
+    assert not is_alive(int(pip.read_text()))
 
 
 def test_a_machine_without_a_fitting_python_is_told_what_to_install(checkout: Path, tmp_path: Path) -> None:

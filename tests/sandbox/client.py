@@ -7,15 +7,15 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
 
 from ops.sandbox.launch import Sandbox
+from tests.websocket_client import ClientSocket
 
 SECONDS = 15.0
 
@@ -51,12 +51,9 @@ class Answer:
 class Conversation:
     """One socket, with everything it received."""
 
-    socket: ClientConnection
-
-    def __init__(self, connecting: AbstractContextManager[ClientConnection]) -> None:
-        self._connecting = connecting
+    def __init__(self, socket: ClientSocket) -> None:
         self.messages: list[dict[str, Any]] = []
-        self.socket = connecting.__enter__()
+        self.socket = socket
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +61,7 @@ class Conversation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connecting.__exit__(kind, error, trace)
+        self.socket.close()
 
     def say(self, kind: str, **rest: Any) -> None:
         self.socket.send(json.dumps({"type": kind, **rest}))
@@ -78,7 +75,7 @@ class Conversation:
             self.socket.send(piece)
 
     def next(self, seconds: float = SECONDS) -> dict[str, Any]:
-        raw = self.socket.recv(timeout=seconds)
+        raw = self.socket.recv(seconds)
         message = json.loads(raw)
         assert isinstance(message, dict)
         self.messages.append(message)
@@ -202,11 +199,11 @@ class Client:
         assert isinstance(created, dict)
         return created
 
-    def connect(self, created: dict[str, Any], **options: Any) -> Conversation:
-        return self.connect_url(f"{created['websocketUrl']}&token=Bearer%20{self.token}", **options)
+    def connect(self, created: dict[str, Any]) -> Conversation:
+        return self.connect_url(f"{created['websocketUrl']}&token=Bearer%20{self.token}")
 
-    def connect_url(self, url: str, **options: Any) -> Conversation:
-        return Conversation(connect(url, ssl=self.context, proxy=None, **options))
+    def connect_url(self, url: str) -> Conversation:
+        return Conversation(ClientSocket(url, self.context))
 
     def open(self, wanted: dict[str, Any] | None = None, identifier: str | None = None) -> Conversation:
         """Create an interaction, connect and configure."""

@@ -54,7 +54,7 @@ def test_the_configuration_has_a_deadline(hasty_sandbox: Sandbox) -> None:
 
 def test_pings_are_answered(client: Client) -> None:
     with client.open() as conversation:
-        assert conversation.socket.ping().wait(5)
+        assert conversation.socket.answers_ping(5)
 
 
 @pytest.mark.parametrize(

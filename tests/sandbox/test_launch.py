@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.lib import children
 from ops.sandbox.launch import start
 from tests.sandbox.client import Client
 from tests.sandbox.sound import tone
@@ -16,7 +17,7 @@ from tests.sandbox.sound import tone
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_stops_with_status_0_even_with_open_sockets(number: signal.Signals) -> None:
     with start() as sandbox:
         with Client(sandbox).open() as conversation:
@@ -50,9 +51,8 @@ def test_without_tls_there_is_no_https_and_no_bundle() -> None:
 
 def test_the_ready_line_is_the_only_output() -> None:
     command = [sys.executable, "-m", "ops.sandbox", "--no-tls"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    process = children.start(command, cwd=ROOT, stdout=children.PIPE, stderr=children.PIPE, text=True)
+    with children.ended(process):
         assert process.stdout is not None
         info = json.loads(process.stdout.readline())
         assert info["pid"] == process.pid

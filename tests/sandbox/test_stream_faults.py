@@ -57,7 +57,7 @@ def test_config_silent_answers_nothing(client: Client, sandbox: Sandbox) -> None
         conversation.say("config", configuration=configuration())
         with pytest.raises(TimeoutError):
             conversation.next(0.3)
-        assert conversation.socket.ping().wait(5), "only the protocol is silent"
+        assert conversation.socket.answers_ping(5), "only the protocol is silent"
 
 
 def test_config_slow(client: Client, sandbox: Sandbox) -> None:
@@ -75,7 +75,7 @@ def test_drop_socket_resets(any_client: Client, sandbox: Sandbox, limit: dict[st
         conversation.configure()
         conversation.send(SPEECH[:1])
         if limit:
-            assert conversation.socket.ping().wait(5), "not yet"
+            assert conversation.socket.answers_ping(5), "not yet"
         # The reset may be noticed while sending or while reading.
         with suppress(ConnectionClosed):
             conversation.send(SPEECH[1:])
@@ -114,9 +114,9 @@ def test_go_silent_keeps_tcp_and_answers_not_even_pings(any_client: Client, sand
         conversation.say("end")
         with pytest.raises(TimeoutError):
             conversation.next(0.5)
-        assert not pong.is_set()
+        assert pong not in conversation.socket.pongs
         assert sandbox.stats()["sockets_open"] == 1
-        conversation.socket.socket.close()
+        conversation.socket.drop()
     deadline = time.monotonic() + 5
     while sandbox.stats()["sockets_open"] and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -211,7 +211,7 @@ def test_garbage_comes_before_the_first_transcript(client: Client, sandbox: Sand
     sandbox.fault("garbage_message", kind=kind)
     with client.open() as conversation:
         conversation.send(SPEECH)
-        raw = conversation.socket.recv(timeout=5)
+        raw = conversation.socket.recv(5)
         assert isinstance(raw, bytes) is (kind == "binary")
         if kind == "unknown_type":
             assert json.loads(raw)["type"] not in ("transcript", "facts", "usage")

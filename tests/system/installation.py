@@ -65,10 +65,11 @@ class Installation:
     ) -> WorkerProcess:
         own = {f"CORTI_WORKER_{name.upper()}": str(value) for name, value in settings.items()}
         log = self.folder / f"worker-{len(self.workers)}.log"
-        worker = self._stack.enter_context(
-            WorkerProcess({**self.settings, **own}, log, (command,), source, module)
-        )
-        self.workers.append(worker)
+        return self.join(WorkerProcess({**self.settings, **own}, log, (command,), source, module))
+
+    def join(self, worker: WorkerProcess) -> WorkerProcess:
+        """Make a started worker part of it: it ends with the installation."""
+        self.workers.append(self._stack.enter_context(worker))
         return worker
 
     def job(self, audio: Path, **changes: Any) -> dict[str, Any]:

@@ -4,9 +4,9 @@ kombu keeps each delivered message in a hash and its time of delivery in a sorte
 acknowledged within the visibility timeout loses the delivery to somebody else. So that a dead
 worker's jobs are taken over soon, the timeout is short, and a living worker renews its leases.
 
-Two corrections of kombu 5.7.0 under celery 5.7.0 (pitfalls 3.3, reproduced there), and one that saves CPU.
-`install` checks the versions; without it a lost connection restores jobs that are still running, or ends
-the process.
+Three corrections of kombu 5.7.0 under celery 5.7.0, and one that saves CPU. `install` checks the versions;
+without it a lost connection restores jobs that are still running, or ends the process, and a worker whose
+clock is ahead restores everybody's jobs.
 
 Redis keys (kombu's own):
 
@@ -15,7 +15,7 @@ key                          type    content and life
 ===========================  ======  =====================================================
 ``corti.work``               list    messages that wait
 ``corti.work:unacked``       hash    delivery tag -> message; until acknowledged
-``corti.work:unacked_index`` zset    delivery tag -> wall-clock time of delivery or renewal
+``corti.work:unacked_index`` zset    delivery tag -> time of delivery or renewal, by Redis's own clock
 ``corti.work:unacked_sweep`` string  lock of the sweep that restores overdue messages
 ===========================  ======  =====================================================
 """
@@ -32,8 +32,9 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
 from worker import measures
+from worker.broker.redis_time import ServerTime
 from worker.broker.topology import MAIN_LANE, Lane
-from worker.clock import Clock
+from worker.clock import Clock, SystemClock
 from worker.ports import Recorder
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,8 @@ def unacked_index(lane: Lane) -> str:
     return f"{lane.work}:unacked_index"
 
 
+#: Seconds for which kombu's look at the time needs no question: it has one for each delivery.
+_TIME_AGE = 10.0
 _CORRECTED = {"celery": "5.7.0", "kombu": "5.7.0"}
 
 
@@ -101,7 +104,7 @@ class Leases:
         self._index = unacked_index(lane)
         self._interval = visibility_timeout / 4
         self._recorder = recorder
-        self._clock = clock
+        self._time = ServerTime(lambda: client, clock)
         self._tags: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -141,9 +144,9 @@ class Leases:
             tags = tuple(self._tags)
         if not tags:
             return
-        # kombu's scores are the wall clocks of workers: ours must be of the same kind. XX: a tag that
-        # was acknowledged meanwhile must not rise again. CH: the reply tells whether it was there.
-        now = self._clock.wall().timestamp()
+        # XX: a tag that was acknowledged meanwhile must not rise again. CH: the reply tells whether it
+        # was there.
+        now = self._time()
         with self._client.pipeline(transaction=False) as pipe:
             for tag in tags:
                 pipe.zadd(self._index, {tag: now}, xx=True, ch=True)
@@ -178,6 +181,8 @@ def install(fresh_client: Callable[[], redis.Redis]) -> None:
             "install the pinned versions, or repeat tests/system/test_reconnect.py with the new ones"
         )
     kombu_redis.Channel._create_client = _client_once  # noqa: SLF001
+    # kombu dates deliveries, and looks for overdue ones, by the clock of its own host.
+    kombu_redis.time = ServerTime(fresh_client, SystemClock(), _TIME_AGE)
     kombu_redis.QoS.restore_unacked_once = _restore_when_stopping
     kombu_redis.QoS.ack = _ack_with(_original_ack, fresh_client)
     kombu_redis.QoS.reject = _reject_with(_original_reject, fresh_client)

@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from ops.lib import children
+
 SOURCES = Path(__file__).parent
 BUILT = Path(__file__).resolve().parents[3] / ".work" / "bench"
 PROGRAMS = {
@@ -81,6 +83,6 @@ def install(*packages: str) -> None:
 
 def _run(command: list[str], hint: str) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = children.run(command, env=environment, stdout=children.PIPE, stderr=children.PIPE)
     if done.returncode != 0:
         raise BuildError(f"{hint}\n{done.stdout}{done.stderr}")

@@ -1,7 +1,6 @@
 """Starts the quick-start-like consumer of jobs beside a worker's installation."""
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from ops.benchmarks.fleet import Installation
 from ops.benchmarks.meter import cores
 from ops.benchmarks.native.server import LoadServer
+from ops.lib import children
 
 QUICKSTART = "quick-start script x 8"
 _PROCESSES = 8
@@ -21,13 +21,13 @@ _REPOSITORY = Path(__file__).resolve().parents[3]
 def quickstart(made: Installation, server: LoadServer) -> Iterator[tuple[int, float]]:
     """Its processes; gives the parent's process id and the seconds from exec to ready."""
     began = time.monotonic()
-    process = subprocess.Popen(
+    process = children.start(
         [
             *(sys.executable, "-m", "ops.benchmarks.subjects.quickstart_jobs", "--redis", made.broker_url),
             *("--url", server.url, "--ca", str(server.ca_file), "--processes", str(_PROCESSES)),
         ],
         cwd=_REPOSITORY,
-        stdout=subprocess.PIPE,
+        stdout=children.PIPE,
     )
     os.sched_setaffinity(process.pid, {cores()[1]})
     try:
@@ -36,7 +36,6 @@ def quickstart(made: Installation, server: LoadServer) -> Iterator[tuple[int, fl
             raise RuntimeError("the quick-start-like consumer ended while starting")
         yield process.pid, time.monotonic() - began
     finally:
-        process.terminate()
-        process.wait()
+        children.end(process)
         if process.stdout is not None:
             process.stdout.close()

@@ -1,10 +1,10 @@
 """Makes what the subjects need: npm packages and C programs. `ops/setup` installs the Python packages."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 from ops.benchmarks.native.build import BuildError, build, install, may_install
+from ops.lib import children
 
 NODE = Path(__file__).parent / "node"
 _STAMP = NODE / "node_modules" / ".package-lock.json"
@@ -38,7 +38,7 @@ def prepare_node() -> None:
     if _STAMP.exists() and _STAMP.stat().st_mtime >= (NODE / "package-lock.json").stat().st_mtime:
         return
     command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-    done = subprocess.run(command, cwd=NODE, capture_output=True, text=True, timeout=300, check=False)
+    done = children.run(command, cwd=NODE, stdout=children.PIPE, stderr=children.PIPE, timeout=300)
     if done.returncode != 0:
         raise BuildError(f"npm could not install the packages of {NODE}\n{done.stderr[-1000:]}")
 

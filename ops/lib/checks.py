@@ -1,0 +1,97 @@
+"""`ops/test`: linters, types and tests, as CI runs them; the shell script of that name starts this."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ops.lib import children, debian, ending
+from ops.lib.environment import ROOT, become
+
+_PARTS = ("unit", "contract", "sandbox", "system", "ops", "chart")
+_LINTERS = (("ruff", "check", "--quiet", "."), ("ruff", "format", "--check", "--quiet", "."), ("mypy",))
+#: Most of the time the tests wait for audio that plays at its own pace, so some can wait side by side. Each
+#: process has brokers of its own. Unit tests are over before the processes would have started.
+_SIDE_BY_SIDE = ("-n", "3", "--dist", "worksteal")
+#: Tests end their servers in order when they are told to end; then they are ended by force.
+_PYTEST_GRACE = 60.0
+_FAILED = 1
+#: The tools of the environment that runs this.
+_BIN = Path(sys.executable).parent
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a part, or `all`; return the exit status."""
+    part, *rest = arguments
+    if part == "soak":
+        _need("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
+        become(ROOT, "ops.soak", *rest)
+    failed = [command for command in _LINTERS if part in {"all", "lint"} and not _passes(command)]
+    names = "; ".join(" ".join(command) for command in failed)
+    if part == "lint":
+        _say(f"failed: {names}" if failed else "linters: no findings")
+        return _FAILED if failed else 0
+    status = _test(part, rest)
+    if failed:
+        _say(f"failed besides pytest: {names}")
+    return status or (_FAILED if failed else 0)
+
+
+def _passes(command: Sequence[str]) -> bool:
+    _say(" ".join(command))
+    began = time.monotonic()
+    done = children.run([_BIN / command[0], *command[1:]], cwd=ROOT)
+    _say(f"{' '.join(command)}: {'passed' if done.returncode == 0 else 'FAILED'}, {_since(began)}")
+    return done.returncode == 0
+
+
+def _test(part: str, rest: Sequence[str]) -> int:
+    parts = _PARTS if part == "all" else (part,)
+    for name in parts:
+        if not any((ROOT / "tests" / name).rglob("test_*.py")):
+            _say(f"tests/{name} holds no test_*.py: a part of the suite is missing")
+            return _FAILED
+    where = ["tests", "--ignore=tests/image"] if part == "all" else [f"tests/{part}"]
+    if part not in {"unit", "chart"}:
+        _need("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
+    if part in {"all", "system", "ops", "chart"}:
+        _need("promtool", "prometheus")
+    options = _SIDE_BY_SIDE if part in {"all", "system"} else ()
+    _say(f"pytest {' '.join([*where, *rest])}")
+    began = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "--durations=10", *options, *where, *rest]
+    # With our standard input, for those who ask for a debugger.
+    with children.ended(children.start(command, cwd=ROOT, stdin=None), _PYTEST_GRACE) as pytest:
+        status = pytest.wait()
+    _say(f"pytest ended with status {status}, {_since(began)}")
+    return status
+
+
+def _need(program: str, package: str) -> None:
+    """Install a missing program if we may.
+
+    Without it the tests that need it skip on a laptop, and fail in CI with the reason.
+    """
+    if shutil.which(program) is not None or not debian.may_install():
+        return
+    _say(f"installing {package} from Debian's packages ...")
+    try:
+        debian.install(package)
+    except debian.InstallError as error:
+        _say(f"{package} could not be installed; its tests will skip, or fail in CI. {error}")
+
+
+def _since(began: float) -> str:
+    return f"{time.monotonic() - began:.0f} s"
+
+
+def _say(text: str) -> None:
+    print(f"[test] {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    ending.catch_signals()
+    os.chdir(ROOT)
+    sys.exit(main(sys.argv[1:]))
