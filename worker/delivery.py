@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import Enum
 
 import structlog
 
 from worker import measures
+from worker.arrival import UNKNOWN, Arrival
 from worker.audit import Audit, Entry, Step, Unaudited
 from worker.claims import Busy, Claim, ClaimLost, Claims, Finished, LedgerUnavailable, NoPlace, Places
 from worker.clock import Clock
@@ -34,21 +34,6 @@ class Verdict(Enum):
     HAND_BACK = "return it to the queue"
     FORFEIT = "leave it: it may be somebody else's by now"
 
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """What the door noted on a job's message; both None where a message has come another way.
-
-    Attributes:
-        accepted_at: When the door accepted it, by the door's wall clock.
-        traceparent: Its trace.
-    """
-
-    accepted_at: datetime | None = None
-    traceparent: str | None = None
-
-
-_UNKNOWN = Arrival()
 
 Keep = Callable[[Claim, Interrupt, float | None], AbstractContextManager[object]]
 
@@ -82,7 +67,7 @@ class Deliveries:
     tracer: Tracer = field(default_factory=Untraced)
     audit: Audit = field(default_factory=Unaudited)
 
-    def take(self, body: bytes, interrupt: Interrupt, arrival: Arrival = _UNKNOWN) -> Verdict:
+    def take(self, body: bytes, interrupt: Interrupt, arrival: Arrival = UNKNOWN) -> Verdict:
         """Run the job in a body, unless it is run elsewhere or has ended.
 
         Raises:
@@ -96,7 +81,7 @@ class Deliveries:
             # A door of a later version knows more keys than we do. Through a door again, the job comes to a
             # worker that knows them, or becomes a dead letter that says what is wrong with it.
             log.warning("job_of_another_version")
-            return self._step_aside(body)
+            return self._step_aside(body, arrival)
         parent = arrival.traceparent or job.traceparent
         with (
             structlog.contextvars.bound_contextvars(job_id=job.job_id),
@@ -111,12 +96,12 @@ class Deliveries:
         claim: Claim | None = None
         try:
             if self._crowded(job):
-                return self._step_aside(body)
+                return self._step_aside(body, arrival)
             found = self._claim(job.job_id, interrupt)
             if isinstance(found, Finished) and not found.undelivered:
                 return self._repeated(job.job_id)
             if not isinstance(found, Claim):
-                return self._step_aside(body)
+                return self._step_aside(body, arrival)
             claim = found
             with (
                 structlog.contextvars.bound_contextvars(attempt=claim.attempts),
@@ -132,7 +117,7 @@ class Deliveries:
             return self._lost(job.job_id)
         except NoPlace:
             self._release(claim)
-            return self._step_aside(body)
+            return self._step_aside(body, arrival)
         except OutletUnavailable:
             self._release(claim)
             return self._handed_back(job.job_id, "unconfirmed")
@@ -194,9 +179,9 @@ class Deliveries:
         # A job that is late already is failed by the runner, with an attempt of its own to say so.
         return max(until, now + _PAUSE)
 
-    def _step_aside(self, body: bytes) -> Verdict:
+    def _step_aside(self, body: bytes, arrival: Arrival) -> Verdict:
         try:
-            self.aside.set_aside(body)
+            self.aside.set_aside(body, arrival)
         except OutletUnavailable:
             return Verdict.HAND_BACK
         self.recorder.count(measures.JOBS_HANDED_BACK, reason="set_aside")

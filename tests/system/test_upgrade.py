@@ -154,10 +154,10 @@ def test_a_job_that_only_a_later_versions_door_could_read_is_not_lost(installati
         redis_options=None if on_rabbit else transport_options(LEASE),
         consumer_timeout=21600,
     )
-    work = CeleryWorkQueue(app, installation.broker_url, SystemClock(), on_rabbit=on_rabbit)
+    work = CeleryWorkQueue(app, installation.broker_url, on_rabbit=on_rabbit)
     job = {**installation.job(Path("/nowhere.wav")), "a_key_of_next_year": 1}
     try:
-        work.put(json.dumps(job).encode())
+        work.put(json.dumps(job).encode(), SystemClock().wall())
     finally:
         work.close()
         app.close()

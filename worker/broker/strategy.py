@@ -9,7 +9,6 @@ half an hour.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from enum import Enum
 from types import MappingProxyType
 from typing import Any
@@ -19,9 +18,8 @@ from celery.exceptions import InvalidTaskError
 from celery.worker.request import Request
 from celery.worker.state import task_ready, task_reserved
 
-from worker import trace
-from worker.broker.topology import ACCEPTED_AT, TRACEPARENT
-from worker.delivery import Arrival
+from worker.arrival import Arrival
+from worker.broker.envelope import arrival
 from worker.ports import never
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -32,7 +30,6 @@ class Disposal(Enum):
 
     ACKNOWLEDGE = "it is done with"
     REQUEUE = "it goes back to its queue"
-    DISCARD = "it is no job"
 
 
 #: Takes a delivery's tag, its job and what the door noted. May take hours.
@@ -69,7 +66,7 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery has no types
             self.acknowledge()
         else:
             # Celery passes something else for a thread that was told to exit: the job is not done.
-            self.reject(requeue=disposal is not Disposal.DISCARD)
+            self.reject(requeue=True)
 
 
 def strategy(task: Any, app: Celery, consumer: Any, **_how: Any) -> Callable[..., None]:
@@ -99,12 +96,3 @@ def strategy(task: Any, app: Celery, consumer: Any, **_how: Any) -> Callable[...
         consumer.on_task_request(request)
 
     return handle
-
-
-def arrival(headers: Mapping[str, Any] | None) -> Arrival:
-    """What the door noted in the headers of Celery's message. A stranger puts anything there."""
-    noted = headers or {}
-    at = noted.get(ACCEPTED_AT)
-    plausible = isinstance(at, int) and 0 < at < 1e14  # noqa: PLR2004  # the year 5138
-    accepted_at = datetime.fromtimestamp(at / 1000, UTC) if plausible and at else None
-    return Arrival(accepted_at, trace.valid(noted.get(TRACEPARENT)))

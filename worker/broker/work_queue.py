@@ -1,16 +1,17 @@
 """Celery: its application, its queue `corti.work`, its consumer (pitfalls 3.11 for the settings)."""
 
+from datetime import datetime
 from typing import Any
 
 import kombu
 from celery import Celery, bootsteps
-from celery.worker.consumer import Consumer
 from kombu.exceptions import OperationalError
 
 from worker import trace
 from worker.broker.confirms import ConfirmingConnection
+from worker.broker.declaring import WorkQueue
+from worker.broker.discards import KeepingConsumer
 from worker.broker.topology import ACCEPTED_AT, MAIN_LANE, Lane, keepalive, work_arguments
-from worker.clock import Clock
 from worker.ports import OutletUnavailable
 
 TASK = "corti.transcribe"
@@ -34,13 +35,13 @@ def make_celery(
     on_rabbit = redis_options is None
     app.conf.update(
         task_queues=[
-            kombu.Queue(
+            (WorkQueue if on_rabbit else kombu.Queue)(
                 lane.work,
                 # The default exchange: no binding that could be lost (pitfalls, 3.1).
                 kombu.Exchange(""),
                 routing_key=lane.work,
                 durable=True,
-                queue_arguments=work_arguments(consumer_timeout) if on_rabbit else None,
+                queue_arguments=work_arguments(lane, consumer_timeout) if on_rabbit else None,
             )
         ],
         task_default_queue=lane.work,
@@ -97,8 +98,8 @@ def _nothing() -> None:
     pass
 
 
-class JobConsumer(Consumer):
-    """Celery's consumer without what we do not use, and with `Attendance`.
+class JobConsumer(KeepingConsumer):
+    """Celery's consumer without what we do not use, and with `Attendance`. It discards nothing.
 
     Left out: delayed delivery, which declares 28 exchanges and 28 queues on RabbitMQ for countdowns
     (pitfalls, 3.7), and the chatter among workers (gossip, heartbeat events, remote control; mingle
@@ -124,22 +125,21 @@ class JobConsumer(Consumer):
 class CeleryWorkQueue:
     """Puts jobs on Celery's queue with confirmation. Implements `worker.intake.WorkQueue`."""
 
-    def __init__(self, app: Celery, url: str, clock: Clock, *, on_rabbit: bool) -> None:
+    def __init__(self, app: Celery, url: str, *, on_rabbit: bool) -> None:
         self._app = app
-        self._clock = clock
         self._confirming = ConfirmingConnection(url, self._declare) if on_rabbit else None
         # Asked once: each asking makes a connection's objects, an epoll among them.
         self._connection_errors = app.connection_for_write().transport.connection_errors
 
-    def put(self, body: bytes) -> None:
+    def put(self, body: bytes, accepted_at: datetime) -> None:
         """See `worker.intake.WorkQueue`."""
         text = body.decode()
         if self._confirming is not None:
-            self._confirming.publish(lambda producer: self._send(text, producer))
+            self._confirming.publish(lambda producer: self._send(text, accepted_at, producer))
             return
         try:
             with self._app.producer_or_acquire() as producer:
-                self._send(text, producer)
+                self._send(text, accepted_at, producer)
         except (OperationalError, *self._connection_errors) as error:
             raise OutletUnavailable(type(error).__name__) from None
 
@@ -148,7 +148,7 @@ class CeleryWorkQueue:
         if self._confirming is not None:
             self._confirming.close()
 
-    def _send(self, text: str, producer: Any) -> None:
+    def _send(self, text: str, accepted_at: datetime, producer: Any) -> None:
         self._app.send_task(
             TASK,
             args=(text,),
@@ -161,7 +161,7 @@ class CeleryWorkQueue:
             # Celery shows these in logs and events; the defaults are the payload itself.
             argsrepr="<job>",
             kwargsrepr="{}",
-            headers={ACCEPTED_AT: int(self._clock.wall().timestamp() * 1000), **trace.headers()},
+            headers={ACCEPTED_AT: int(accepted_at.timestamp() * 1000), **trace.headers()},
         )
 
     def _declare(self, connection: kombu.Connection) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import structlog
@@ -13,12 +13,14 @@ from tests.unit.examples import body
 from tests.unit.fakes import EPOCH, FakeOutlet, FakeRecorder
 from tests.unit.story.world import World
 from worker import measures, trace
+from worker.arrival import Arrival
 from worker.audit import Entry, Step
 from worker.corti.messages import TranscriptMessage
-from worker.delivery import Arrival, Verdict
+from worker.delivery import Verdict
 from worker.errors import PermanentError, Reason, TransientError
 from worker.events import Segment
 from worker.intake import Intake
+from worker.refusals import Refusals
 from worker.trace import Kind, Value
 
 CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
@@ -211,7 +213,7 @@ class Traced:
         self.watched = Watched(World())
         self.intake = Intake(
             work=self,
-            outlet=FakeOutlet(),
+            refusals=Refusals(FakeOutlet(), FakeRecorder(), self.watched.world.clock, self.watched),
             recorder=FakeRecorder(),
             clock=self.watched.world.clock,
             reply_prefix="corti.results.",
@@ -220,7 +222,7 @@ class Traced:
             audit=self.watched,
         )
 
-    def put(self, _: bytes) -> None:
+    def put(self, _: bytes, accepted_at: datetime) -> None:
         self.traces.append(trace.current())
 
 

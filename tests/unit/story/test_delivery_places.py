@@ -5,8 +5,9 @@ import pytest
 from tests.unit.examples import body
 from tests.unit.fakes import EPOCH
 from tests.unit.story.world import World
+from worker.arrival import Arrival
 from worker.claims import Claim
-from worker.delivery import Arrival, Verdict
+from worker.delivery import Verdict
 from worker.errors import Reason
 from worker.events import COMPLETED, FAILED, STARTED, Failed
 from worker.interrupt import Why
@@ -74,6 +75,7 @@ def test_a_job_that_only_a_later_versions_door_can_read_goes_through_a_door_agai
     arrival = Arrival(accepted_at=EPOCH)
     assert world.deliveries.take(message, world.interrupt, arrival) is Verdict.DONE
     assert world.outlet.set_aside_bodies == [message]
+    assert world.outlet.arrivals == [arrival], "what is known of it goes along"
     world.outlet.away.add("aside")
     assert world.deliveries.take(message, world.interrupt, arrival) is Verdict.HAND_BACK
     assert world.ledger.records == {}
