@@ -107,7 +107,8 @@ class Deliveries:
                 structlog.contextvars.bound_contextvars(attempt=claim.attempts),
                 self.keep(claim, interrupt, self._until(job)),
             ):
-                self._run(job, body, claim, interrupt, self._claimed(job, claim, arrival))
+                self._claimed(job, claim)
+                self._run(job, body, claim, interrupt, arrival)
         except Interrupted as interrupted:
             if interrupted.why is Why.CLAIM_LOST:
                 return self._lost(job.job_id)
@@ -123,11 +124,13 @@ class Deliveries:
             return self._handed_back(job.job_id, "unconfirmed")
         return Verdict.DONE
 
-    def _claimed(self, job: Job, claim: Claim, arrival: Arrival) -> float | None:
-        """Note the claim; returns how long the job waited for its first start, if this is it."""
+    def _claimed(self, job: Job, claim: Claim) -> None:
         self.audit.record(
             Entry.of(Step.CLAIMED, job, attempt=claim.attempts, fence=claim.fence, takeover=claim.takeover)
         )
+
+    def _waited(self, claim: Claim, arrival: Arrival) -> float | None:
+        """How long the job waited for its first start, if this is it: also for its tenant's place."""
         # A job with an interaction has been started before: by a worker that handed it back, perhaps.
         again = claim.attempts > 1 or claim.takeover or bool(claim.interaction_id)
         if again or arrival.accepted_at is None:
@@ -136,10 +139,10 @@ class Deliveries:
         self.recorder.observe(measures.JOB_WAIT_SECONDS, waited)
         return waited
 
-    def _run(self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt, waited: float | None) -> None:
+    def _run(self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt, arrival: Arrival) -> None:
         try:
             with nullcontext() if self._late(job) else self.places.place(job.tenant, claim.owner, interrupt):
-                self.runner.run(job, body, claim, interrupt, waited)
+                self.runner.run(job, body, claim, interrupt, self._waited(claim, arrival))
         except Interrupted as interrupted:
             if interrupted.why is not Why.EXPIRED:
                 raise

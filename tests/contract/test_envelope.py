@@ -51,7 +51,8 @@ def test_the_last_death_says_where_a_message_was_and_why_it_is_here() -> None:
     last = {**_DEATH, "queue": "corti.work", "reason": "rejected"}
     assert envelope.last_death({"x-death": [last, _DEATH]}) == ("corti.work", "rejected")
     assert envelope.last_death({"x-death": [{"queue": 7}, _DEATH]}) == (MAIN_LANE.aside, "expired")
-    for headers in None, {}, {"x-death": "x"}, {"x-death": [{}]}, {ACCEPTED_AT: 1}:
+    odd: list[dict[str, object] | None] = [None, {}, {"x-death": "x"}, {"x-death": [{}]}, {ACCEPTED_AT: 1}]
+    for headers in odd:
         assert envelope.last_death(headers) is None
 
 

@@ -123,3 +123,14 @@ def test_a_job_whose_time_is_over_is_ended_without_a_place() -> None:
     assert isinstance(world.outlet.last, Failed)
     assert world.outlet.last.reason is Reason.EXPIRED
     assert world.placed == []
+
+
+def test_the_wait_for_a_place_is_part_of_the_wait_and_a_job_without_one_has_not_started() -> None:
+    world = World()
+    world.no_place = True
+    arrival = Arrival(accepted_at=EPOCH)
+    assert world.deliveries.take(body(), world.interrupt, arrival) is Verdict.DONE
+    assert measures.JOB_WAIT_SECONDS.name not in world.recorder.values
+    world.no_place, world.full_for = False, 40.0
+    assert world.deliveries.take(body(), world.interrupt, arrival) is Verdict.DONE
+    assert world.recorder.values[measures.JOB_WAIT_SECONDS.name] == [pytest.approx(40.0)]

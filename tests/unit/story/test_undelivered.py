@@ -117,7 +117,7 @@ def test_a_job_that_has_ended_well_stays_so() -> None:
     office.world.run(body())
     office.give_up(body())
     assert [event.type for event, _ in office.world.outlet.events][-1] == COMPLETED
-    assert office.world.outlet.letters == office.world.outlet.set_aside_bodies == []
+    assert (office.world.outlet.letters, office.world.outlet.set_aside_bodies) == ([], [])
 
 
 def test_a_job_that_somebody_runs_goes_aside_with_what_is_known_of_it() -> None:
