@@ -13,6 +13,7 @@ from amqp.exceptions import NotFound
 
 from tests.system.audio import clip
 from tests.system.installation import Installation
+from tests.system.versions import declare_as_before
 from worker.broker.topology import DEAD, DELIVERY_LIMIT, JOBS, WORK
 
 pytestmark = pytest.mark.parametrize("broker_url", ["rabbitmq"], indirect=True)
@@ -178,19 +179,9 @@ def test_a_copy_that_is_given_up_while_its_job_runs_changes_nothing(
 
 
 def test_queues_of_an_earlier_version_are_used_as_they_are_with_one_warning_each(
-    installation: Installation, stranger: Stranger, tmp_path: Path
+    installation: Installation, tmp_path: Path
 ) -> None:
-    for name, more in (JOBS, {}), (WORK, {"x-consumer-timeout": 21_600_000}):
-        arguments = {
-            "x-queue-type": "quorum",
-            "x-delivery-limit": DELIVERY_LIMIT,
-            "x-dead-letter-exchange": "",
-            "x-dead-letter-routing-key": DEAD,
-            "x-dead-letter-strategy": "at-least-once",
-            "x-overflow": "reject-publish",
-            **more,
-        }
-        stranger.channel.queue_declare(name, durable=True, auto_delete=False, arguments=arguments)
+    declare_as_before(installation.broker_url)
     path = tmp_path / "clip.wav"
     clip(path, 1.0, seed=1)
     worker = installation.start_worker().ready()

@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet
 from ops.lib.worker_process import WorkerProcess
 from tests.system.audio import clip
 from tests.system.installation import HERE, Installation
-from tests.system.versions import old_source
+from tests.system.versions import declare_as_before, old_source
 from worker.broker.redis_leases import transport_options
 from worker.broker.work_queue import CeleryWorkQueue, make_celery
 from worker.clock import SystemClock
@@ -43,8 +43,10 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["upgrade", "rollback"])
-def rollout(request: pytest.FixtureRequest, old: Path) -> Rollout:
+def rollout(request: pytest.FixtureRequest, old: Path, installation: Installation) -> Rollout:
     """There, and back again."""
+    if installation.broker == "rabbitmq" and request.param == "rollback":
+        declare_as_before(installation.broker_url)
     return Rollout(old, HERE) if request.param == "upgrade" else Rollout(HERE, old)
 
 

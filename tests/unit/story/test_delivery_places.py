@@ -5,6 +5,7 @@ import pytest
 from tests.unit.examples import body
 from tests.unit.fakes import EPOCH
 from tests.unit.story.world import World
+from worker import measures
 from worker.arrival import Arrival
 from worker.claims import Claim
 from worker.delivery import Verdict
