@@ -55,9 +55,11 @@ LAYERS = {
     "worker.parcel": STORY,
     "worker.ports": STORY,
     "worker.redelivery": STORY,
+    "worker.refusals": STORY,
     "worker.runner": STORY,
     "worker.traced": STORY,
     "worker.transcribe": STORY,
+    "worker.undelivered": STORY,
     "worker.audio.container": OUTSIDE,
     "worker.audio.file": OUTSIDE,
     "worker.audio.library": OUTSIDE,
@@ -65,11 +67,16 @@ LAYERS = {
     "worker.audit_log": OUTSIDE,
     "worker.broker": OUTSIDE,
     "worker.broker.confirms": OUTSIDE,
+    "worker.broker.declaring": OUTSIDE,
     "worker.broker.depth": OUTSIDE,
+    "worker.broker.discards": OUTSIDE,
     "worker.broker.door": OUTSIDE,
+    "worker.broker.door_scripts": OUTSIDE,
+    "worker.broker.envelope": OUTSIDE,
     "worker.broker.outlet": OUTSIDE,
     "worker.broker.redis_leases": OUTSIDE,
     "worker.broker.redis_time": OUTSIDE,
+    "worker.broker.senders": OUTSIDE,
     "worker.broker.strategy": OUTSIDE,
     "worker.broker.topology": OUTSIDE,
     "worker.broker.work_queue": OUTSIDE,
@@ -98,22 +105,38 @@ LAYERS = {
 #: of audio, which is made of its two neighbours.
 SIDEWAYS = {
     **dict.fromkeys(
-        ["worker.broker.confirms", "worker.broker.redis_time", "worker.broker.topology"], "worker.broker."
+        [
+            f"worker.broker.{name}"
+            for name in ("confirms", "declaring", "discards", "envelope", "redis_time", "topology")
+        ],
+        "worker.broker.",
     ),
+    "worker.broker.door_scripts": "worker.broker.door",
+    "worker.broker.senders": "worker.broker.outlet",
     **dict.fromkeys(["worker.audio.container", "worker.audio.source"], "worker.audio.library"),
     "worker.audio.file": "worker.audio.source",
 }
 
 _BROKER = {
     f"worker.broker.{name}"
-    for name in ("confirms", "depth", "door", "outlet", "redis_leases", "redis_time", "work_queue")
+    for name in (
+        "confirms",
+        "declaring",
+        "depth",
+        "door",
+        "redis_leases",
+        "redis_time",
+        "senders",
+        "work_queue",
+    )
 }
 _OUTER = {name.rstrip("*") for name, layer in LAYERS.items() if layer >= OUTSIDE}
 #: Each library outside of the standard one, and the modules or whole units that may use it.
 LIBRARIES = {
-    "amqp": {"worker.broker.confirms", "worker.broker.depth", "worker.broker.door"},
+    "amqp": {f"worker.broker.{name}" for name in ("confirms", "declaring", "depth", "senders")},
     "av": {"worker.audio.container"},
     "celery": {
+        "worker.broker.discards",
         "worker.broker.redis_leases",
         "worker.broker.strategy",
         "worker.broker.work_queue",
@@ -137,7 +160,16 @@ LIBRARIES = {
     "requests": {"worker.audio.source", "worker.corti.rest", "worker.corti_side"},
     "structlog": {
         f"worker.{name}"
-        for name in ("account", "delivery", "intake", "live", "outbox", "redelivery", "runner")
+        for name in (
+            "account",
+            "delivery",
+            "live",
+            "outbox",
+            "redelivery",
+            "refusals",
+            "runner",
+            "undelivered",
+        )
     }
     | _OUTER,
     "websocket": {"worker.corti.stream.handshake"},
@@ -256,7 +288,7 @@ def test_every_module_can_be_read_at_one_sitting() -> None:
         ("worker.runner", "from worker import log"),
         ("worker.health", "from worker.app import Application"),
         ("worker.corti.stream.pacer", "from worker.corti.rest.http import refusal"),
-        ("worker.broker.door", "from worker.broker.outlet import RedisSender"),
+        ("worker.broker.door", "from worker.broker.outlet import PatientOutlet"),
         ("worker.audio.source", "from worker.audio.container import sniff"),
     ],
 )

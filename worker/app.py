@@ -12,7 +12,8 @@ from worker import measures
 from worker.broker import redis_leases
 from worker.broker.depth import Depth, RabbitDepth, RedisDepth
 from worker.broker.door import Door, RabbitDoor, RedisDoor
-from worker.broker.outlet import PatientOutlet, RabbitSender, RedisSender
+from worker.broker.outlet import PatientOutlet
+from worker.broker.senders import RabbitSender, RedisSender, Sender
 from worker.broker.topology import RESULTS, Lane
 from worker.broker.work_queue import CeleryWorkQueue, make_celery
 from worker.cipher import make_cipher
@@ -24,14 +25,17 @@ from worker.health import STUCK_SECONDS, Pulse
 from worker.intake import Intake
 from worker.ledger import Fleet, RedisLedger
 from worker.live import LivePublisher
+from worker.message import InvalidJob, Problem
 from worker.observer import Observer
 from worker.parcel import Packer
 from worker.ports import never
+from worker.refusals import Refusals
 from worker.retry import RetryPolicy
 from worker.runner import Runner
 from worker.settings import Settings
 from worker.telemetry import Telemetry
 from worker.tenancy import Tenancy
+from worker.undelivered import Undelivered
 
 #: Calls of jobs to Redis at the same time. Each takes a millisecond.
 _REDIS_THREADS = 4
@@ -82,7 +86,9 @@ class Application:
             consumer_timeout=settings.consumer_timeout,
             lane=self.lane,
         )
-        self.outlet = self._outlet()
+        self.sender = self._sender()
+        self.outlet = self._outlet(settings.publish_patience)
+        self.refusals = Refusals(self.outlet, self.metrics, self.clock, self.telemetry.audit)
         self.cipher = make_cipher(
             settings.encryption_keys.get_secret_value() if settings.encryption_keys else None
         )
@@ -105,16 +111,17 @@ class Application:
         self.door_pulse = Pulse(self.clock, STUCK_SECONDS)
         self.live["door"] = self.door_pulse.check
 
-    def _outlet(self) -> PatientOutlet:
-        sender: RabbitSender | RedisSender
+    def _sender(self) -> Sender:
         if self.redis_broker:
-            sender = RedisSender(self.redis_client(self.url), self.lane)
-        else:
-            sender = RabbitSender(self.url, self.lane)
-            self.stack.callback(sender.close)
+            return RedisSender(self.redis_client(self.url), self.lane)
+        sender = RabbitSender(self.url, self.lane)
+        self.stack.callback(sender.close)
+        return sender
+
+    def _outlet(self, patience: float) -> PatientOutlet:
         return PatientOutlet(
-            sender,
-            patience=self.settings.publish_patience,
+            self.sender,
+            patience=patience,
             recorder=self.metrics,
             clock=self.clock,
             waiter=self.waiter,
@@ -130,15 +137,23 @@ class Application:
 
     def work_queue(self) -> CeleryWorkQueue:
         """Celery's queue, by a connection of its own that is made when it is needed first."""
-        work = CeleryWorkQueue(self.celery, self.url, self.clock, on_rabbit=not self.redis_broker)
+        work = CeleryWorkQueue(self.celery, self.url, on_rabbit=not self.redis_broker)
         self.stack.callback(work.close)
         return work
+
+    def discard(self, body: bytes, refusal: InvalidJob) -> None:
+        """Keep the body of a task that holds no job as a dead letter."""
+        self.refusals.bury(body, refusal, self.lane.work)
+
+    def keep_discarded(self, body: bytes, expected: str) -> None:
+        """Keep a message that is no task of ours as a dead letter."""
+        self.discard(body, InvalidJob((Problem("$", expected),)))
 
     def run_door(self) -> None:
         """Take in producers' messages until `stop_door` is set."""
         intake = Intake(
             work=self.work_queue(),
-            outlet=self.outlet,
+            refusals=self.refusals,
             recorder=self.metrics,
             clock=self.clock,
             reply_prefix=self.settings.reply_prefix,
@@ -151,9 +166,27 @@ class Application:
         door: Door = (
             RedisDoor(self.redis_client(self.url), intake, self.clock, self.lane)
             if self.redis_broker
-            else RabbitDoor(self.url, intake, self.lane)
+            else RabbitDoor(self.url, intake, self.lane, self._undelivered(intake).take)
         )
         door.run(self.stop_door, self.door_pulse.beat, self.door_pulse.rest)
+
+    def _undelivered(self, intake: Intake) -> Undelivered:
+        return Undelivered(
+            check=intake.check,
+            claims=self.ledger,
+            forget=self.ledger.forget,
+            outbox=self.ledger,
+            packer=lambda queue: Packer(queue, self.clock),
+            outlet=self._outlet(0.0),
+            aside=self.outlet,
+            refusals=self.refusals,
+            recorder=self.metrics,
+            clock=self.clock,
+            tenants={tenant.name for tenant in self.settings.tenants},
+            tracer=self.telemetry.tracer,
+            audit=self.telemetry.audit,
+            give_way=self.turnstile.give_way,
+        )
 
     def start_door(self) -> threading.Thread:
         """Run the door in a thread; a door that breaks for good shows in readiness and log."""

@@ -23,12 +23,23 @@ class FieldError(BaseModel):
     expected: str
 
 
+def letter_id(job_id: str) -> str:
+    """The id of a failed job's dead letter."""
+    return f"{job_id}/dead-letter"
+
+
 class DeadLetter(BaseModel):
-    """One message on `corti.dead`. Exactly one of `payload` (UTF-8) and `payload_base64` is set."""
+    """One message on `corti.dead`. Exactly one of `payload` (UTF-8) and `payload_base64` is set.
+
+    `id` depends only on what was given up: where a letter comes twice, because the first was not confirmed in
+    time, a consumer drops the second by it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", title="corti.dead.v1")
 
     version: Literal[1] = 1
+    # Not there in letters of the first versions.
+    id: str | None = None
     reason: Reason
     detail: str
     cause: Reason | None = None
@@ -57,13 +68,19 @@ class DeadLetter(BaseModel):
         job_id: str | None = None,
         problems: tuple[Problem, ...] = (),
         attempts: int = 0,
+        letter_id: str | None = None,
     ) -> Self:
-        """Make a dead letter of a message's body, whatever bytes it consists of."""
+        """Make a dead letter of a message's body, whatever bytes it consists of.
+
+        Without a `letter_id` it is made of queue and body, so that it is the same again for the same message.
+        """
+        digest = hashlib.sha256(body).hexdigest()
         try:
             text, encoded = body.decode("utf-8"), None
         except UnicodeDecodeError:
             text, encoded = None, base64.b64encode(body).decode("ascii")
         return cls(
+            id=letter_id or f"{queue}/{digest}",
             reason=reason,
             detail=detail,
             cause=cause,
@@ -74,7 +91,7 @@ class DeadLetter(BaseModel):
             received_at=received_at,
             dead_at=dead_at,
             size=len(body),
-            sha256=hashlib.sha256(body).hexdigest(),
+            sha256=digest,
             payload=text,
             payload_base64=encoded,
         )

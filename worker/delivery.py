@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from worker import measures
-from worker.arrival import Arrival, Verdict
+from worker.arrival import UNKNOWN, Arrival, Verdict
 from worker.audit import Audit, Entry, Step, Unaudited
 from worker.claims import Busy, Claim, ClaimLost, Claims, Finished, LedgerUnavailable, NoPlace, Places
 from worker.clock import Clock
@@ -26,8 +26,6 @@ _PAUSE = 1.0
 #: Added to what is left of another's lease, so that we look just after its end and not just before.
 _MARGIN = 0.2
 
-
-_UNKNOWN = Arrival()
 
 Keep = Callable[[Claim, Interrupt, float | None], AbstractContextManager[object]]
 
@@ -61,7 +59,7 @@ class Deliveries:
     tracer: Tracer = field(default_factory=Untraced)
     audit: Audit = field(default_factory=Unaudited)
 
-    def take(self, body: bytes, interrupt: Interrupt, arrival: Arrival = _UNKNOWN) -> Verdict:
+    def take(self, body: bytes, interrupt: Interrupt, arrival: Arrival = UNKNOWN) -> Verdict:
         """Run the job in a body, unless it is run elsewhere or has ended.
 
         Raises:
@@ -75,7 +73,7 @@ class Deliveries:
             # A door of a later version knows more keys than we do. Through a door again, the job comes to a
             # worker that knows them, or becomes a dead letter that says what is wrong with it.
             log.warning("job_of_another_version")
-            return self._step_aside(body, interrupt)
+            return self._step_aside(body, arrival, interrupt)
         parent = arrival.traceparent or job.traceparent
         with (
             structlog.contextvars.bound_contextvars(job_id=job.job_id),
@@ -90,18 +88,19 @@ class Deliveries:
         claim: Claim | None = None
         try:
             if self._crowded(job):
-                return self._step_aside(body, interrupt)
+                return self._step_aside(body, arrival, interrupt)
             found = self._claim(job.job_id, interrupt)
             if isinstance(found, Finished) and not found.undelivered:
                 return self._repeated(job.job_id, interrupt)
             if not isinstance(found, Claim):
-                return self._step_aside(body, interrupt)
+                return self._step_aside(body, arrival, interrupt)
             claim = found
             with (
                 structlog.contextvars.bound_contextvars(attempt=claim.attempts),
                 self.keep(claim, interrupt, self._until(job)),
             ):
-                self._run(job, body, claim, interrupt, self._claimed(job, claim, arrival))
+                self._claimed(job, claim)
+                self._run(job, body, claim, interrupt, arrival)
         except Interrupted as interrupted:
             if interrupted.why is Why.CLAIM_LOST:
                 return self._lost(job.job_id)
@@ -111,7 +110,7 @@ class Deliveries:
             return self._lost(job.job_id)
         except NoPlace:
             self._release(claim)
-            return self._step_aside(body, interrupt)
+            return self._step_aside(body, arrival, interrupt)
         except OutletUnavailable:
             self._release(claim)
             return self._handed_back(job.job_id, "unconfirmed")
@@ -121,7 +120,7 @@ class Deliveries:
             raise
         return Verdict.DONE
 
-    def fail(self, body: bytes, interrupt: Interrupt, decision: GiveUp) -> Verdict:
+    def fail(self, body: bytes, arrival: Arrival, interrupt: Interrupt, decision: GiveUp) -> Verdict:
         """End a job that cannot be run, unless it has ended, or somebody else runs it.
 
         Raises InvalidJob, or OutletUnavailable where the end is not confirmed: do not acknowledge it then.
@@ -132,7 +131,7 @@ class Deliveries:
             if isinstance(found, Finished) and not found.undelivered:
                 return Verdict.DONE
             if not isinstance(found, Claim):
-                return self._step_aside(body, interrupt)
+                return self._step_aside(body, arrival, interrupt)
             with self.keep(found, interrupt, None):
                 self.runner.fail(job, body, found, decision)
         except Interrupted:
@@ -141,11 +140,13 @@ class Deliveries:
             return self._lost(job.job_id)
         return Verdict.DONE
 
-    def _claimed(self, job: Job, claim: Claim, arrival: Arrival) -> float | None:
-        """Note the claim; returns how long the job waited for its first start, if this is it."""
+    def _claimed(self, job: Job, claim: Claim) -> None:
         self.audit.record(
             Entry.of(Step.CLAIMED, job, attempt=claim.attempts, fence=claim.fence, takeover=claim.takeover)
         )
+
+    def _waited(self, claim: Claim, arrival: Arrival) -> float | None:
+        """How long the job waited for its first start, if this is it: also for its tenant's place."""
         # A job with an interaction has been started before: by a worker that handed it back, perhaps.
         again = claim.attempts > 1 or claim.takeover or bool(claim.interaction_id)
         if again or arrival.accepted_at is None:
@@ -154,10 +155,10 @@ class Deliveries:
         self.recorder.observe(measures.JOB_WAIT_SECONDS, waited)
         return waited
 
-    def _run(self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt, waited: float | None) -> None:
+    def _run(self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt, arrival: Arrival) -> None:
         try:
             with nullcontext() if self._late(job) else self.places.place(job.tenant, claim.owner, interrupt):
-                self.runner.run(job, body, claim, interrupt, waited)
+                self.runner.run(job, body, claim, interrupt, self._waited(claim, arrival))
         except Interrupted as interrupted:
             if interrupted.why is not Why.EXPIRED:
                 raise
@@ -197,8 +198,8 @@ class Deliveries:
         # A job that is late already is failed by the runner, with an attempt of its own to say so.
         return max(until, now + _PAUSE)
 
-    def _step_aside(self, body: bytes, interrupt: Interrupt) -> Verdict:
-        if not self._until_taken(lambda: self.aside.set_aside(body), interrupt):
+    def _step_aside(self, body: bytes, arrival: Arrival, interrupt: Interrupt) -> Verdict:
+        if not self._until_taken(lambda: self.aside.set_aside(body, arrival), interrupt):
             return self._handed_back(None, "drain")
         self.recorder.count(measures.JOBS_HANDED_BACK, reason="set_aside")
         return Verdict.DONE

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     RATE_LIMITED = "rate_limited"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"
     EXPIRED = "expired"
+    UNDELIVERABLE = "undeliverable"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     INTERNAL_ERROR = "internal_error"
 

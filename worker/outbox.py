@@ -8,7 +8,7 @@ import structlog
 from worker import measures
 from worker.audit import Audit, Entry, Step, Unaudited
 from worker.claims import LedgerUnavailable, Parcel
-from worker.ports import Outlet, OutletUnavailable, Recorder
+from worker.ports import Outlet, OutletUnavailable, Recorder, ReplyRefused
 
 log = structlog.get_logger(__name__)
 
@@ -47,12 +47,21 @@ class Sweeper:
         delivered = 0
         try:
             for job_id in self.stored.take_undelivered():
-                if self.deliver(job_id):
-                    self.recorder.count(measures.RESULTS_SWEPT)
-                    delivered += 1
+                delivered += self._swept(job_id)
         except (LedgerUnavailable, OutletUnavailable) as error:
             log.warning("sweep_interrupted", error=str(error))
         return delivered
+
+    def _swept(self, job_id: str) -> bool:
+        try:
+            if not self.deliver(job_id):
+                return False
+        except ReplyRefused as error:
+            # The result stays in the outbox, and those of other jobs go out.
+            log.warning("reply_refused", job_id=job_id, error=str(error))
+            return False
+        self.recorder.count(measures.RESULTS_SWEPT)
+        return True
 
     def deliver(self, job_id: str) -> bool:
         """Publish the stored result of a job; False when there is none that we can read.

@@ -6,7 +6,7 @@ from datetime import datetime
 from worker import trace
 from worker.claims import Parcel
 from worker.clock import Clock
-from worker.dead_letter import DeadLetter
+from worker.dead_letter import DeadLetter, letter_id
 from worker.events import COMPLETED, FAILED, Completed, Event, Failed, event_id
 from worker.job import Job
 
@@ -50,6 +50,7 @@ class Packer:
                 cause=outcome.cause,
                 job_id=job.job_id,
                 attempts=outcome.attempts,
+                letter_id=letter_id(job.job_id),
                 queue=self.queue,
                 received_at=received_at,
                 dead_at=self.clock.wall(),

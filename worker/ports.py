@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from worker import job as jobs
+from worker.arrival import Arrival
 from worker.audio.pace import Chunk
 from worker.claims import Parcel
 from worker.corti.session import Content
@@ -206,13 +207,21 @@ class Outlet(Protocol):
 class Aside(Protocol):
     """Where deliveries wait that cannot run now."""
 
-    def set_aside(self, body: bytes) -> None:
-        """Have a job come back through the door in a while; raises OutletUnavailable."""
+    def set_aside(self, body: bytes, arrival: Arrival) -> None:
+        """Have a job come back through the door in a while, with what is known of it.
+
+        Raises:
+            OutletUnavailable: The broker did not confirm.
+        """
         ...
 
 
 class OutletUnavailable(Exception):
     """The broker did not confirm in time. The job must stay with the broker, so that it runs again."""
+
+
+class ReplyRefused(OutletUnavailable):
+    """Only the queue that the job names in `reply_to` does not take its events; other jobs' arrive."""
 
 
 class Interrupt(Protocol):

@@ -13,6 +13,7 @@ from celery.worker import state
 
 from worker import measures, tasks
 from worker.app import Application
+from worker.arrival import Arrival
 from worker.broker import redis_leases
 from worker.broker.work_queue import WORKER_OPTIONS
 from worker.collector import Collector
@@ -55,12 +56,17 @@ def run_worker(settings: Settings) -> int:
             application.lane.work,
         )
         tasks.register(
-            application.celery, redelivery.take, _holder(jobs, leases), _forfeiter(application, leases)
+            application.celery,
+            redelivery.take,
+            _holder(jobs, leases),
+            _forfeiter(application, leases),
+            application.discard,
         )
         _sweep_now_and_then(application, sweeper)
         consumer = Pulse(application.clock, STUCK_SECONDS)
         application.live["consumer"] = consumer.check
         application.ready["consumer"] = lambda: None if consumer.beating else "not connected to the broker"
+        application.celery.keep_discarded = application.keep_discarded
         application.celery.give_way = application.turnstile.give_way
         application.celery.attendance = (consumer.beat, consumer.rest)
         worker = _celery_worker(application.celery, settings)
@@ -183,12 +189,12 @@ def _holder(jobs: RunningJobs, leases: redis_leases.Leases | None) -> tasks.Held
 
 
 def _forfeiter(application: Application, leases: redis_leases.Leases | None) -> tasks.Forfeit:
-    def forfeit(tag: str, body: bytes) -> bool:
+    def forfeit(tag: str, body: bytes, arrival: Arrival) -> bool:
         if leases is not None:
             leases.forfeit(tag)
             return True
         try:
-            application.outlet.set_aside(body)
+            application.outlet.set_aside(body, arrival)
         except OutletUnavailable:
             return False
         return True

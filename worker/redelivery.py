@@ -1,7 +1,6 @@
 """Deliveries that cannot be dealt with now: how often a job may come back, and in what form."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import structlog
 
@@ -10,6 +9,7 @@ from worker.clock import Clock
 from worker.dead_letter import DeadLetter
 from worker.delivery import Deliveries
 from worker.errors import Reason
+from worker.intake import WorkQueue
 from worker.interrupt import Interrupt, Interrupted
 from worker.message import InvalidJob
 from worker.ports import Outlet, OutletUnavailable
@@ -25,19 +25,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 #: here on a copy goes back instead, which RabbitMQ counts from nothing.
 MANY_DELIVERIES = 25
 _FAULT = GiveUp(Reason.INTERNAL_ERROR, "the worker has a fault; see delivery_broke in its log")
-
-
-class WorkQueue(Protocol):
-    """Celery's queue."""
-
-    def put(self, body: bytes, arrival: Arrival | None = None) -> None:
-        """Put a job on it; returns when the broker has confirmed, raises OutletUnavailable if it does not.
-
-        Args:
-            body: The job.
-            arrival: What is noted on its message already; None for a job that is new.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +64,7 @@ class Redelivery:
         broken = arrival.broken + 1
         log.error("delivery_broke", error=type(error).__name__, times=broken)
         if broken >= MOST_BROKEN:
-            return self._give_up(body, interrupt)
+            return self._give_up(body, arrival, interrupt)
         try:
             interrupt.wait(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (broken - 1)))
         except Interrupted:
@@ -92,9 +79,9 @@ class Redelivery:
             return Verdict.HAND_BACK
         return Verdict.DONE
 
-    def _give_up(self, body: bytes, interrupt: Interrupt) -> Verdict:
+    def _give_up(self, body: bytes, arrival: Arrival, interrupt: Interrupt) -> Verdict:
         try:
-            return self.deliveries.fail(body, interrupt, _FAULT)
+            return self.deliveries.fail(body, arrival, interrupt, _FAULT)
         except OutletUnavailable:
             return Verdict.HAND_BACK
         except Exception as error:  # noqa: BLE001  # the fault may lie just here

@@ -12,6 +12,7 @@ from worker.broker.strategy import Disposal
 from worker.broker.work_queue import TASK
 from worker.interrupt import Interrupt
 from worker.message import InvalidJob
+from worker.ports import OutletUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -19,10 +20,12 @@ Take = Callable[[bytes, Interrupt, Arrival], Verdict]
 #: Keeps the delivery with this tag ours, and counts it as running, while the context lasts.
 Held = Callable[[str], AbstractContextManager[Interrupt]]
 #: Sees to it that a delivery, by tag, is left alone and its job does not get lost; False if it cannot.
-Forfeit = Callable[[str, bytes], bool]
+Forfeit = Callable[[str, bytes, Arrival], bool]
+#: Keeps a body without a job as a dead letter; raises OutletUnavailable.
+Discard = Callable[[bytes, InvalidJob], None]
 
 
-def register(app: Celery, take: Take, held: Held, forfeit: Forfeit) -> None:
+def register(app: Celery, take: Take, held: Held, forfeit: Forfeit, discard: Discard) -> None:
     """Register the task.
 
     Args:
@@ -30,6 +33,7 @@ def register(app: Celery, take: Take, held: Held, forfeit: Forfeit) -> None:
         take: Takes a delivery.
         held: See `Held`.
         forfeit: See `Forfeit`.
+        discard: See `Discard`.
     """
 
     def transcribe(tag: str, body: bytes, arrival: Arrival) -> Disposal:
@@ -39,9 +43,13 @@ def register(app: Celery, take: Take, held: Held, forfeit: Forfeit) -> None:
             except InvalidJob as refusal:
                 # The door stops these; what is here was put on Celery's queue by somebody else.
                 log.error("task_without_job", problems=len(refusal.problems))
-                return Disposal.DISCARD
+                try:
+                    discard(body, refusal)
+                except OutletUnavailable:
+                    return Disposal.REQUEUE
+                return Disposal.ACKNOWLEDGE
             # A delivery that is left alone is acknowledged for Celery's books only; see `Forfeit`.
-            done = verdict is Verdict.DONE or (verdict is Verdict.FORFEIT and forfeit(tag, body))
+            done = verdict is Verdict.DONE or (verdict is Verdict.FORFEIT and forfeit(tag, body, arrival))
         return Disposal.ACKNOWLEDGE if done else Disposal.REQUEUE
 
     qualified = f"{strategy.__name__}:{strategy.strategy.__qualname__}"

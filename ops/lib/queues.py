@@ -12,19 +12,12 @@ from typing import Any, Protocol, Self
 
 import kombu
 import redis
-from amqp.exceptions import MessageNacked
+from amqp.exceptions import MessageNacked, NotFound
 
 JOBS = "corti.jobs"
 RESULTS = "corti.results"
 DEAD = "corti.dead"
-_JOBS_ARGUMENTS = {
-    "x-queue-type": "quorum",
-    "x-delivery-limit": 50,
-    "x-dead-letter-exchange": "",
-    "x-dead-letter-routing-key": DEAD,
-    "x-dead-letter-strategy": "at-least-once",
-    "x-overflow": "reject-publish",
-}
+UNDELIVERED = "corti.undelivered"
 
 
 class Queues(Protocol):
@@ -105,10 +98,20 @@ class RabbitQueues(_Closing):
 
     def put(self, *bodies: bytes, queue: str = JOBS) -> None:
         """See `Queues`."""
-        kombu.Queue(queue, durable=True, queue_arguments=_JOBS_ARGUMENTS)(self._channel).declare()
+        self._see_to(queue, _jobs_arguments(queue))
         producer = kombu.Producer(self._channel)
         for body in bodies:
             self._publish(producer, body, queue)
+
+    def _see_to(self, queue: str, arguments: dict[str, object]) -> None:
+        """A queue that is there is used as it is: what arguments it has is the worker's business."""
+        channel = self._connection.channel()
+        try:
+            channel.queue_declare(queue, passive=True)
+        except NotFound:  # which closes the channel
+            channel = self._connection.channel()
+            channel.queue_declare(queue, durable=True, auto_delete=False, arguments=arguments)
+        channel.close()
 
     def _publish(self, producer: kombu.Producer, body: bytes, queue: str) -> None:
         """Publish with confirmation: a quorum queue that is just being made refuses for a moment."""
@@ -143,8 +146,13 @@ class RabbitQueues(_Closing):
             received.append(bytes(message.body or b""))
             message.ack()
 
-        declared = kombu.Queue(queue, durable=True, queue_arguments={"x-queue-type": "quorum"})
-        consumer = kombu.Consumer(self._channel, [declared], on_message=on_message, prefetch_count=100)
+        self._see_to(queue, {"x-queue-type": "quorum"})
+        consumer = kombu.Consumer(
+            self._channel,
+            [kombu.Queue(queue, no_declare=True)],
+            on_message=on_message,
+            prefetch_count=100,
+        )
         consumer.consume()
         return consumer
 
@@ -156,6 +164,18 @@ class RabbitQueues(_Closing):
         """See `Queues`."""
         connection: Any = self._connection.connection
         connection.transport.close()
+
+
+def _jobs_arguments(queue: str) -> dict[str, object]:
+    """As the worker declares a queue of jobs, with its lane's queue for what RabbitMQ gives up."""
+    return {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": 50,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": queue.replace(JOBS, UNDELIVERED, 1),
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
 
 
 def connect(url: str) -> Queues:

@@ -11,8 +11,11 @@ from amqp.exceptions import MessageNacked
 
 from ops.lib import queues
 from tests.contract.fakes import FakeIntake
+from worker.arrival import Arrival
+from worker.broker.declaring import declare_with_target
 from worker.broker.door import Door, RabbitDoor, RedisDoor, Takes
-from worker.broker.topology import JOBS, jobs_arguments
+from worker.broker.senders import RabbitSender, RedisSender
+from worker.broker.topology import JOBS, MAIN_LANE, jobs_arguments
 from worker.clock import SystemClock
 
 
@@ -46,8 +49,7 @@ class Doorway:
         """Publish one message with AMQP properties of all kinds, until RabbitMQ confirms it."""
         if self._connection is None:
             self._connection = kombu.Connection(self._url, transport_options={"confirm_publish": True})
-            queue = kombu.Queue(JOBS, durable=True, queue_arguments=jobs_arguments())
-            queue(self._connection.default_channel).declare()
+            declare_with_target(self._connection, JOBS, jobs_arguments(MAIN_LANE))
         channel = self._connection.default_channel
         while True:
             message = channel.prepare_message(body, **properties)
@@ -55,6 +57,19 @@ class Doorway:
             with suppress(MessageNacked):
                 channel.basic_publish(message, exchange="", routing_key=JOBS, mandatory=True)
                 return
+
+    def set_aside(self, body: bytes, arrival: Arrival) -> None:
+        """Set a job aside, as a worker does."""
+        if self.on_redis:
+            with redis.Redis.from_url(self._url) as client:
+                RedisSender(client).send_aside(body, arrival)
+            return
+        # First where it comes back to: RabbitMQ keeps what it cannot move yet, and looks again after minutes.
+        with kombu.Connection(self._url) as connection:
+            declare_with_target(connection, JOBS, jobs_arguments(MAIN_LANE))
+        sender = RabbitSender(self._url)
+        sender.send_aside(body, arrival)
+        sender.close()
 
     def close(self) -> None:
         """Close the producer's connection."""

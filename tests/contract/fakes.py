@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from worker import measure_kinds
+from worker.arrival import UNKNOWN, Arrival
 from worker.broker.topology import DEAD, MAIN_LANE, RESULTS
 from worker.errors import JobError
-from worker.ports import OutletUnavailable
+from worker.ports import OutletUnavailable, ReplyRefused
 
 _EPOCH = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _PATIENCE = 20.0
@@ -105,21 +106,28 @@ class FakeEndpoint:
 
 
 class FakeSender:
-    """Queues in memory; can be away."""
+    """Queues in memory; can be away, lose the confirmation of what it took, or refuse for a reply queue."""
 
     def __init__(self) -> None:
         self.up = True
+        self.confirms = True
+        self.refusing: set[str] = set()
         self.tries = 0
         self.queues: defaultdict[str, list[bytes]] = defaultdict(list)
+        self.arrivals: list[Arrival] = []
 
     def send_event(self, body: bytes, event_type: str, reply_to: str | None) -> None:
         assert event_type
+        if reply_to in self.refusing:
+            raise ReplyRefused("full")
         self._put(reply_to or RESULTS, body)
 
-    def send_dead_letter(self, body: bytes) -> None:
+    def send_dead_letter(self, body: bytes, letter_id: str) -> None:
+        assert letter_id
         self._put(DEAD, body)
 
-    def send_aside(self, body: bytes) -> None:
+    def send_aside(self, body: bytes, arrival: Arrival) -> None:
+        self.arrivals.append(arrival)
         self._put(MAIN_LANE.aside, body)
 
     def _put(self, queue: str, body: bytes) -> None:
@@ -127,6 +135,8 @@ class FakeSender:
         if not self.up:
             raise OutletUnavailable("Away")
         self.queues[queue].append(body)
+        if not self.confirms:
+            raise OutletUnavailable("NoConfirm")
 
 
 class FakeIntake:
@@ -137,12 +147,13 @@ class FakeIntake:
         self.failure: Exception | None = None
         self.seconds = 0.0
         self.taken: list[bytes] = []
+        self.known: list[Arrival] = []
         self.refused = 0
         self.most_at_once = 0
         self._inside = 0
         self._changed = threading.Condition()
 
-    def take(self, body: bytes) -> None:
+    def take(self, body: bytes, known: Arrival = UNKNOWN) -> None:
         with self._changed:
             self._inside += 1
             self.most_at_once = max(self.most_at_once, self._inside)
@@ -152,6 +163,7 @@ class FakeIntake:
             self._inside -= 1
             if failure is None:
                 self.taken.append(body)
+                self.known.append(known)
             else:
                 self.refused += 1
             self._changed.notify_all()

@@ -4,6 +4,8 @@ import gzip
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import redis
@@ -13,8 +15,13 @@ from tests.contract.doorway import Doorway
 from tests.contract.fakes import FakeIntake
 from tests.contract.relay import Relay
 from tests.contract.waiting import eventually
+from worker.arrival import Arrival
+from worker.broker import senders, topology
 from worker.broker.door import _POLL_SECONDS
-from worker.broker.topology import DELIVERY_LIMIT, JOBS
+from worker.broker.topology import DELIVERY_LIMIT, JOBS, MAIN_LANE
+
+_AT = datetime(2026, 5, 4, 10, 30, 0, 125_000, tzinfo=UTC)
+_TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +161,70 @@ def test_two_doors_share_the_work_and_take_each_message_once(way: Doorway) -> No
     assert sorted(way.intake.taken) == sorted(bodies(200))
 
 
+@pytest.mark.parametrize("arrival", [Arrival(_AT, _TRACE), Arrival(_AT), Arrival()])
+def test_what_is_known_of_a_job_goes_aside_with_it_and_comes_back(
+    way: Doorway, arrival: Arrival, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(senders, "ASIDE_SECONDS", 0)
+    monkeypatch.setattr(topology, "ASIDE_SECONDS", 0)
+    monkeypatch.setattr("worker.broker.door._SIGN_SECONDS", 0.1)
+    way.set_aside(b"aside", arrival)
+    with way.open():
+        way.intake.wait_for(1)
+        way.put(b"aside", b"another")
+        way.intake.wait_for(3)
+    assert way.intake.taken == [b"aside", b"aside", b"another"]
+    assert way.intake.known == [arrival, Arrival(), Arrival()], "the second is a new message"
+
+
+def test_what_is_known_of_a_job_is_not_lost_while_it_cannot_be_passed_on(
+    way: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(senders, "ASIDE_SECONDS", 0)
+    monkeypatch.setattr(topology, "ASIDE_SECONDS", 0)
+    monkeypatch.setattr("worker.broker.door._SIGN_SECONDS", 0.1)
+    way.set_aside(b"aside", Arrival(_AT, _TRACE))
+    way.intake.up = False
+    with way.open():
+        way.intake.wait_for(refused=2)
+    way.intake.up = True
+    with way.open():
+        way.intake.wait_for(1)
+    assert way.intake.known == [Arrival(_AT, _TRACE)]
+
+
 # -- Redis -----------------------------------------------------------------------------------
+
+
+def test_a_job_that_a_first_version_set_aside_comes_back(redis_url: str) -> None:
+    way = Doorway(redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        client.zadd(MAIN_LANE.aside, {b"bare": 1.0})
+        with way.open():
+            way.intake.wait_for(1)
+    assert (way.intake.taken, way.intake.known) == ([b"bare"], [Arrival()])
+
+
+def test_a_door_to_which_nothing_comes_back_does_not_ask(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.broker.door._ASK_SECONDS", 0.0)
+    way = Doorway(redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_resetstat()
+        with way.open():
+            way.put(*bodies(3))
+            way.intake.wait_for(3)
+        commands: Any = client.info("commandstats")
+    assert "cmdstat_get" not in commands
+
+
+def test_what_is_known_of_a_job_outlives_no_door_that_does_not_ask(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        senders.RedisSender(client).send_aside(b"aside", Arrival(_AT))
+        (key,) = client.scan_iter(f"{MAIN_LANE.aside}:known:*")
+        life: Any = client.ttl(key)
+    assert 3600 < life <= 86_400
 
 
 def test_a_door_on_redis_leaves_nothing_behind(redis_url: str) -> None:

@@ -21,7 +21,7 @@ import websocket
 
 from worker.audio import source
 from worker.broker.confirms import ConfirmingConnection
-from worker.broker.outlet import RedisSender
+from worker.broker.senders import RedisSender
 from worker.corti.rest.http import mapped as rest_mapped
 from worker.corti.stream.handshake import mapped as stream_mapped
 from worker.errors import JobError, PermanentError, Reason, TransientError
@@ -137,7 +137,7 @@ class BrokenRedis(redis.Redis):
 
 def through_redis(error: Exception) -> None:
     with BrokenRedis(error) as client:
-        RedisSender(client).send_dead_letter(b"{}")
+        RedisSender(client).send_dead_letter(b"{}", "id-1")
 
 
 @pytest.fixture

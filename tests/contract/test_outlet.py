@@ -1,5 +1,6 @@
 """The `Outlet` port: final events and dead letters insist, live events do not. With a fake, and for real."""
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,19 +11,25 @@ import redis
 
 from ops.lib import queues
 from ops.lib.servers import RedisServer
+from tests.contract.corti_side import make_job
 from tests.contract.fakes import FakeClock, FakeRecorder, FakeSender
 from tests.contract.relay import Relay
 from tests.contract.waiting import eventually
 from worker import measures
 from worker.app import ThreadWaiter
-from worker.broker.outlet import PatientOutlet, RabbitSender, RedisSender, Sender
+from worker.arrival import Arrival
+from worker.broker.outlet import PatientOutlet
+from worker.broker.senders import RabbitSender, RedisSender, Sender
 from worker.broker.topology import DEAD, MAIN_LANE, RESULTS
 from worker.claims import Parcel
 from worker.clock import SystemClock
 from worker.dead_letter import DeadLetter
 from worker.errors import Reason
 from worker.events import COMPLETED, FAILED, PROGRESS, AudioFigures, Completed, Event, Failed, Progress
-from worker.ports import OutletUnavailable
+from worker.message import InvalidJob, Problem
+from worker.parcel import Packer
+from worker.ports import OutletUnavailable, ReplyRefused
+from worker.refusals import Refusals
 
 _NOW = datetime(2026, 5, 4, tzinfo=UTC)
 _LIVE = Event(
@@ -48,15 +55,10 @@ _RESULT = Event(
         metadata={},
     ),
 )
-_FAILURE = Event(
-    id="job-1/result",
-    type=FAILED,
-    subject="job-1",
-    time=_NOW,
-    data=Failed(
-        reason=Reason.EXPIRED, detail="late", cause=None, attempts=1, interaction_id=None, metadata={}
-    ),
+_FAILED = Failed(
+    reason=Reason.EXPIRED, detail="late", cause=None, attempts=1, interaction_id=None, metadata={}
 )
+_FAILURE = Event(id="job-1/result", type=FAILED, subject="job-1", time=_NOW, data=_FAILED)
 _COMPLETION = Parcel("job-1", "completed", COMPLETED, _RESULT.to_json(), None, None)
 _LETTER = DeadLetter.of(
     b"{}", reason=Reason.INVALID_JOB, detail="no", queue="corti.jobs", received_at=_NOW, dead_at=_NOW
@@ -128,11 +130,12 @@ def test_a_failure_is_delivered_after_its_dead_letter(world: FakeWorld) -> None:
 
 
 def test_a_job_is_set_aside_with_one_try(world: FakeWorld) -> None:
-    world.outlet.set_aside(b"job")
+    world.outlet.set_aside(b"job", Arrival(_NOW))
+    assert world.sender.arrivals == [Arrival(_NOW)]
     assert world.sender.queues[MAIN_LANE.aside] == [b"job"]
     world.sender.up, world.sender.tries = False, 0
     with pytest.raises(OutletUnavailable):
-        world.outlet.set_aside(b"job")
+        world.outlet.set_aside(b"job", Arrival())
     assert world.sender.tries == 1
 
 
@@ -140,6 +143,46 @@ def test_a_dead_letter_is_offered_until_it_is_taken(world: FakeWorld) -> None:
     world.sender.up, world.mended_at = False, world.clock.monotonic() + 45
     world.outlet.bury(_LETTER)
     assert world.sender.queues[DEAD] == [_LETTER.to_json()]
+
+
+def test_the_tries_of_one_dead_letter_that_was_not_confirmed_bear_one_id(world: FakeWorld) -> None:
+    refusals = Refusals(world.outlet, world.recorder, world.clock)
+    refusal = InvalidJob((Problem("$", "expected a JSON object"),))
+    world.sender.confirms = False
+    for message in b"not a job", b"not a job", b"another":
+        with pytest.raises(OutletUnavailable):
+            refusals.bury(message, refusal, "corti.jobs")
+    letters = [json.loads(letter) for letter in world.sender.queues[DEAD]]
+    assert len(letters) > 30
+    assert len({letter["dead_at"] for letter in letters}) == 3
+    assert len({(letter["payload"], letter["id"]) for letter in letters}) == 2
+    assert len({letter["id"] for letter in letters}) == 2
+
+
+def test_a_failure_whose_event_is_not_confirmed_has_one_dead_letter(world: FakeWorld) -> None:
+    failure = Parcel("job-1", "failed", FAILED, _FAILURE.to_json(), "corti.results.full", _LETTER.to_json())
+    world.sender.refusing = {"corti.results.full"}
+    for _ in range(3):
+        with pytest.raises(ReplyRefused):
+            world.outlet.deliver(failure)
+    assert world.sender.queues[DEAD] == [_LETTER.to_json()]
+    world.sender.refusing = set()
+    for _ in range(2):
+        world.outlet.deliver(failure)
+    assert len(world.sender.queues[DEAD]) == 2, "the second is a repeat that was asked for"
+
+
+def test_the_tries_of_a_failed_jobs_dead_letter_bear_the_jobs_id(rabbitmq_url: str) -> None:
+    sender = RabbitSender(rabbitmq_url)
+    letter = Packer("corti.work", SystemClock()).pack(make_job(job_id="job-1"), b"{}", _FAILED, _NOW).letter
+    assert letter is not None
+    assert json.loads(letter)["id"] == "job-1/dead-letter"
+    real_outlet(sender, FakeRecorder(), patience=0).deliver(
+        Parcel("job-1", "failed", FAILED, _FAILURE.to_json(), None, letter)
+    )
+    message = sender._connection._connection.default_channel.basic_get(DEAD, no_ack=True)
+    sender.close()
+    assert message.properties["message_id"] == "job-1/dead-letter"
 
 
 def test_patience_ends(world: FakeWorld) -> None:

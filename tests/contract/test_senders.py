@@ -4,15 +4,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Protocol
 
+import kombu
 import pytest
 import redis
 
 from ops.lib import queues
-from tests.contract.fakes import FakeSender
+from tests.contract.fakes import FakeClock, FakeRecorder, FakeSender
 from tests.contract.relay import Relay
-from worker.broker.outlet import RabbitSender, RedisSender, Sender
-from worker.broker.topology import DEAD, RESULTS
-from worker.events import COMPLETED, PROGRESS, SEGMENTS
+from worker.broker.outlet import PatientOutlet
+from worker.broker.senders import RabbitSender, RedisSender, Sender
+from worker.broker.topology import DEAD, RESULTS, reply_arguments
+from worker.claims import Parcel
+from worker.events import COMPLETED, PROGRESS, SEGMENTS, Event, Progress
+from worker.ports import OutletUnavailable, ReplyRefused
 
 _REPLIES = "corti.results.clinic-7"
 
@@ -60,7 +64,7 @@ def test_an_answer_goes_where_the_job_wants_it_and_nowhere_else(post: tuple[Send
 
 def test_dead_letters_have_a_queue_of_their_own(post: tuple[Sender, Take]) -> None:
     sender, take = post
-    sender.send_dead_letter(b'{"reason": "invalid_job"}')
+    sender.send_dead_letter(b'{"reason": "invalid_job"}', "id-1")
     sender.send_event(b"event", COMPLETED, None)
     assert take(DEAD) == b'{"reason": "invalid_job"}'
     assert take(RESULTS) == b"event"
@@ -78,7 +82,7 @@ def test_a_message_of_a_megabyte_arrives(post: tuple[Sender, Take]) -> None:
 def test_rabbitmq_gets_cloudevents_that_survive_its_restart(rabbitmq_url: str) -> None:
     sender = RabbitSender(rabbitmq_url)
     sender.send_event(b'{"type": "result"}', COMPLETED, None)
-    sender.send_dead_letter(b"{}")
+    sender.send_dead_letter(b"{}", "id-1")
     connection = sender._connection._connection
     (event, letter) = (connection.default_channel.basic_get(name, no_ack=True) for name in (RESULTS, DEAD))
     sender.close()
@@ -86,6 +90,7 @@ def test_rabbitmq_gets_cloudevents_that_survive_its_restart(rabbitmq_url: str) -
     assert event.properties["content_encoding"] == "utf-8"
     assert event.delivery_info["routing_key"] == COMPLETED
     assert letter.properties["content_type"] == "application/json"
+    assert letter.properties["message_id"] == "id-1"
     assert {message.properties["delivery_mode"] for message in (event, letter)} == {2}
 
 
@@ -109,7 +114,7 @@ def test_a_queue_that_was_deleted_costs_no_message(rabbitmq_url: str, lost: str)
 
     def send(body: bytes) -> None:
         if lost == "dead":
-            sender.send_dead_letter(body)
+            sender.send_dead_letter(body, "id-1")
         else:
             sender.send_event(body, COMPLETED, reply_to)
 
@@ -136,3 +141,121 @@ def test_a_connection_that_broke_between_two_events_is_made_anew(rabbitmq_relay:
     sender.close()
     with queues.connect(rabbitmq_relay.url) as consumer:
         assert [consumer.take(RESULTS, 2) for _ in range(4)] == [b"0", b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"x-max-length": 100, "x-queue-type": "classic"}], ids=["plain", "own"]
+)
+def test_a_reply_queue_that_a_consumer_declared_in_its_own_way_is_used_as_it_is(
+    rabbitmq_url: str, arguments: dict[str, object]
+) -> None:
+    with kombu.Connection(rabbitmq_url) as consumer:
+        consumer.default_channel.queue_declare(_REPLIES, durable=True, auto_delete=False, arguments=arguments)
+        sender = RabbitSender(rabbitmq_url)
+        sender.send_event(b"to the clinic", COMPLETED, _REPLIES)
+        sender.send_event(b"to all", COMPLETED, None)
+        sender.close()
+        found = [consumer.default_channel.basic_get(name, no_ack=True) for name in (_REPLIES, RESULTS)]
+    assert [message.body if message else None for message in found] == ["to the clinic", "to all"]
+
+
+def test_a_reply_queue_that_nobody_declared_goes_away_when_nobody_uses_it(rabbitmq_url: str) -> None:
+    sender = RabbitSender(rabbitmq_url)
+    sender.send_event(b"to the clinic", COMPLETED, _REPLIES)
+    sender.close()
+    with kombu.Connection(rabbitmq_url) as connection:
+        # A declaration with other arguments than the queue has is refused.
+        connection.default_channel.queue_declare(
+            _REPLIES, durable=True, auto_delete=False, arguments=reply_arguments()
+        )
+        assert 7 * 86_400_000 <= int(str(reply_arguments()["x-expires"])) < 2**32
+
+
+def test_a_reply_queue_that_is_refused_holds_up_nobody_elses_results(
+    rabbitmq_url: str, clock: FakeClock, recorder: FakeRecorder
+) -> None:
+    """The clinic has limited its queue, and reads nothing."""
+    with kombu.Connection(rabbitmq_url) as consumer:
+        full = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        consumer.default_channel.queue_declare(_REPLIES, durable=True, auto_delete=False, arguments=full)
+        sender = RabbitSender(rabbitmq_url)
+        sender.send_event(b"first", COMPLETED, _REPLIES)
+        connection = sender._connection._connection.connection
+        outlet = PatientOutlet(sender, patience=300, recorder=recorder, clock=clock, waiter=clock)
+        live, mine = (
+            Event(
+                id=f"job-1/{kind}",
+                type=kind,
+                subject="job-1",
+                time=clock.wall(),
+                data=Progress(audio_seconds=1, total_seconds=None),
+            )
+            for kind in (PROGRESS, COMPLETED)
+        )
+        for _ in range(2):
+            with pytest.raises(OutletUnavailable):
+                outlet.publish(live, _REPLIES)
+            outlet.publish(live, None)
+        began = clock.monotonic()
+        with pytest.raises(ReplyRefused):
+            outlet.deliver(Parcel("job-1", "completed", COMPLETED, mine.to_json(), _REPLIES, None))
+        assert clock.monotonic() - began < 30
+        assert sender._connection._connection.connection is connection, "and its connection was kept"
+        sender.close()
+
+
+def test_a_reply_queue_that_may_not_be_made_is_a_fault_of_its_job_alone(rabbitmq_url: str) -> None:
+    sender = RabbitSender(rabbitmq_url)
+    sender.send_event(b"1", COMPLETED, None)
+    connection = sender._connection._connection.connection
+    with pytest.raises(ReplyRefused):
+        sender.send_event(b"2", COMPLETED, "amq.not-for-clients")
+    sender.send_event(b"3", COMPLETED, None)
+    assert sender._connection._connection.connection is connection
+    sender.close()
+    with queues.connect(rabbitmq_url) as consumer:
+        assert [consumer.take(RESULTS, 2) for _ in range(2)] == [b"1", b"3"]
+
+
+def test_a_reply_queue_that_expired_is_made_again_on_the_same_connection(rabbitmq_url: str) -> None:
+    sender = RabbitSender(rabbitmq_url)
+    sender.send_event(b"before", COMPLETED, _REPLIES)
+    connection = sender._connection._connection.connection
+    with kombu.Connection(rabbitmq_url) as operator:
+        operator.default_channel.queue_delete(_REPLIES)
+    sender.send_event(b"after", COMPLETED, _REPLIES)
+    sender.send_event(b"and on", COMPLETED, _REPLIES)
+    assert sender._connection._connection.connection is connection
+    sender.close()
+    with queues.connect(rabbitmq_url) as consumer:
+        assert isinstance(consumer, queues.RabbitQueues)
+        got = [consumer._channel.basic_get(_REPLIES, no_ack=True) for _ in range(3)]
+    assert [message and bytes(message.body) for message in got] == [b"after", b"and on", None]
+
+
+@pytest.mark.parametrize("queue", [RESULTS, DEAD])
+def test_a_queue_of_results_that_a_consumer_declared_in_its_own_way_is_used_as_it_is(
+    rabbitmq_url: str, queue: str
+) -> None:
+    with kombu.Connection(rabbitmq_url) as consumer:
+        consumer.default_channel.queue_declare(queue, durable=True, auto_delete=False)
+    sender = RabbitSender(rabbitmq_url)
+    sender.send_event(b"event", COMPLETED, None)
+    sender.send_dead_letter(b"letter", "id-1")
+    sender.close()
+    with kombu.Connection(rabbitmq_url) as consumer:
+        found = [consumer.default_channel.basic_get(name, no_ack=True) for name in (RESULTS, DEAD)]
+    assert [message.body if message else None for message in found] == ["event", "letter"]
+
+
+# -- Redis -----------------------------------------------------------------------------------
+
+
+def test_a_reply_queue_of_another_type_is_a_fault_of_its_job_alone(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(_REPLIES, "not a list")
+        sender = RedisSender(client)
+        with pytest.raises(ReplyRefused):
+            sender.send_event(b"1", COMPLETED, _REPLIES)
+        sender.send_event(b"2", COMPLETED, None)
+        assert client.lrange(RESULTS, 0, -1) == [b"2"]

@@ -15,7 +15,8 @@ from cryptography.fernet import Fernet
 from ops.lib.worker_process import WorkerProcess
 from tests.system.audio import clip
 from tests.system.installation import HERE, Installation
-from tests.system.versions import old_source
+from tests.system.versions import declare_as_before, old_source
+from worker.arrival import Arrival
 from worker.broker.redis_leases import transport_options
 from worker.broker.work_queue import CeleryWorkQueue, make_celery
 from worker.clock import SystemClock
@@ -43,8 +44,10 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["upgrade", "rollback"])
-def rollout(request: pytest.FixtureRequest, old: Path) -> Rollout:
+def rollout(request: pytest.FixtureRequest, old: Path, installation: Installation) -> Rollout:
     """There, and back again."""
+    if installation.broker == "rabbitmq" and request.param == "rollback":
+        declare_as_before(installation.broker_url)
     return Rollout(old, HERE) if request.param == "upgrade" else Rollout(HERE, old)
 
 
@@ -154,10 +157,10 @@ def test_a_job_that_only_a_later_versions_door_could_read_is_not_lost(installati
         redis_options=None if on_rabbit else transport_options(LEASE),
         consumer_timeout=21600,
     )
-    work = CeleryWorkQueue(app, installation.broker_url, SystemClock(), on_rabbit=on_rabbit)
+    work = CeleryWorkQueue(app, installation.broker_url, on_rabbit=on_rabbit)
     job = {**installation.job(Path("/nowhere.wav")), "a_key_of_next_year": 1}
     try:
-        work.put(json.dumps(job).encode())
+        work.put(json.dumps(job).encode(), Arrival(SystemClock().wall()))
     finally:
         work.close()
         app.close()

@@ -5,12 +5,36 @@ import tarfile
 from io import BytesIO
 from pathlib import Path
 
+import kombu
+
 from tests.conftest import require
 from tests.system.installation import HERE
+from worker.broker.topology import DEAD, DELIVERY_LIMIT, JOBS, WORK
 
 #: The worker that is taken for the old one. A release moves it to the release before. It runs with the
 #: libraries that are installed here, so it must not be older than their pins.
 BASELINE = "050dfd84120e7c44c5f5677030865f6410c68731"
+
+
+def declare_as_before(url: str) -> None:
+    """Declare the queues on RabbitMQ that the baseline would refuse from this version's hands.
+
+    It does not use a queue that was made with other arguments, so an installation that goes back to it has
+    begun with it.
+    """
+    with kombu.Connection(url) as connection:
+        for name, more in (JOBS, {}), (WORK, {"x-consumer-timeout": 21_600_000}):
+            arguments = {
+                "x-queue-type": "quorum",
+                "x-delivery-limit": DELIVERY_LIMIT,
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": DEAD,
+                "x-dead-letter-strategy": "at-least-once",
+                "x-overflow": "reject-publish",
+                **more,
+            }
+            channel = connection.default_channel
+            channel.queue_declare(name, durable=True, auto_delete=False, arguments=arguments)
 
 
 def old_source(folder: Path) -> Path:

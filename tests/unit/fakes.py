@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from worker.arrival import Arrival
+from worker.audit import Entry
 from worker.claims import Parcel
 from worker.dead_letter import DeadLetter
 from worker.events import Data, Event
 from worker.interrupt import Interrupt
 from worker.measure_kinds import Counter, Histogram
-from worker.ports import OutletUnavailable
+from worker.ports import OutletUnavailable, ReplyRefused
 
 EPOCH = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 
@@ -93,16 +95,23 @@ class FakeRecorder:
 
 @dataclass
 class FakeOutlet:
-    """Keeps what was published; confirms nothing of the types in `away`, nor "letters", nor "aside"."""
+    """Keeps what was published; confirms nothing of the types in `away`, nor "letters", nor "aside".
+
+    Reply queues in `refusing` take nothing.
+    """
 
     events: list[tuple[Event, str | None]] = field(default_factory=list)
     set_aside_bodies: list[bytes] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     away: set[str] = field(default_factory=set)
+    refusing: set[str] = field(default_factory=set)
 
     def publish(self, event: Event, reply_to: str | None) -> None:
         if event.type in self.away:
             raise OutletUnavailable("away")
+        if reply_to in self.refusing:
+            raise ReplyRefused("full")
         self.events.append((event, reply_to))
 
     def deliver(self, parcel: Parcel) -> None:
@@ -112,10 +121,11 @@ class FakeOutlet:
             self.bury(DeadLetter.model_validate_json(parcel.letter))
         self.publish(event, parcel.reply_to)
 
-    def set_aside(self, body: bytes) -> None:
+    def set_aside(self, body: bytes, arrival: Arrival) -> None:
         if "aside" in self.away:
             raise OutletUnavailable("away")
         self.set_aside_bodies.append(body)
+        self.arrivals.append(arrival)
 
     def bury(self, letter: DeadLetter) -> None:
         if "letters" in self.away:
@@ -131,14 +141,28 @@ class FakeOutlet:
         return self.events[-1][0].data
 
 
+@dataclass
+class FakeAudit:
+    """Keeps the records."""
+
+    entries: list[Entry] = field(default_factory=list)
+
+    def record(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+
 class FakeWorkQueue:
     """A queue in memory that may be out of reach."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
+        self.accepted: list[datetime | None] = []
+        self.traceparents: list[str | None] = []
         self.away = False
 
-    def put(self, body: bytes) -> None:
+    def put(self, body: bytes, arrival: Arrival) -> None:
         if self.away:
             raise OutletUnavailable("away")
         self.bodies.append(body)
+        self.accepted.append(arrival.accepted_at)
+        self.traceparents.append(arrival.traceparent)

@@ -56,6 +56,7 @@ def test_it_says_why_when_and_from_where() -> None:
     value = json.loads(letter(b"{}").to_json())
     assert value == {
         "version": 1,
+        "id": f"corti.work/{hashlib.sha256(b'{}').hexdigest()}",
         "reason": "attempts_exhausted",
         "detail": "5 attempts failed",
         "cause": "stream_silent",

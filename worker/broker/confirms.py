@@ -7,6 +7,7 @@ Its own, because on a shared one a channel error of somebody else can hang the n
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import kombu
 from amqp.exceptions import MessageNacked
@@ -20,6 +21,10 @@ from worker.ports import OutletUnavailable
 _TIMEOUT = 10.0
 
 Publish = Callable[[kombu.Producer], None]
+
+
+class Unroutable(Exception):
+    """No queue took the message: somebody deleted it."""
 
 
 class ConfirmingConnection:
@@ -45,10 +50,12 @@ class ConfirmingConnection:
         self._declare = declare
         self._lock = threading.Lock()
         self._producer: kombu.Producer | None = None
+        self._returned = False
         self._failures: tuple[type[BaseException], ...] = (
             *self._connection.connection_errors,
             *self._connection.channel_errors,
             MessageNacked,
+            Unroutable,
             OperationalError,
             OSError,
         )
@@ -75,6 +82,11 @@ class ConfirmingConnection:
                     self._forget()
                     raise OutletUnavailable(type(again).__name__) from None
 
+    def routed(self) -> bool:
+        """Within a publish: whether its last message found a queue."""
+        returned, self._returned = self._returned, False
+        return not returned
+
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
@@ -86,7 +98,16 @@ class ConfirmingConnection:
             self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=_TIMEOUT)
             self._declare(self._connection)
             self._producer = self._connection.Producer(auto_declare=False)
+            # Else py-amqp raises at a returned message, and takes the confirmation that follows for that of
+            # the next one.
+            self._producer.channel.events["basic_return"].add(self._note_return)
+        self._returned = False
         publish(self._producer)
+        if not self.routed():
+            raise Unroutable
+
+    def _note_return(self, *_: object) -> None:
+        self._returned = True
 
     def _forget(self) -> None:
         self._producer = None
@@ -95,7 +116,13 @@ class ConfirmingConnection:
 
 
 def confirmed(
-    producer: kombu.Producer, body: bytes, *, content_type: str, exchange: str, routing_key: str
+    producer: kombu.Producer,
+    body: bytes,
+    *,
+    content_type: str,
+    exchange: str,
+    routing_key: str,
+    **properties: Any,
 ) -> None:
     """Publish one persistent message; unroutable is an error (`mandatory`), not a loss."""
     producer.publish(
@@ -109,4 +136,5 @@ def confirmed(
         retry=False,
         timeout=_TIMEOUT,
         confirm_timeout=_TIMEOUT,
+        **properties,
     )

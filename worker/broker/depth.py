@@ -68,7 +68,7 @@ class RabbitDepth:
                 "socket_settings": keepalive(),
             },
         )
-        self._queues = [lane.jobs, lane.work, lane.aside, RESULTS, DEAD]
+        self._queues = [lane.jobs, lane.work, lane.aside, lane.undelivered, RESULTS, DEAD]
         self._failures: tuple[type[BaseException], ...] = (
             *self._connection.connection_errors,
             *self._connection.channel_errors,

@@ -1,33 +1,25 @@
-"""The door's shells: they bring producers' messages to the intake and acknowledge what it took.
-
-Redis keys:
-
-============================  ======  ===============================================================
-key                           type    content and life
-============================  ======  ===============================================================
-``corti.jobs``                list    producers' messages; newest left
-``corti.jobs:taken:<door>``   list    the message that door is handling; gone when it is handled
-``corti.jobs:door:<door>``    string  sign of life of that door; expires after `ALIVE_SECONDS`
-``corti.jobs:doors``          set     names of all doors that may hold a message
-``corti.jobs.aside``          zset    jobs set aside, with the time (s) to come back; see outlet.py
-============================  ======  ===============================================================
-"""
+"""The door's shells: they bring producers' messages to the intake and acknowledge what it took."""
 
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 from uuid import uuid4
 
 import kombu
 import redis
 import structlog
-from amqp.exceptions import PreconditionFailed
 from kombu.exceptions import OperationalError
 
+from worker.arrival import UNKNOWN, Arrival
+from worker.broker import envelope
+from worker.broker.declaring import declare_with_target
+from worker.broker.door_scripts import COME_BACK, RECLAIM
 from worker.broker.topology import MAIN_LANE, Lane, jobs_arguments, keepalive
 from worker.clock import Clock, Deadline
 from worker.ports import OutletUnavailable
+from worker.undelivered import GivenUp
 
 log = structlog.get_logger(__name__)
 
@@ -35,34 +27,21 @@ ALIVE_SECONDS = 30
 _SIGN_SECONDS = 5.0
 _POLL_SECONDS = 1
 _PAUSE_SECONDS = 1.0
-
-#: Gives back what a dead door had taken, oldest where it came from: next in line.
-_RECLAIM = """
-if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
-local moved = 0
-while redis.call('LMOVE', KEYS[1], KEYS[2], 'RIGHT', 'RIGHT') do moved = moved + 1 end
-redis.call('SREM', KEYS[4], ARGV[1])
-return moved
-"""
-
-#: Brings back what was set aside and whose time is up: next in line.
-_COME_BACK = """
-local now = tonumber(redis.call('TIME')[1])
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100)
-for _, body in ipairs(due) do
-    redis.call('RPUSH', KEYS[2], body)
-    redis.call('ZREM', KEYS[1], body)
-end
-return #due
-"""
+#: How long after the last job was seen aside the door still asks what is known of those that come. They come
+#: back after seconds, to the front of the queue; an hour is for a door that could not pass on.
+_ASK_SECONDS = 3600.0
 
 
 class Takes(Protocol):
     """The intake."""
 
-    def take(self, body: bytes) -> None:
+    def take(self, body: bytes, known: Arrival = UNKNOWN) -> None:
         """Returns when the message is safe elsewhere; raises OutletUnavailable."""
         ...
+
+
+#: Ends the job of a message that the broker gave up, or raises OutletUnavailable.
+EndGivenUp = Callable[[GivenUp], None]
 
 
 class Door(Protocol):
@@ -89,10 +68,11 @@ class RedisDoor:
         self._intake = intake
         self._clock = clock
         self._next_sign = Deadline(0.0)
+        self._asks_until = Deadline.after(_ASK_SECONDS, clock.monotonic())
         self._name = uuid4().hex
         self._taken = f"{self._jobs}:taken:{self._name}"
-        self._reclaim = client.register_script(_RECLAIM)
-        self._come_back = client.register_script(_COME_BACK)
+        self._reclaim = client.register_script(RECLAIM)
+        self._come_back = client.register_script(COME_BACK)
 
     def run(self, stop: threading.Event, beat: Callable[[], None], rest: Callable[[], None]) -> None:
         """See `Door`."""
@@ -119,8 +99,17 @@ class RedisDoor:
             self._client.srem(f"{self._jobs}:doors", self._name)
 
     def _handle(self, body: Any) -> None:
-        self._intake.take(body)
-        self._client.lrem(self._taken, 1, body)
+        if self._asks_until.passed(self._clock.monotonic()):
+            self._intake.take(body)
+            self._client.lrem(self._taken, 1, body)
+            return
+        key = envelope.known_key(self._lane, body)
+        stored: Any = self._client.get(key)
+        self._intake.take(body, envelope.known(stored))
+        with self._client.pipeline() as pipe:
+            pipe.lrem(self._taken, 1, body)
+            pipe.delete(key)
+            pipe.execute()
 
     def _put_back(self) -> None:
         while self._client.lmove(self._taken, self._jobs, "RIGHT", "RIGHT") is not None:
@@ -134,8 +123,11 @@ class RedisDoor:
         with self._client.pipeline(transaction=False) as pipe:
             pipe.set(f"{self._jobs}:door:{self._name}", 1, ex=ALIVE_SECONDS)
             pipe.sadd(f"{self._jobs}:doors", self._name)
+            pipe.zcard(self._lane.aside)
             pipe.smembers(f"{self._jobs}:doors")
-            doors = pipe.execute()[-1]
+            *_, aside, doors = pipe.execute()
+        if aside:
+            self._asks_until = Deadline.after(_ASK_SECONDS, now)
         self._come_back(keys=[self._lane.aside, self._jobs])
         # What this door itself still holds was taken before a failure: it comes first again.
         self._put_back()
@@ -152,12 +144,22 @@ class RedisDoor:
 
 
 class RabbitDoor:
-    """Takes from a durable quorum queue with a consumer; acknowledges one by one."""
+    """Takes from a durable quorum queue with a consumer; acknowledges one by one.
 
-    def __init__(self, url: str, intake: Takes, lane: Lane = MAIN_LANE) -> None:
+    Args:
+        url: The broker. Secret.
+        intake: Takes producers' messages.
+        lane: Whose door it is.
+        end_given_up: For what RabbitMQ gave up on the lane's queues; None leaves it where it is.
+    """
+
+    def __init__(
+        self, url: str, intake: Takes, lane: Lane = MAIN_LANE, end_given_up: EndGivenUp | None = None
+    ) -> None:
         self._url = url
         self._lane = lane
         self._intake = intake
+        self._end_given_up = end_given_up
 
     def run(self, stop: threading.Event, beat: Callable[[], None], rest: Callable[[], None]) -> None:
         """See `Door`."""
@@ -189,11 +191,15 @@ class RabbitDoor:
         beat: Callable[[], None],
         rest: Callable[[], None],
     ) -> None:
-        def on_message(message: Any) -> None:
-            if self._passed_on(bytes(message.body or b""), stop, rest):
-                channel.basic_ack(message.delivery_tag)
+        def acknowledging(take: Callable[[Any], None]) -> Callable[[Any], None]:
+            def on_message(message: Any) -> None:
+                if self._passed_on(lambda: take(message), stop, rest):
+                    channel.basic_ack(message.delivery_tag)
 
-        channel = self._channel(connection)
+            return on_message
+
+        declare_with_target(connection, self._lane.jobs, jobs_arguments(self._lane))
+        channel: Any = connection.channel()
         # Else py-amqp decodes the body by the content encoding that a producer happened to name.
         channel.auto_decode = False
         # One at a time: whatever waits here when the connection breaks counts one delivery more, and
@@ -201,32 +207,30 @@ class RabbitDoor:
         channel.basic_qos(0, 1, False)
         # Not kombu's own consumer: it decompresses a body whose headers name a compression, and breaks
         # on one that is not compressed.
-        channel.basic_consume(self._lane.jobs, callback=on_message)
+        channel.basic_consume(self._lane.jobs, callback=acknowledging(self._take))
+        if self._end_given_up is not None:
+            end = partial(self._take_given_up, self._end_given_up)
+            channel.basic_consume(self._lane.undelivered, callback=acknowledging(end))
         while not stop.is_set():
             beat()
             with suppress(TimeoutError):
                 connection.drain_events(timeout=_POLL_SECONDS)
 
-    def _channel(self, connection: kombu.Connection) -> Any:
-        """A channel on which the queue exists, with our arguments or with those of whoever made it first."""
-        channel = connection.channel()
-        try:
-            kombu.Queue(self._lane.jobs, durable=True, queue_arguments=jobs_arguments())(channel).declare()
-        except PreconditionFailed:
-            log.warning(
-                "jobs_queue_has_other_arguments",
-                queue=self._lane.jobs,
-                advice="somebody declared it before us, and it is used as it is; delete it to have it made "
-                "a quorum queue that sends to corti.dead what cannot be delivered",
-            )
-            channel = connection.channel()  # the refusal closed the first
-        return channel
+    def _take(self, message: Any) -> None:
+        known = envelope.set_aside(message.headers, self._lane.aside)
+        self._intake.take(bytes(message.body or b""), known)
 
-    def _passed_on(self, body: bytes, stop: threading.Event, rest: Callable[[], None]) -> bool:
-        """Offer a message to the intake until it takes it; False when the door stops before that."""
+    def _take_given_up(self, end: EndGivenUp, message: Any) -> None:
+        body = bytes(message.body or b"")
+        queue, why = envelope.last_death(message.headers) or (self._lane.undelivered, None)
+        arrival = envelope.arrival(message.headers) if queue == self._lane.work else UNKNOWN
+        end(GivenUp(body, envelope.job_in(body), queue, why, arrival))
+
+    def _passed_on(self, take: Callable[[], None], stop: threading.Event, rest: Callable[[], None]) -> bool:
+        """Offer a message until it is taken; False when the door stops before that."""
         while True:
             try:
-                self._intake.take(body)
+                take()
             except OutletUnavailable as error:
                 # The message stays in hand: to give it back would count as a delivery.
                 log.warning("door_cannot_pass_on", error=str(error))

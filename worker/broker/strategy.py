@@ -9,7 +9,6 @@ half an hour.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from enum import Enum
 from types import MappingProxyType
 from typing import Any
@@ -20,9 +19,8 @@ from celery.utils.log import get_logger
 from celery.worker.request import Request
 from celery.worker.state import task_ready, task_reserved
 
-from worker import trace
 from worker.arrival import Arrival
-from worker.broker.topology import ACCEPTED_AT, BROKEN, DELIVERY_COUNT, TRACEPARENT
+from worker.broker.envelope import arrival
 from worker.ports import never
 
 #: Where kombu notes that a message could not be handed back; Celery's own, so that its filter applies.
@@ -35,7 +33,6 @@ class Disposal(Enum):
 
     ACKNOWLEDGE = "it is done with"
     REQUEUE = "it goes back to its queue"
-    DISCARD = "it is no job"
 
 
 #: Takes a delivery's tag, its job and what the door noted. May take hours.
@@ -72,7 +69,7 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery has no types
             self.acknowledge()
         else:
             # Celery passes something else for a thread that was told to exit: the job is not done.
-            self.reject(requeue=disposal is not Disposal.DISCARD)
+            self.reject(requeue=True)
 
 
 def strategy(task: Any, app: Celery, consumer: Any, **_how: Any) -> Callable[..., None]:
@@ -107,21 +104,3 @@ def strategy(task: Any, app: Celery, consumer: Any, **_how: Any) -> Callable[...
         consumer.on_task_request(request)
 
     return handle
-
-
-def arrival(headers: Mapping[str, Any] | None) -> Arrival:
-    """What is noted in the headers of Celery's message. A stranger puts anything there."""
-    noted = headers or {}
-    at = noted.get(ACCEPTED_AT)
-    plausible = isinstance(at, int) and 0 < at < 1e14  # noqa: PLR2004  # the year 5138
-    accepted_at = datetime.fromtimestamp(at / 1000, UTC) if plausible and at else None
-    return Arrival(
-        accepted_at,
-        trace.valid(noted.get(TRACEPARENT)),
-        broken=_count(noted.get(BROKEN)),
-        deliveries=_count(noted.get(DELIVERY_COUNT)),
-    )
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0

@@ -9,7 +9,13 @@ name                RabbitMQ                               Redis
 ``corti.dead``      durable quorum queue                   list; we LPUSH
 ``corti.jobs.aside`` quorum queue whose messages move to   zset: body -> time (s) to come back
                     ``corti.jobs`` when their time is up
+``corti.undelivered`` durable quorum queue: what RabbitMQ  not there
+                    gave up on ``corti.jobs`` and
+                    ``corti.work``; the door takes it
 ==================  =====================================  ==========================================
+
+Whoever declared a queue before us may have given it other arguments, an earlier version of the worker among
+them. Such a queue is used as it is (worker/broker/declaring.py).
 """
 
 import socket
@@ -21,9 +27,10 @@ JOBS: Final = "corti.jobs"
 WORK: Final = "corti.work"
 RESULTS: Final = "corti.results"
 DEAD: Final = "corti.dead"
+UNDELIVERED: Final = "corti.undelivered"
 
-#: Headers of the messages on `corti.work`: when the door accepted the job (ms since 1970), its trace, and how
-#: many of its deliveries broke by a fault of ours.
+#: Headers of the messages on `corti.work` and `corti.jobs.aside`: when a door first accepted the job (ms
+#: since 1970), its trace, and how many of its deliveries broke by a fault of ours.
 ACCEPTED_AT, TRACEPARENT, BROKEN = "corti_accepted_at", "traceparent", "corti_broken"
 #: Header in which RabbitMQ counts the deliveries of a message on a quorum queue before this one.
 DELIVERY_COUNT = "x-delivery-count"
@@ -36,16 +43,16 @@ ASIDE_SECONDS = 15
 #: catches what kills a worker before it can count. Every requeue counts, so it must not be small.
 DELIVERY_LIMIT = 50
 
-#: A message that RabbitMQ gives up (delivery limit) must not vanish: it moves to `corti.dead`, and
-#: leaves its queue only when it has arrived there.
-_TO_THE_DEAD: Mapping[str, object] = {
-    "x-delivery-limit": DELIVERY_LIMIT,
-    "x-dead-letter-exchange": "",
-    "x-dead-letter-routing-key": DEAD,
-    "x-dead-letter-strategy": "at-least-once",
-    "x-overflow": "reject-publish",
-}
 _QUORUM: Mapping[str, object] = {"x-queue-type": "quorum"}
+
+#: Milliseconds after which a reply queue that we declared goes away if nobody consumes from it, with what
+#: lies in it: four weeks, longer than any outage of a consumer that is still wanted. RabbitMQ takes less than
+#: 2**32.
+REPLY_EXPIRES_MS = 28 * 86_400_000
+
+#: RabbitMQ 4 gives up after 20 deliveries where nothing is said. From the queue of what it gave up nothing
+#: must get lost, and there is no word for "never" that 3.x knows, too.
+_PRACTICALLY_NEVER = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,11 @@ class Lane:
         return self._named(WORK)
 
     @property
+    def undelivered(self) -> str:
+        """Where RabbitMQ puts what it gives up."""
+        return self._named(UNDELIVERED)
+
+    @property
     def aside(self) -> str:
         """Where deliveries wait that cannot run now."""
         return f"{self.jobs}.aside"
@@ -84,13 +96,34 @@ MAIN_LANE: Final = Lane()
 
 
 def quorum_arguments() -> dict[str, object]:
-    """Arguments of `corti.results`, `corti.dead` and the queues that jobs name in `reply_to`."""
+    """Arguments of `corti.results` and `corti.dead`."""
     return dict(_QUORUM)
 
 
-def jobs_arguments() -> dict[str, object]:
-    """Arguments of `corti.jobs`."""
-    return {**_QUORUM, **_TO_THE_DEAD}
+def reply_arguments() -> dict[str, object]:
+    """Arguments of a queue that a job names in `reply_to`, where nobody has declared it."""
+    return {**_QUORUM, "x-expires": REPLY_EXPIRES_MS}
+
+
+def jobs_arguments(lane: Lane) -> dict[str, object]:
+    """Arguments of a lane's `corti.jobs`."""
+    return {**_QUORUM, **_given_up(lane)}
+
+
+def undelivered_arguments() -> dict[str, object]:
+    """Arguments of `corti.undelivered`."""
+    return {**_QUORUM, "x-delivery-limit": _PRACTICALLY_NEVER}
+
+
+def _given_up(lane: Lane) -> dict[str, object]:
+    """A message that RabbitMQ gives up must not vanish: it leaves its queue only when it has arrived."""
+    return {
+        "x-delivery-limit": DELIVERY_LIMIT,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": lane.undelivered,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
 
 
 def aside_arguments(lane: Lane) -> dict[str, object]:
@@ -105,13 +138,14 @@ def aside_arguments(lane: Lane) -> dict[str, object]:
     }
 
 
-def work_arguments(consumer_timeout: int) -> dict[str, object]:
-    """Arguments of `corti.work`.
+def work_arguments(lane: Lane, consumer_timeout: int) -> dict[str, object]:
+    """Arguments of a lane's `corti.work`.
 
     Args:
+        lane: The lane.
         consumer_timeout: Seconds a delivery may stay unacknowledged; RabbitMQ enforces it from 3.12.
     """
-    return {**_QUORUM, **_TO_THE_DEAD, "x-consumer-timeout": consumer_timeout * 1000}
+    return {**_QUORUM, **_given_up(lane), "x-consumer-timeout": consumer_timeout * 1000}
 
 
 def keepalive() -> dict[int, int]:

@@ -4,23 +4,15 @@ from typing import Any
 
 import kombu
 from celery import Celery, bootsteps
-from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks as TasksStep
 from kombu.exceptions import OperationalError
 
-from worker import trace
 from worker.arrival import Arrival
 from worker.broker.confirms import ConfirmingConnection
-from worker.broker.topology import (
-    ACCEPTED_AT,
-    BROKEN,
-    MAIN_LANE,
-    TRACEPARENT,
-    Lane,
-    keepalive,
-    work_arguments,
-)
-from worker.clock import Clock
+from worker.broker.declaring import WorkQueue
+from worker.broker.discards import KeepingConsumer
+from worker.broker.envelope import noted
+from worker.broker.topology import MAIN_LANE, Lane, keepalive, work_arguments
 from worker.ports import OutletUnavailable
 
 TASK = "corti.transcribe"
@@ -44,13 +36,13 @@ def make_celery(
     on_rabbit = redis_options is None
     app.conf.update(
         task_queues=[
-            kombu.Queue(
+            (WorkQueue if on_rabbit else kombu.Queue)(
                 lane.work,
                 # The default exchange: no binding that could be lost (pitfalls, 3.1).
                 kombu.Exchange(""),
                 routing_key=lane.work,
                 durable=True,
-                queue_arguments=work_arguments(consumer_timeout) if on_rabbit else None,
+                queue_arguments=work_arguments(lane, consumer_timeout) if on_rabbit else None,
             )
         ],
         task_default_queue=lane.work,
@@ -124,8 +116,10 @@ def _nothing() -> None:
     pass
 
 
-class JobConsumer(Consumer):
+class JobConsumer(KeepingConsumer):
     """Celery's consumer without what we do not use, with `Attendance`, and with an end of consuming.
+
+    It discards nothing.
 
     Left out: delayed delivery, which declares 28 exchanges and 28 queues on RabbitMQ for countdowns
     (pitfalls, 3.7), and the chatter among workers (gossip, heartbeat events, remote control; mingle
@@ -173,22 +167,21 @@ class JobConsumer(Consumer):
 class CeleryWorkQueue:
     """Puts jobs on Celery's queue with confirmation. Implements `worker.intake.WorkQueue`."""
 
-    def __init__(self, app: Celery, url: str, clock: Clock, *, on_rabbit: bool) -> None:
+    def __init__(self, app: Celery, url: str, *, on_rabbit: bool) -> None:
         self._app = app
-        self._clock = clock
         self._confirming = ConfirmingConnection(url, self._declare) if on_rabbit else None
         # Asked once: each asking makes a connection's objects, an epoll among them.
         self._connection_errors = app.connection_for_write().transport.connection_errors
 
-    def put(self, body: bytes, arrival: Arrival | None = None) -> None:
-        """See `worker.intake.WorkQueue` and `worker.redelivery.WorkQueue`."""
-        text, noted = body.decode(), self._noted(arrival)
+    def put(self, body: bytes, arrival: Arrival) -> None:
+        """See `worker.intake.WorkQueue`."""
+        text, headers = body.decode(), noted(arrival)
         if self._confirming is not None:
-            self._confirming.publish(lambda producer: self._send(text, noted, producer))
+            self._confirming.publish(lambda producer: self._send(text, headers, producer))
             return
         try:
             with self._app.producer_or_acquire() as producer:
-                self._send(text, noted, producer)
+                self._send(text, headers, producer)
         except (OperationalError, *self._connection_errors) as error:
             raise OutletUnavailable(type(error).__name__) from None
 
@@ -197,18 +190,7 @@ class CeleryWorkQueue:
         if self._confirming is not None:
             self._confirming.close()
 
-    def _noted(self, arrival: Arrival | None) -> dict[str, Any]:
-        """The headers: of a new job, or as they were with another count of broken deliveries."""
-        if arrival is None:
-            return {ACCEPTED_AT: int(self._clock.wall().timestamp() * 1000), **trace.headers()}
-        noted: dict[str, Any] = {BROKEN: arrival.broken}
-        if arrival.accepted_at is not None:
-            noted[ACCEPTED_AT] = int(arrival.accepted_at.timestamp() * 1000)
-        if arrival.traceparent is not None:
-            noted[TRACEPARENT] = arrival.traceparent
-        return noted
-
-    def _send(self, text: str, noted: dict[str, Any], producer: Any) -> None:
+    def _send(self, text: str, headers: dict[str, Any], producer: Any) -> None:
         self._app.send_task(
             TASK,
             args=(text,),
@@ -221,7 +203,7 @@ class CeleryWorkQueue:
             # Celery shows these in logs and events; the defaults are the payload itself.
             argsrepr="<job>",
             kwargsrepr="{}",
-            headers=noted,
+            headers=headers,
         )
 
     def _declare(self, connection: kombu.Connection) -> None:

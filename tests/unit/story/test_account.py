@@ -19,6 +19,7 @@ from worker.corti.messages import TranscriptMessage
 from worker.errors import PermanentError, Reason, TransientError
 from worker.events import Segment
 from worker.intake import Intake
+from worker.refusals import Refusals
 from worker.trace import Kind, Value
 
 CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
@@ -211,7 +212,7 @@ class Traced:
         self.watched = Watched(World())
         self.intake = Intake(
             work=self,
-            outlet=FakeOutlet(),
+            refusals=Refusals(FakeOutlet(), FakeRecorder(), self.watched.world.clock, self.watched),
             recorder=FakeRecorder(),
             clock=self.watched.world.clock,
             reply_prefix="corti.results.",
@@ -220,7 +221,7 @@ class Traced:
             audit=self.watched,
         )
 
-    def put(self, _: bytes) -> None:
+    def put(self, _: bytes, arrival: Arrival) -> None:
         self.traces.append(trace.current())
 
 

@@ -50,27 +50,6 @@ def test_a_delivery_whose_job_is_run_elsewhere_waits_once_and_goes_aside() -> No
     assert (claims(world), handed_back(world, "set_aside")) == ({"busy": 2}, 1)
 
 
-def test_a_delivery_that_cannot_go_aside_is_held_until_it_can() -> None:
-    """Handed back it would come again at once, and RabbitMQ counts each time."""
-    world = World()
-    world.ledger.kept.add(claimed(world).owner)
-    world.outlet.away = {"aside"}
-    world.interrupt.after(100.0, world.outlet.away.clear)
-    assert world.run(body()) is Verdict.DONE
-    assert world.outlet.set_aside_bodies == [body()]
-    assert sum(world.waits) == pytest.approx(101, abs=1.5)
-    assert handed_back(world, "set_aside") == 1
-
-
-def test_a_delivery_that_cannot_go_aside_is_handed_back_by_a_drain() -> None:
-    world = World()
-    world.ledger.kept.add(claimed(world).owner)
-    world.outlet.away = {"aside"}
-    world.interrupt.after(40.0, lambda: world.interrupt.trigger(Why.DRAIN))
-    assert world.run(body()) is Verdict.HAND_BACK
-    assert (handed_back(world, "set_aside"), handed_back(world, "drain")) == (0, 1)
-
-
 def test_a_dead_workers_claim_is_taken_over_with_all_that_it_knew() -> None:
     world = World()
     dead = claimed(world)
@@ -102,29 +81,6 @@ def test_a_repetition_is_answered_with_the_same_result_where_that_is_wanted() ->
     assert world.outlet.events[1] == world.outlet.events[2]
     assert world.recorder.counts[measures.JOBS_REPEATED.name, "republished"] == 1
     assert len(world.service.streamed) == 1
-
-
-@pytest.mark.parametrize("away", ["ledger", "outlet"])
-def test_a_repetition_that_cannot_be_answered_now_is_held_until_it_can(away: str) -> None:
-    world = World(republish=True)
-    world.run(body())
-    if away == "ledger":
-        world.ledger.away = {"parcel": 5}
-    else:
-        world.outlet.away = {COMPLETED}
-        world.interrupt.after(4.5, world.outlet.away.clear)
-    assert world.run(body()) is Verdict.DONE
-    assert world.waits == [1.0] * 5
-    assert world.outlet.types == [STARTED, COMPLETED, COMPLETED]
-
-
-def test_a_repetition_that_cannot_be_answered_is_handed_back_by_a_drain() -> None:
-    world = World(republish=True)
-    world.run(body())
-    world.outlet.away = {COMPLETED}
-    world.interrupt.after(4.5, lambda: world.interrupt.trigger(Why.DRAIN))
-    assert world.run(body()) is Verdict.HAND_BACK
-    assert handed_back(world, "drain") == 1
 
 
 def test_a_result_that_somebody_is_about_to_deliver_is_waited_for_and_left_to_them() -> None:

@@ -5,6 +5,7 @@ import pytest
 from tests.unit.examples import body
 from tests.unit.fakes import EPOCH
 from tests.unit.story.world import World
+from worker import measures
 from worker.arrival import Arrival, Verdict
 from worker.claims import Claim
 from worker.errors import Reason
@@ -74,6 +75,7 @@ def test_a_job_that_only_a_later_versions_door_can_read_goes_through_a_door_agai
     arrival = Arrival(accepted_at=EPOCH)
     assert world.deliveries.take(message, world.interrupt, arrival) is Verdict.DONE
     assert world.outlet.set_aside_bodies == [message]
+    assert world.outlet.arrivals == [arrival], "what is known of it goes along"
     world.outlet.away.add("aside")
     world.interrupt.after(9.0, lambda: world.interrupt.trigger(Why.DRAIN))
     assert world.deliveries.take(message, world.interrupt, arrival) is Verdict.HAND_BACK
@@ -122,3 +124,14 @@ def test_a_job_whose_time_is_over_is_ended_without_a_place() -> None:
     assert isinstance(world.outlet.last, Failed)
     assert world.outlet.last.reason is Reason.EXPIRED
     assert world.placed == []
+
+
+def test_the_wait_for_a_place_is_part_of_the_wait_and_a_job_without_one_has_not_started() -> None:
+    world = World()
+    world.no_place = True
+    arrival = Arrival(accepted_at=EPOCH)
+    assert world.deliveries.take(body(), world.interrupt, arrival) is Verdict.DONE
+    assert measures.JOB_WAIT_SECONDS.name not in world.recorder.values
+    world.no_place, world.full_for = False, 40.0
+    assert world.deliveries.take(body(), world.interrupt, arrival) is Verdict.DONE
+    assert world.recorder.values[measures.JOB_WAIT_SECONDS.name] == [pytest.approx(40.0)]

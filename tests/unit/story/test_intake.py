@@ -2,17 +2,21 @@
 
 import hashlib
 import json
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.examples import SMALLEST, body
-from tests.unit.fakes import EPOCH, FakeClock, FakeOutlet, FakeRecorder, FakeWorkQueue
+from tests.unit.fakes import EPOCH, FakeAudit, FakeClock, FakeOutlet, FakeRecorder, FakeWorkQueue
 from worker import measures
+from worker.arrival import Arrival
+from worker.audit import Step
 from worker.dead_letter import DeadLetter
 from worker.errors import Reason
 from worker.intake import Intake
 from worker.ports import OutletUnavailable
+from worker.refusals import Refusals
 
 
 class Doorway:
@@ -22,11 +26,14 @@ class Doorway:
         self.work = FakeWorkQueue()
         self.outlet = FakeOutlet()
         self.recorder = FakeRecorder()
+        self.audit = FakeAudit()
+        clock = FakeClock()
         self.intake = Intake(
             work=self.work,
-            outlet=self.outlet,
+            refusals=Refusals(self.outlet, self.recorder, clock, self.audit),
             recorder=self.recorder,
-            clock=FakeClock(),
+            clock=clock,
+            audit=self.audit,
             reply_prefix="corti.results.",
             queue="corti.jobs",
         )
@@ -97,6 +104,8 @@ def test_a_refusal_is_counted_and_logged_without_anything_of_the_message() -> No
             "event": "message_refused",
             "log_level": "warning",
             "job_id": "visit-17",
+            "reason": "invalid_job",
+            "queue": "corti.jobs",
             "size": len(message),
             "sha256": hashlib.sha256(message).hexdigest()[:16],
             "problems": 2,
@@ -120,3 +129,38 @@ def test_a_dead_letter_that_nobody_confirmed_leaves_the_message_where_it_is() ->
     with pytest.raises(OutletUnavailable):
         doorway.intake.take(b"{}")
     assert not doorway.recorder.counts
+
+
+_TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_a_job_is_dated_when_it_is_accepted_and_told_once() -> None:
+    doorway = Doorway()
+    doorway.intake.take(body())
+    assert doorway.work.accepted == [EPOCH]
+    assert [entry.step for entry in doorway.audit.entries] == [Step.RECEIVED]
+
+
+def test_a_job_that_was_set_aside_keeps_its_first_date_and_trace_and_is_not_told_again() -> None:
+    doorway = Doorway()
+    first = EPOCH - timedelta(seconds=300)
+    doorway.intake.take(body(), Arrival(first, _TRACE))
+    assert doorway.work.bodies == [body()]
+    assert (doorway.work.accepted, doorway.work.traceparents) == ([first], [_TRACE])
+    assert doorway.audit.entries == []
+    assert not doorway.recorder.counts
+
+
+@pytest.mark.parametrize("known", [Arrival(EPOCH + timedelta(seconds=1), _TRACE), Arrival(None, _TRACE)])
+def test_a_date_that_no_door_can_have_noted_counts_for_nothing(known: Arrival) -> None:
+    doorway = Doorway()
+    doorway.intake.take(body(), known)
+    assert (doorway.work.accepted, doorway.work.traceparents) == ([EPOCH], [None])
+    assert [entry.step for entry in doorway.audit.entries] == [Step.RECEIVED]
+    assert doorway.recorder.counts == {(measures.DOOR_MESSAGES.name, "accepted"): 1}
+
+
+def test_a_job_that_was_set_aside_and_that_this_version_cannot_read_is_refused_as_any() -> None:
+    doorway = Doorway()
+    doorway.intake.take(body(a_key_of_next_year=1), Arrival(EPOCH, _TRACE))
+    assert [letter.reason for letter in doorway.outlet.letters] == [Reason.INVALID_JOB]

@@ -73,3 +73,19 @@ def test_a_result_that_nobody_can_read_is_logged_and_holds_up_no_other() -> None
     with capture_logs() as logs:
         assert world.sweeper.sweep() == 1
     assert [(line["event"], line["job_id"]) for line in logs] == [("stored_result_unreadable", "a")]
+
+
+def test_a_reply_queue_that_refuses_does_not_keep_the_results_of_others() -> None:
+    world = World()
+    world.outlet.away = {COMPLETED}
+    world.run(body(job_id="a", reply_to="corti.results.full"))
+    world.run(body(job_id="b"))
+    world.outlet.away, world.outlet.refusing = set(), {"corti.results.full"}
+    world.clock.advance(world.ledger.lease)
+    with capture_logs() as logs:
+        assert world.sweeper.sweep() == 1
+    assert [line["event"] for line in logs] == ["reply_refused"]
+    assert [event.id for event, _ in world.outlet.events if event.type == COMPLETED] == ["b/result"]
+    world.outlet.refusing = set()
+    world.clock.advance(world.ledger.lease)
+    assert world.sweeper.sweep() == 1

@@ -25,9 +25,9 @@ class Work:
     """Celery's queue in memory; may be out of reach."""
 
     away: bool = False
-    copies: list[tuple[bytes, Arrival | None]] = field(default_factory=list)
+    copies: list[tuple[bytes, Arrival]] = field(default_factory=list)
 
-    def put(self, body: bytes, arrival: Arrival | None = None) -> None:
+    def put(self, body: bytes, arrival: Arrival) -> None:
         if self.away:
             raise OutletUnavailable("away")
         self.copies.append((body, arrival))

@@ -1,0 +1,73 @@
+"""What surrounds a job in a broker's message is read as far as it is ours, and anything else is nothing."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from worker.arrival import Arrival
+from worker.broker import envelope
+from worker.broker.topology import ACCEPTED_AT, MAIN_LANE, Lane
+
+_AT = datetime(2026, 5, 4, 10, 30, 0, 125_000, tzinfo=UTC)
+_NOTED = Arrival(_AT, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+_DEATH = {"count": 1, "reason": "expired", "queue": MAIN_LANE.aside, "exchange": ""}
+
+
+@pytest.mark.parametrize("arrival", [_NOTED, Arrival(_AT), Arrival(None, _NOTED.traceparent), Arrival()])
+def test_what_is_known_is_read_as_it_was_noted(arrival: Arrival) -> None:
+    headers = envelope.noted(arrival)
+    assert envelope.arrival(headers) == arrival
+    assert envelope.known(json.dumps(headers).encode()) == arrival
+    assert envelope.set_aside({**headers, "x-death": [_DEATH]}, MAIN_LANE.aside) == arrival
+
+
+@pytest.mark.parametrize("stored", [None, b"", b"{", b"[]", b"7", b"\xff", b'{"corti_accepted_at": "soon"}'])
+def test_what_redis_holds_of_somebody_else_is_nothing(stored: bytes | None) -> None:
+    assert envelope.known(stored) == Arrival()
+
+
+@pytest.mark.parametrize(
+    "deaths",
+    [
+        None,
+        [],
+        "x",
+        [7],
+        {},
+        [{}],
+        [{**_DEATH, "queue": "corti.results"}],
+        [{**_DEATH, "queue": Lane("a").aside}],
+    ],
+)
+def test_a_producer_who_writes_our_headers_is_not_believed(deaths: object) -> None:
+    headers = {**envelope.noted(_NOTED), "x-death": deaths}
+    assert envelope.set_aside(headers, MAIN_LANE.aside) == Arrival()
+    assert envelope.set_aside(envelope.noted(_NOTED), MAIN_LANE.aside) == Arrival()
+    assert envelope.set_aside(None, MAIN_LANE.aside) == Arrival()
+
+
+def test_the_last_death_says_where_a_message_was_and_why_it_is_here() -> None:
+    last = {**_DEATH, "queue": "corti.work", "reason": "rejected"}
+    assert envelope.last_death({"x-death": [last, _DEATH]}) == ("corti.work", "rejected")
+    assert envelope.last_death({"x-death": [{"queue": 7}, _DEATH]}) == (MAIN_LANE.aside, "expired")
+    odd: list[dict[str, object] | None] = [None, {}, {"x-death": "x"}, {"x-death": [{}]}, {ACCEPTED_AT: 1}]
+    for headers in odd:
+        assert envelope.last_death(headers) is None
+
+
+def test_a_job_is_found_in_our_task_and_in_a_producers_message() -> None:
+    job = '{"job_id": "Zoë"}'
+    assert envelope.job_in(json.dumps([[job], {}, {"chain": None}]).encode()) == job.encode()
+    assert envelope.job_in(job.encode()) == job.encode()
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\xff", b"[[1], {}, {}]", b"[]", b'[["a", "b"], {}, {}]', b"[" * 100_000, b'"x"']
+)
+def test_anything_else_is_left_as_it_is(body: bytes) -> None:
+    assert envelope.job_in(body) == body
+
+
+def test_half_a_surrogate_pair_breaks_nothing() -> None:
+    assert envelope.job_in(b'[["\\ud800"], {}, {}]') == b"\xed\xa0\x80"
