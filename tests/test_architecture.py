@@ -21,12 +21,14 @@ LAYERS = {
     "worker": WORDS,
     "worker.arrival": WORDS,
     "worker.audit": WORDS,
+    "worker.background": WORDS,
     "worker.claims": WORDS,
     "worker.clock": WORDS,
     "worker.dead_letter": WORDS,
     "worker.errors": WORDS,
     "worker.events": WORDS,
     "worker.bell": WORDS,
+    "worker.heartbeat": WORDS,
     "worker.interrupt": WORDS,
     "worker.job": WORDS,
     "worker.label_values": WORDS,
@@ -74,6 +76,7 @@ LAYERS = {
     "worker.broker.door_scripts": OUTSIDE,
     "worker.broker.envelope": OUTSIDE,
     "worker.broker.outlet": OUTSIDE,
+    "worker.broker.redis_corrections": OUTSIDE,
     "worker.broker.redis_leases": OUTSIDE,
     "worker.broker.redis_time": OUTSIDE,
     "worker.broker.senders": OUTSIDE,
@@ -112,6 +115,7 @@ SIDEWAYS = {
         "worker.broker.",
     ),
     "worker.broker.door_scripts": "worker.broker.door",
+    "worker.broker.redis_corrections": "worker.broker.redis_leases",
     "worker.broker.senders": "worker.broker.outlet",
     **dict.fromkeys(["worker.audio.container", "worker.audio.source"], "worker.audio.library"),
     "worker.audio.file": "worker.audio.source",
@@ -124,6 +128,7 @@ _BROKER = {
         "declaring",
         "depth",
         "door",
+        "redis_corrections",
         "redis_leases",
         "redis_time",
         "senders",
@@ -137,7 +142,7 @@ LIBRARIES = {
     "av": {"worker.audio.container"},
     "celery": {
         "worker.broker.discards",
-        "worker.broker.redis_leases",
+        "worker.broker.redis_corrections",
         "worker.broker.strategy",
         "worker.broker.work_queue",
         "worker.process",
@@ -162,6 +167,7 @@ LIBRARIES = {
         f"worker.{name}"
         for name in (
             "account",
+            "background",
             "delivery",
             "live",
             "outbox",
@@ -191,7 +197,7 @@ RESTRICTED: Mapping[str, set[str]] = {
     ),
     **dict.fromkeys(["logging", "random", "secrets", "shutil", "tempfile", "uuid"], _OUTER),
     # But the flag by which other threads interrupt a job, which is a word of the story, is made of it.
-    "threading": {"worker.bell", "worker.interrupt"} | _OUTER,
+    "threading": {"worker.background", "worker.bell", "worker.interrupt"} | _OUTER,
 }
 
 _GUARDED = {**LIBRARIES, **RESTRICTED}

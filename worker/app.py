@@ -9,6 +9,7 @@ import redis
 import structlog
 
 from worker import measures
+from worker.background import BackgroundThread, ThreadWaiter
 from worker.broker import redis_leases
 from worker.broker.depth import Depth, RabbitDepth, RedisDepth
 from worker.broker.door import Door, RabbitDoor, RedisDoor
@@ -21,14 +22,14 @@ from worker.clock import SystemClock
 from worker.corti.stream import Turnstile
 from worker.corti_side import CortiSide
 from worker.desk import Desk
-from worker.health import STUCK_SECONDS, Pulse
+from worker.heartbeat import Heartbeat
 from worker.intake import Intake
 from worker.ledger import Fleet, RedisLedger
 from worker.live import LivePublisher
 from worker.message import InvalidJob, Problem
 from worker.observer import Observer
 from worker.parcel import Packer
-from worker.ports import never
+from worker.ports import GiveWay, never
 from worker.refusals import Refusals
 from worker.retry import RetryPolicy
 from worker.runner import Runner
@@ -43,14 +44,6 @@ _REDIS_THREADS = 4
 _MAIL_THREADS = 4
 
 log = structlog.get_logger(__name__)
-
-
-class ThreadWaiter:
-    """Implements the `Waiter` port by parking the thread."""
-
-    def wait(self, seconds: float) -> None:
-        """See `worker.ports.Waiter`."""
-        threading.Event().wait(seconds)
 
 
 class Application:
@@ -102,14 +95,19 @@ class Application:
         )
         self.turnstile = Turnstile()
         # Not the one for Corti: a Redis that hangs must not hold up streams.
-        self.desk = stack.enter_context(Desk(_REDIS_THREADS, self.turnstile.give_way))
+        self.desk = self._desk("desk-redis", _REDIS_THREADS, self.turnstile.give_way)
         # JSON needs a deep stack. One thread: it only computes, and Python lets one compute at a time.
-        self.paper = stack.enter_context(Desk(1, never))
+        self.paper = self._desk("desk-json", 1, never)
         # Of its own, for a broker that hangs. Who waits for text as it is spoken does not give way.
-        self.mail = stack.enter_context(Desk(_MAIL_THREADS, never))
+        self.mail = self._desk("desk-live-events", _MAIL_THREADS, never)
         self.stop_door = threading.Event()
-        self.door_pulse = Pulse(self.clock, STUCK_SECONDS)
-        self.live["door"] = self.door_pulse.check
+        self.door_heartbeat = Heartbeat(self.clock)
+        self.live["door"] = self.door_heartbeat.check
+
+    def _desk(self, name: str, threads: int, give_way: GiveWay) -> Desk:
+        desk = self.stack.enter_context(Desk(name, threads, give_way))
+        self.live[name] = desk.check
+        return desk
 
     def _sender(self) -> Sender:
         if self.redis_broker:
@@ -168,7 +166,8 @@ class Application:
             if self.redis_broker
             else RabbitDoor(self.url, intake, self.lane, self._undelivered(intake).take)
         )
-        door.run(self.stop_door, self.door_pulse.beat, self.door_pulse.rest)
+        with self.door_heartbeat.kept_by_this_thread():
+            door.run(self.stop_door, self.door_heartbeat.beat, self.door_heartbeat.rest)
 
     def _undelivered(self, intake: Intake) -> Undelivered:
         return Undelivered(
@@ -188,20 +187,16 @@ class Application:
             give_way=self.turnstile.give_way,
         )
 
-    def start_door(self) -> threading.Thread:
-        """Run the door in a thread; a door that breaks for good shows in readiness and log."""
-
-        def run() -> None:
-            try:
-                self.run_door()
-            except Exception as error:
-                log.critical("door_broke", error=type(error).__name__)
-                raise
-
-        self.ready["door"] = lambda: None if self.door_pulse.beating else "the door cannot reach the broker"
-        thread = threading.Thread(target=run, name="door", daemon=True)
+    def start_door(self) -> BackgroundThread:
+        """Run the door in a thread."""
+        self.ready["door"] = self.door_check
+        thread = BackgroundThread("door", self.run_door, self.door_heartbeat)
         thread.start()
         return thread
+
+    def door_check(self) -> str | None:
+        """For readiness."""
+        return None if self.door_heartbeat.beating else "the door cannot reach the broker"
 
     def observer(self, running: Callable[[], int]) -> Observer:
         """Looks at the whole installation when it is this process's turn; `running` counts its jobs."""

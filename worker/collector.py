@@ -6,10 +6,12 @@ is left to the full look are cycles in libraries, and those can wait for a quiet
 """
 
 import gc
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Self
+
+from worker.background import PeriodicThread
+from worker.clock import Clock
 
 _YOUNG, _MIDDLE, _NEVER = 5_000, 20, 1_000_000_000
 #: Seconds between looks at whether it is quiet.
@@ -26,14 +28,15 @@ class Collector(AbstractContextManager["Collector"]):
 
     Args:
         busy: Whether a pause would harm anybody now.
+        clock: For time.
     """
 
-    def __init__(self, busy: Callable[[], bool]) -> None:
+    def __init__(self, busy: Callable[[], bool], clock: Clock) -> None:
         self._busy = busy
         self._waited = 0
         self._before = gc.get_threshold()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+        self._thread = PeriodicThread("collector", self._turn, PERIOD, clock, at_once=False)
+        self.heartbeat = self._thread.heartbeat
 
     def __enter__(self) -> Self:
         # What was imported stays: no later look needs to see it again.
@@ -44,8 +47,7 @@ class Collector(AbstractContextManager["Collector"]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        self._thread.stop()
         gc.set_threshold(*self._before)
         gc.unfreeze()
 
@@ -58,6 +60,5 @@ class Collector(AbstractContextManager["Collector"]):
         gc.collect()
         return True
 
-    def _run(self) -> None:
-        while not self._stop.wait(PERIOD):
-            self.turn()
+    def _turn(self) -> None:
+        self.turn()

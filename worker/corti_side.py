@@ -17,7 +17,7 @@ from worker.corti.session import Timings
 from worker.corti.stream import Feeder, Pacer, Turnstile, WebSocketStreams
 from worker.corti.token import TokenPolicy
 from worker.desk import Desk
-from worker.health import STUCK_SECONDS, Pulse
+from worker.heartbeat import Heartbeat
 from worker.ports import Waiter
 from worker.settings import Settings, Tenant, secret_of
 from worker.telemetry import Telemetry
@@ -52,8 +52,9 @@ class CortiSide:
         self._telemetry = telemetry
         self._redis = soft_redis
         # Twice as many as connect at the same moment: another half may be at the REST API.
-        desk = Desk(2 * settings.simultaneous_connects, turnstile.give_way)
+        desk = Desk("desk-corti", 2 * settings.simultaneous_connects, turnstile.give_way)
         self._desk = stack.enter_context(desk)
+        telemetry.live["desk-corti"] = desk.check
         self._clock = clock
         self._waiter = waiter
         self._stack = stack
@@ -71,10 +72,10 @@ class CortiSide:
             max_seconds=settings.audio_max_seconds,
             wav_as=settings.wav_as,
         )
-        pulse = Pulse(clock, STUCK_SECONDS)
-        telemetry.live["pacer"] = pulse.check
-        self._pacer = pacer = stack.enter_context(Pacer(clock, pulse.beat, turnstile))
-        self._feeder = stack.enter_context(Feeder())
+        pace, feed = Heartbeat(clock), Heartbeat(clock)
+        telemetry.live |= {"pacer": pace.check, "feeder": feed.check}
+        self._pacer = pacer = stack.enter_context(Pacer(clock, pace, turnstile))
+        self._feeder = stack.enter_context(Feeder(feed))
         telemetry.metrics.watch(measures.STREAMS_OPEN, lambda: pacer.open_streams)
         telemetry.metrics.watch(measures.TOKEN_AGE, self._ages)
         telemetry.metrics.watch(measures.TENANT_TOKENS_OK, self._healths)

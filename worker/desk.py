@@ -21,16 +21,20 @@ class Desk(AbstractContextManager["Desk"]):
     """Makes calls for jobs.
 
     Args:
+        name: Of its threads.
         threads: How many calls at the same time.
         give_way: Waits before each call until it harms no running stream.
     """
 
-    def __init__(self, threads: int, give_way: Callable[[], None]) -> None:
+    def __init__(self, name: str, threads: int, give_way: Callable[[], None]) -> None:
         self._give_way = give_way
         self._here = threading.local()
-        self._executor = ThreadPoolExecutor(threads, "desk", self._arrive)
+        self._threads: list[threading.Thread] = []
+        self._closed = False
+        self._executor = ThreadPoolExecutor(threads, name, self._arrive)
 
     def __exit__(self, *_: object) -> None:
+        self._closed = True
         # Calls have time-outs of their own, and a process that drains cannot wait for them.
         self._executor.shutdown(wait=False, cancel_futures=True)
 
@@ -44,7 +48,14 @@ class Desk(AbstractContextManager["Desk"]):
         """The same port, its methods called here."""
         return cast("P", _AtDesk(port, self))
 
+    def check(self) -> str | None:
+        """For `/livez`: whether a thread is gone. Its calls have time-outs, so none can be stuck for good."""
+        if self._closed or all(thread.is_alive() for thread in tuple(self._threads)):
+            return None
+        return "one of its threads has ended"
+
     def _arrive(self) -> None:
+        self._threads.append(threading.current_thread())
         self._here.mine = True
 
     def _in_turn(self, function: Callable[[], T]) -> T:

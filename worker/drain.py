@@ -13,7 +13,9 @@ from types import FrameType
 
 import structlog
 
+from worker.background import BackgroundThread
 from worker.clock import Clock
+from worker.heartbeat import Heartbeat
 from worker.interrupt import Interrupt, Why
 
 log = structlog.get_logger(__name__)
@@ -88,7 +90,8 @@ class Drain:
         self._stop_taking = stop_taking
         self._stop_celery = stop_celery
         self._pause = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
+        self.heartbeat = Heartbeat(clock)
+        self._thread = BackgroundThread("drain", self._run, self.heartbeat)
 
     def start(self) -> None:
         """Watch for signals."""
@@ -126,7 +129,7 @@ class Drain:
                 remaining = job.remaining()
                 if forced or remaining is None or now + remaining + _ENDING > last_call:
                     job.trigger(Why.DRAIN)
-            self._pause.wait(_LOOK)
+            self._look_again()
         self._pause.wait(_SETTLE)
         log.info("drain_ended", jobs=len(self._jobs), seconds=round(self._clock.monotonic() - began, 2))
         self._stop_celery()
@@ -140,9 +143,13 @@ class Drain:
         """Until a signal comes, or nothing has run for too long. A job that comes just then is drained."""
         busy = self._clock.monotonic()
         while not self.draining:
-            self._pause.wait(_LOOK)
+            self._look_again()
             if len(self._jobs) > 0:
                 busy = self._clock.monotonic()
             elif 0 < self._idle_exit <= self._clock.monotonic() - busy:
                 log.info("idle", seconds=self._idle_exit)
                 self.signals += 1
+
+    def _look_again(self) -> None:
+        self.heartbeat.beat()
+        self._pause.wait(_LOOK)

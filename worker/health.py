@@ -8,7 +8,6 @@ parts; it asks no dependency either, because a pod that starts in an outage must
 import json
 import socket
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,44 +15,17 @@ from typing import Any, Self
 
 import structlog
 
+from worker.background import BackgroundThread
 from worker.clock import Clock
+from worker.heartbeat import Heartbeat
 
 log = structlog.get_logger(__name__)
 
 #: A check returns None when all is well, else one static sentence that says what is missing.
 Check = Callable[[], str | None]
 
-#: A loop that has not turned for this long is stuck: the slowest turns once a second.
-STUCK_SECONDS = 30.0
 #: A client that does not finish its request is cut off: each holds a thread.
 _CLIENT_SECONDS = 10
-
-
-class Pulse:
-    """A loop's sign of life: it beats at each turn; without a beat for `limit` seconds it is stuck."""
-
-    def __init__(self, clock: Clock, limit: float) -> None:
-        self._clock = clock
-        self._limit = limit
-        self._last: float | None = None
-
-    def beat(self) -> None:
-        """The loop turned."""
-        self._last = self._clock.monotonic()
-
-    def rest(self) -> None:
-        """The loop is off duty, because it waits for a dependency or has ended."""
-        self._last = None
-
-    @property
-    def beating(self) -> bool:
-        """Whether the loop is on duty."""
-        return self._last is not None
-
-    def check(self) -> str | None:
-        """None while the loop turns or is off duty."""
-        stuck = self._last is not None and self._clock.monotonic() - self._last > self._limit
-        return "the loop has not turned for too long" if stuck else None
 
 
 class HealthServer(AbstractContextManager["HealthServer"]):
@@ -62,6 +34,7 @@ class HealthServer(AbstractContextManager["HealthServer"]):
     Args:
         host: Address to bind.
         port: Port to bind; 0 picks a free one.
+        clock: For time.
         live: Checks behind `/livez`, by name.
         ready: Checks behind `/readyz`, by name.
         metrics: Gives the content type and text of the metrics for an `Accept` header.
@@ -73,6 +46,7 @@ class HealthServer(AbstractContextManager["HealthServer"]):
         self,
         host: str,
         port: int,
+        clock: Clock,
         live: Mapping[str, Check],
         ready: Mapping[str, Check],
         metrics: Callable[[str], tuple[str, bytes]],
@@ -105,7 +79,8 @@ class HealthServer(AbstractContextManager["HealthServer"]):
 
         self._server = _Server((host, port), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        # Nobody looks at its heartbeat: where it has ended, nothing answers.
+        self._thread = BackgroundThread("health", self._server.serve_forever, Heartbeat(clock))
 
     @property
     def port(self) -> int:

@@ -4,14 +4,15 @@ On a timer and not at the scrape: a broker that does not answer must not hold up
 tell so. What is older than two looks is not shown: no number is better than a wrong one.
 """
 
-import threading
 from collections.abc import Callable
 
 import structlog
 
+from worker.background import PeriodicThread
 from worker.broker.depth import Depth
 from worker.claims import LedgerUnavailable
 from worker.clock import Clock
+from worker.heartbeat import waiting
 from worker.ledger import Fleet
 from worker.ports import OutletUnavailable
 
@@ -53,8 +54,8 @@ class Observer:
         self._seen_at = float("-inf")
         self._queues: dict[tuple[str, ...], float] = {}
         self._outbox: tuple[int, float] | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+        self._thread = PeriodicThread("observer", self.look, LOOK_SECONDS, clock)
+        self.heartbeat = self._thread.heartbeat
 
     def start(self) -> None:
         """Start looking."""
@@ -62,9 +63,9 @@ class Observer:
 
     def stop(self) -> None:
         """Stop, and leave the office to somebody else."""
-        self._stop.set()
-        self._thread.join(timeout=1.0)
-        if not self._thread.is_alive():  # else it waits for a broker that is away, and ends with the process
+        if self._thread.stop(
+            timeout=1.0
+        ):  # else it waits for a broker that is away, and ends with the process
             self._depth.close()
         try:
             self._fleet.leave()
@@ -93,9 +94,10 @@ class Observer:
             self._outbox = self._backlog()
             # Dated before the broker is asked, which may take its time.
             self._seen_at, self._queues = self._clock.monotonic(), {(self._work, RUNNING): running}
-            waiting = self._depth.read()
+            with waiting():
+                lengths = self._depth.read()
             self._queues = {
-                **{(name, WAITING): float(count) for name, count in waiting.items()},
+                **{(name, WAITING): float(count) for name, count in lengths.items()},
                 (self._work, RUNNING): running,
             }
         except (LedgerUnavailable, OutletUnavailable) as error:
@@ -103,9 +105,3 @@ class Observer:
 
     def _current(self) -> bool:
         return self._clock.monotonic() - self._seen_at < _STALE_SECONDS
-
-    def _run(self) -> None:
-        while True:
-            self.look()
-            if self._stop.wait(LOOK_SECONDS):
-                return

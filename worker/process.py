@@ -14,12 +14,13 @@ from celery.worker import state
 from worker import measures, tasks
 from worker.app import Application
 from worker.arrival import Arrival
-from worker.broker import redis_leases
+from worker.background import PeriodicThread
+from worker.broker import redis_corrections, redis_leases
 from worker.broker.work_queue import WORKER_OPTIONS
 from worker.collector import Collector
 from worker.delivery import Deliveries
 from worker.drain import Drain, RunningJobs
-from worker.health import STUCK_SECONDS, Pulse
+from worker.heartbeat import Heartbeat
 from worker.interrupt import Interrupt
 from worker.ledger import Keeper, TenantCaps
 from worker.outbox import Sweeper
@@ -63,7 +64,7 @@ def run_worker(settings: Settings) -> int:
             application.discard,
         )
         _sweep_now_and_then(application, sweeper)
-        consumer = Pulse(application.clock, STUCK_SECONDS)
+        consumer = Heartbeat(application.clock)
         application.live["consumer"] = consumer.check
         application.ready["consumer"] = lambda: None if consumer.beating else "not connected to the broker"
         application.celery.keep_discarded = application.keep_discarded
@@ -86,14 +87,17 @@ def run_worker(settings: Settings) -> int:
         telemetry.status["drain_seconds_left"] = drain.left
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, drain.on_signal)
+        application.live["drain"] = drain.heartbeat.check
         drain.start()
         door = application.start_door() if settings.door else None
-        application.stack.enter_context(Collector(busy=lambda: len(jobs) > 0))
+        collector = application.stack.enter_context(Collector(lambda: len(jobs) > 0, application.clock))
+        application.live["collector"] = collector.heartbeat.check
         sys.setswitchinterval(_SWITCH_INTERVAL)
         telemetry.started = True
         log.info("worker_starting", slots=settings.slots, broker=telemetry.broker)
         try:
-            worker.start()
+            with consumer.kept_by_this_thread():
+                worker.start()
         finally:
             application.stop_door.set()
             if door is not None:
@@ -108,9 +112,7 @@ def run_door_alone(settings: Settings, stop: threading.Event) -> int:
     with ExitStack() as stack:
         application = Application(settings, stack)
         application.stop_door = stop
-        application.ready["door"] = lambda: (
-            None if application.door_pulse.beating else "the door cannot reach the broker"
-        )
+        application.ready["door"] = application.door_check
         telemetry = application.telemetry
         telemetry.watch(application.observer(lambda: 0), slots=0, running=lambda: 0, draining=stop.is_set)
         telemetry.start_health()
@@ -132,6 +134,7 @@ def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:
     keeper.also(caps.renew)
     application.metrics.watch(measures.TENANT_JOBS_RUNNING, caps.running)
     application.ready["redis"] = keeper.check
+    application.live["keeper"] = keeper.heartbeat.check
     keeper.start()
     application.stack.callback(keeper.stop)
     return Deliveries(
@@ -160,7 +163,7 @@ def _leases(application: Application) -> redis_leases.Leases | None:
     if not application.redis_broker:
         return None
     client = application.redis_client(application.url)
-    redis_leases.install(lambda: client)
+    redis_corrections.install(lambda: client)
     leases = redis_leases.Leases(
         client,
         application.settings.visibility_timeout,
@@ -168,6 +171,7 @@ def _leases(application: Application) -> redis_leases.Leases | None:
         application.clock,
         application.lane,
     )
+    application.live["redis-leases"] = leases.heartbeat.check
     leases.start()
     application.stack.callback(leases.stop)
     return leases
@@ -203,14 +207,14 @@ def _forfeiter(application: Application, leases: redis_leases.Leases | None) -> 
 
 
 def _sweep_now_and_then(application: Application, sweeper: Sweeper) -> None:
-    stop = threading.Event()
+    def sweep() -> None:
+        sweeper.sweep()
 
-    def run() -> None:
-        while not stop.wait(application.settings.lease / 2):
-            sweeper.sweep()
-
-    threading.Thread(target=run, name="sweeper", daemon=True).start()
-    application.stack.callback(stop.set)
+    period = application.settings.lease / 2
+    thread = PeriodicThread("sweeper", sweep, period, application.clock, at_once=False)
+    application.live["sweeper"] = thread.heartbeat.check
+    thread.start()
+    application.stack.callback(thread.stop, 0.0)
 
 
 def _celery_worker(app: Celery, settings: Settings) -> Any:

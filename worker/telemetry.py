@@ -42,6 +42,7 @@ class Telemetry:
     def __init__(self, settings: Settings, clock: Clock, stack: ExitStack) -> None:
         self._settings = settings
         self._stack = stack
+        self._clock = clock
         self.broker = "redis" if settings.broker_is_redis else "rabbitmq"
         self.metrics = Metrics()
         self.tracer: Tracer = Untraced()
@@ -72,6 +73,7 @@ class Telemetry:
         server = HealthServer(
             self._settings.health_host,
             self._settings.health_port,
+            self._clock,
             self.live,
             self.ready,
             self.metrics.page,
@@ -100,6 +102,7 @@ class Telemetry:
         watch(measures.JOBS_RUNNING, running)
         watch(measures.DRAINING, lambda: float(draining()))
         self.status |= {"slots": slots, "jobs_running": running, "draining": draining}
+        self.live["observer"] = observer.heartbeat.check
         observer.start()
         self._stack.callback(observer.stop)
 

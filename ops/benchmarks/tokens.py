@@ -22,7 +22,7 @@ from ops.benchmarks.meter import cores
 from ops.benchmarks.native.server import LoadServer
 from ops.lib import children
 from ops.lib.servers import RedisServer
-from worker.app import ThreadWaiter
+from worker.background import ThreadWaiter
 from worker.clock import SystemClock
 from worker.corti.rest import TokenEndpoint, http_session
 from worker.corti.token import TokenPolicy

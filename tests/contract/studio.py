@@ -24,6 +24,7 @@ from worker.corti.stream import Feeder, Pacer, Turnstile, WebSocketStreams
 from worker.corti.stream.streams import WebSocketStream
 from worker.errors import JobError
 from worker.events import Fact, Segment
+from worker.heartbeat import Heartbeat
 from worker.interrupt import Interrupt
 from worker.ports import Interaction, Sent
 
@@ -73,6 +74,16 @@ class Heard:
         return [item.seconds for item in self.items if isinstance(item, Sent)]
 
 
+class CountingHeartbeat(Heartbeat):
+    """Counts its beats."""
+
+    beats = 0
+
+    def beat(self) -> None:
+        super().beat()
+        self.beats += 1
+
+
 class Studio:
     """A pacer, and streams on it.
 
@@ -95,9 +106,9 @@ class Studio:
         self.side = side
         self.at_hand = at_hand
         self.recorder = side.recorder
-        self.beats = 0
-        self.pacer = Pacer(SystemClock(), self._beat, Turnstile())
-        self.feeder = Feeder()
+        self.heartbeat = CountingHeartbeat(SystemClock())
+        self.pacer = Pacer(SystemClock(), self.heartbeat, Turnstile())
+        self.feeder = Feeder(Heartbeat(SystemClock()))
         self.streams = WebSocketStreams(
             self.pacer,
             self.feeder,
@@ -110,9 +121,6 @@ class Studio:
         )
         self.token = side.token()
         self._interactions = side.interactions()
-
-    def _beat(self) -> None:
-        self.beats += 1
 
     def interaction(self) -> Interaction:
         """A new interaction."""

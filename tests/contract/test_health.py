@@ -17,11 +17,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from tests.contract.fakes import FakeClock, FakeRecorder
+from tests.contract.fakes import FakeRecorder
 from tests.contract.waiting import eventually
 from tests.unit import fakes as story
 from worker import __version__, measure_kinds, measures, trace
-from worker.health import Check, HealthServer, Pulse
+from worker.clock import SystemClock
+from worker.health import Check, HealthServer
 from worker.metrics import Levels, Metrics
 from worker.ports import Recorder
 
@@ -40,7 +41,14 @@ class Checked:
         self.startup: dict[str, Check] = {}
         self.status: dict[str, object] = {}
         self.server = HealthServer(
-            "127.0.0.1", 0, self.live, self.ready, self.metrics.page, self.startup, lambda: self.status
+            "127.0.0.1",
+            0,
+            SystemClock(),
+            self.live,
+            self.ready,
+            self.metrics.page,
+            self.startup,
+            lambda: self.status,
         )
 
     def get(self, path: str, accept: str = "*/*") -> tuple[int, str, str]:
@@ -113,7 +121,7 @@ def test_a_probe_that_dawdles_does_not_hold_up_the_others(checked: Checked) -> N
 
 def test_two_servers_cannot_share_a_port(checked: Checked) -> None:
     with pytest.raises(OSError, match="in use"):
-        HealthServer("127.0.0.1", checked.server.port, {}, {}, lambda _: ("", b""))
+        HealthServer("127.0.0.1", checked.server.port, SystemClock(), {}, {}, lambda _: ("", b""))
 
 
 def test_startup_is_a_page_of_its_own_that_restarts_nothing(checked: Checked) -> None:
@@ -149,24 +157,8 @@ def test_the_server_stops_at_once_and_frees_its_port() -> None:
             assert first.get("/livez")[0] == 200
             port, began = first.server.port, time.monotonic()
         assert time.monotonic() - began < 0.25
-        with HealthServer("127.0.0.1", port, {}, {}, first.metrics.page):
+        with HealthServer("127.0.0.1", port, SystemClock(), {}, {}, first.metrics.page):
             pass
-
-
-def test_a_loop_that_stops_turning_is_noticed_and_one_off_duty_is_not(clock: FakeClock) -> None:
-    pulse = Pulse(clock, 30)
-    assert (pulse.check(), pulse.beating) == (None, False)
-    pulse.beat()
-    clock.wait(30)
-    assert (pulse.check(), pulse.beating) == (None, True)
-    clock.wait(1)
-    assert pulse.check()
-    pulse.beat()
-    assert pulse.check() is None
-    clock.wait(10)
-    pulse.rest()
-    clock.wait(1000)
-    assert (pulse.check(), pulse.beating) == (None, False)
 
 
 def level(gauge: measure_kinds.Gauge, value: float) -> Levels:

@@ -13,7 +13,7 @@ from ops.lib.servers import RedisServer
 from tests.contract.fakes import FakeClock, FakeRecorder
 from tests.contract.waiting import eventually
 from worker import measures
-from worker.broker import redis_leases
+from worker.broker import redis_corrections
 from worker.broker.redis_leases import Leases, transport_options, unacked, unacked_index
 from worker.broker.redis_time import ServerTime
 from worker.broker.topology import MAIN_LANE
@@ -36,7 +36,9 @@ def kombu_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kombu_redis, "time", kombu_redis.time)
     monkeypatch.setattr(kombu_redis.QoS, "ack", kombu_redis.QoS.ack)
     monkeypatch.setattr(kombu_redis.QoS, "reject", kombu_redis.QoS.reject)
-    monkeypatch.setattr(redis_leases, "_forfeited", set())
+    monkeypatch.setattr(redis_corrections, "_forfeited", set())
+    sweep = kombu_redis.MultiChannelPoller.maybe_restore_messages
+    monkeypatch.setattr(kombu_redis.MultiChannelPoller, "maybe_restore_messages", sweep)
     monkeypatch.setattr(kombu_redis.QoS, "restore_unacked_once", kombu_redis.QoS.restore_unacked_once)
 
 
@@ -81,7 +83,7 @@ def test_deliveries_are_dated_by_redis_whatever_the_clock_of_the_host_says(
 ) -> None:
     wrong = server_time(client) + skew
     monkeypatch.setattr(kombu_redis, "time", lambda: wrong)
-    redis_leases.install(lambda: client)
+    redis_corrections.install(lambda: client)
     for tag, age in (("overdue", 90), ("of another worker", 30)):
         client.zadd(UNACKED_INDEX, {tag: server_time(client) - age})
     with kombu.Connection("redis://", transport_options=transport_options(60)) as connection:
@@ -150,9 +152,9 @@ def test_the_corrections_refuse_versions_they_were_not_made_for(
     package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = kombu_redis.QoS.ack
-    monkeypatch.setitem(redis_leases._CORRECTED, package, "5.6.9")
+    monkeypatch.setitem(redis_corrections._CORRECTED, package, "5.6.9")
     with pytest.raises(RuntimeError, match=r"install the pinned versions"):
-        redis_leases.install(redis.Redis)
+        redis_corrections.install(redis.Redis)
     assert kombu_redis.QoS.ack is before
 
 
@@ -164,7 +166,7 @@ def test_an_acknowledgement_whose_channel_was_lost_is_made_by_a_fresh_client(cli
         connection = None
         unacked_key, unacked_index_key = UNACKED, UNACKED_INDEX
 
-    redis_leases.install(lambda: client)
+    redis_corrections.install(lambda: client)
     client.hset(UNACKED, mapping={"ours": "message", "theirs": "message"})
     client.zadd(UNACKED_INDEX, {"ours": 1.0, "theirs": 1.0})
     quality = kombu_redis.QoS(LostChannel())
@@ -201,7 +203,7 @@ def test_a_worker_that_is_killed_in_its_sweep_keeps_nobody_from_sweeping(redis_u
 def test_a_channel_makes_one_client_and_another_when_its_connections_were_lost(
     redis_url: str, client: redis.Redis
 ) -> None:
-    redis_leases.install(lambda: client)
+    redis_corrections.install(lambda: client)
     app = make_celery(redis_url, redis_options=transport_options(60), consumer_timeout=3600)
     with app.connection_for_write() as connection:
         channel = connection.default_channel
@@ -213,3 +215,25 @@ def test_a_channel_makes_one_client_and_another_when_its_connections_were_lost(
             assert third is not first
             assert third.ping()
     app.close()
+
+
+def test_a_forfeit_is_of_one_delivery_and_not_of_its_tag_for_ever(
+    client: redis.Redis, kombu_as_it_was: None, clock: FakeClock, recorder: FakeRecorder, redis_url: str
+) -> None:
+    """Kombu keeps a message's tag when it restores it, perhaps to the same process."""
+    redis_corrections.install(lambda: client)
+    leases = Leases(client, 60, recorder, clock)
+    with kombu.Connection(redis_url, transport_options=transport_options(60)) as connection:
+        queue = connection.SimpleQueue("corti.work")
+        queue.put("a job")
+        first = queue.get(timeout=5)
+        tag = first.delivery_tag
+        leases.forfeit(tag)
+        first.ack()
+        assert list(scores(client)) == [tag.encode()], "it was left alone"
+        first.channel.qos.restore_by_tag(tag)
+        again = queue.get(timeout=5)
+        assert again.delivery_tag == tag
+        again.ack()
+        assert scores(client) == {}, "and this delivery is acknowledged"
+        queue.close()

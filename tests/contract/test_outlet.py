@@ -16,8 +16,8 @@ from tests.contract.fakes import FakeClock, FakeRecorder, FakeSender
 from tests.contract.relay import Relay
 from tests.contract.waiting import eventually
 from worker import measures
-from worker.app import ThreadWaiter
 from worker.arrival import Arrival
+from worker.background import ThreadWaiter
 from worker.broker.outlet import PatientOutlet
 from worker.broker.senders import RabbitSender, RedisSender, Sender
 from worker.broker.topology import DEAD, MAIN_LANE, RESULTS

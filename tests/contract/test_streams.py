@@ -226,9 +226,9 @@ def test_an_idle_pacer_gives_signs_of_life_and_stops_at_once(
         with room.pacer:
             monkeypatch.setattr("worker.corti.stream.pacer._IDLE", 0.05)
             room.pacer._poke()
-            eventually(lambda: room.beats >= 4)
+            eventually(lambda: room.heartbeat.beats >= 4)
             monkeypatch.setattr("worker.corti.stream.pacer._IDLE", 20.0)
-            beats = room.beats
-            eventually(lambda: room.beats > beats)
+            beats = room.heartbeat.beats
+            eventually(lambda: room.heartbeat.beats > beats)
             began = time.monotonic()
         assert time.monotonic() - began < 5

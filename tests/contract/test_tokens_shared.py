@@ -10,7 +10,7 @@ import redis
 from ops.lib.servers import RedisServer
 from tests.contract.token_world import FETCH_TIMEOUT, LOCAL_LIFE, LOCK_LIFE, TokenWorld, new_key
 from worker import measures
-from worker.app import ThreadWaiter
+from worker.background import ThreadWaiter
 from worker.clock import SystemClock
 from worker.errors import Reason, TransientError
 from worker.token_cache import TokenCache

@@ -16,6 +16,7 @@ from ops.benchmarks.figures import growth
 from ops.benchmarks.fleet import patience
 from ops.benchmarks.streams import Load
 from ops.benchmarks.subjects import without_telemetry
+from worker.clock import SystemClock
 from worker.health import HealthServer
 from worker.metrics import Metrics
 
@@ -38,7 +39,7 @@ logging.getLogger("kombu").critical("lost")
 
 @contextmanager
 def health(metrics: Metrics) -> Iterator[int]:
-    with HealthServer("127.0.0.1", 0, {}, {}, metrics.page) as server:
+    with HealthServer("127.0.0.1", 0, SystemClock(), {}, {}, metrics.page) as server:
         yield server.port
 
 

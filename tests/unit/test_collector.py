@@ -5,6 +5,7 @@ from threading import Event
 
 import pytest
 
+from tests.unit.fakes import FakeClock
 from worker import collector
 from worker.collector import CROWDED, PATIENCE, Collector
 
@@ -19,13 +20,13 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_a_quiet_moment_is_used(looks: list[int]) -> None:
-    idle = Collector(lambda: False)
+    idle = Collector(lambda: False, FakeClock())
     assert [idle.turn() for _ in range(3)] == [True] * 3
     assert looks == [2] * 3
 
 
 def test_a_busy_process_is_left_alone_until_patience_ends(looks: list[int]) -> None:
-    busy = Collector(lambda: True)
+    busy = Collector(lambda: True, FakeClock())
     # Twice, because after a look patience must begin anew.
     for number in (1, 2):
         turns = [busy.turn() for _ in range(PATIENCE)]
@@ -36,7 +37,7 @@ def test_a_busy_process_is_left_alone_until_patience_ends(looks: list[int]) -> N
 def test_a_busy_process_is_not_left_alone_while_objects_pile_up(
     looks: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    busy = Collector(lambda: True)
+    busy = Collector(lambda: True, FakeClock())
     assert not busy.turn()
     monkeypatch.setattr(gc, "get_count", lambda: (0, 0, CROWDED))
     assert busy.turn()
@@ -45,7 +46,7 @@ def test_a_busy_process_is_not_left_alone_while_objects_pile_up(
 
 def test_a_quiet_moment_gives_patience_back(looks: list[int]) -> None:
     busy = True
-    collector = Collector(lambda: busy)
+    collector = Collector(lambda: busy, FakeClock())
     assert not any(collector.turn() for _ in range(PATIENCE - 1))
     busy = False
     assert collector.turn()
@@ -68,7 +69,7 @@ def test_while_it_runs_nobody_else_has_a_full_look_and_afterwards_all_is_as_befo
         asked.set()
         return True
 
-    with Collector(busy):
+    with Collector(busy, FakeClock()):
         assert gc.get_threshold()[2] > 1_000_000
         assert asked.wait(5), "it looks by itself"
     assert gc.get_threshold() == before

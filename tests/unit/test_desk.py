@@ -32,7 +32,7 @@ class Port:
 
 @pytest.fixture
 def desk() -> Iterator[Desk]:
-    with Desk(2, lambda: None) as made:
+    with Desk("desk", 2, lambda: None) as made:
         yield made
 
 
@@ -53,7 +53,7 @@ def test_a_call_sees_the_context_of_its_job(desk: Desk) -> None:
 
 
 def test_a_call_within_a_call_waits_for_nobody() -> None:
-    with Desk(1, lambda: None) as desk:
+    with Desk("desk", 1, lambda: None) as desk:
         port = desk.at(Port())
         assert desk.call(lambda: port.add(1, second=1)) == 2
 
@@ -78,6 +78,6 @@ def test_no_more_calls_are_made_at_the_same_time_than_there_are_threads(desk: De
 
 def test_each_call_gives_way_first() -> None:
     order: list[str] = []
-    with Desk(1, lambda: order.append("gave way")) as desk:
+    with Desk("desk", 1, lambda: order.append("gave way")) as desk:
         desk.call(lambda: order.append("called"))
     assert order == ["gave way", "called"]

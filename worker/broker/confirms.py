@@ -15,6 +15,7 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from worker.broker.topology import keepalive
+from worker.heartbeat import waiting
 from worker.ports import OutletUnavailable
 
 #: For a confirm, a declaration, a connection. A quorum queue answers in milliseconds.
@@ -68,7 +69,7 @@ class ConfirmingConnection:
         Raises:
             OutletUnavailable: The broker is away, or refused.
         """
-        with self._lock:
+        with waiting(), self._lock:
             known = self._producer is not None
             try:
                 self._attempt(publish)

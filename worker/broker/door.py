@@ -18,6 +18,7 @@ from worker.broker.declaring import declare_with_target
 from worker.broker.door_scripts import COME_BACK, RECLAIM
 from worker.broker.topology import MAIN_LANE, Lane, jobs_arguments, keepalive
 from worker.clock import Clock, Deadline
+from worker.heartbeat import waiting
 from worker.ports import OutletUnavailable
 from worker.undelivered import GivenUp
 
@@ -78,9 +79,11 @@ class RedisDoor:
         """See `Door`."""
         while not stop.is_set():
             try:
-                self._sign_of_life()
+                with waiting():
+                    self._sign_of_life()
                 beat()
-                body: Any = self._client.blmove(self._jobs, self._taken, _POLL_SECONDS, "RIGHT", "LEFT")
+                with waiting():
+                    body: Any = self._client.blmove(self._jobs, self._taken, _POLL_SECONDS, "RIGHT", "LEFT")
                 if body is not None:
                     self._handle(body)
             except OutletUnavailable as error:
@@ -101,12 +104,14 @@ class RedisDoor:
     def _handle(self, body: Any) -> None:
         if self._asks_until.passed(self._clock.monotonic()):
             self._intake.take(body)
-            self._client.lrem(self._taken, 1, body)
+            with waiting():
+                self._client.lrem(self._taken, 1, body)
             return
         key = envelope.known_key(self._lane, body)
-        stored: Any = self._client.get(key)
+        with waiting():
+            stored: Any = self._client.get(key)
         self._intake.take(body, envelope.known(stored))
-        with self._client.pipeline() as pipe:
+        with waiting(), self._client.pipeline() as pipe:
             pipe.lrem(self._taken, 1, body)
             pipe.delete(key)
             pipe.execute()
@@ -179,7 +184,7 @@ class RabbitDoor:
                 log.warning("door_lost_rabbitmq", error=type(error).__name__)
             finally:
                 # Closing returns an unacknowledged message to the queue, in its place.
-                with suppress(Exception):  # a broken connection may break once more while it is closed
+                with suppress(Exception), waiting():  # a broken connection may break once more when closed
                     connection.close()
             rest()
             stop.wait(_PAUSE_SECONDS)
@@ -198,8 +203,9 @@ class RabbitDoor:
 
             return on_message
 
-        declare_with_target(connection, self._lane.jobs, jobs_arguments(self._lane))
-        channel: Any = connection.channel()
+        with waiting():
+            declare_with_target(connection, self._lane.jobs, jobs_arguments(self._lane))
+            channel: Any = connection.channel()
         # Else py-amqp decodes the body by the content encoding that a producer happened to name.
         channel.auto_decode = False
         # One at a time: whatever waits here when the connection breaks counts one delivery more, and

@@ -17,6 +17,7 @@ from worker.claims import Parcel
 from worker.clock import Clock, Deadline
 from worker.dead_letter import DeadLetter, letter_id
 from worker.events import Event
+from worker.heartbeat import waiting
 from worker.ports import OutletUnavailable, Recorder, ReplyRefused, Waiter
 
 log = structlog.get_logger(__name__)
@@ -58,7 +59,8 @@ class PatientOutlet:
         if not self._live_again.passed(self._clock.monotonic()):
             raise OutletUnavailable("the broker was away a moment ago")
         try:
-            self._sender.send_event(event.to_json(), event.type, reply_to)
+            with waiting():
+                self._sender.send_event(event.to_json(), event.type, reply_to)
         except ReplyRefused:
             raise  # the broker answered, and takes what others publish
         except OutletUnavailable:
@@ -78,7 +80,8 @@ class PatientOutlet:
 
     def set_aside(self, body: bytes, arrival: Arrival) -> None:
         """See `worker.ports.Aside`."""
-        self._sender.send_aside(body, arrival)
+        with waiting():
+            self._sender.send_aside(body, arrival)
 
     def bury(self, letter: DeadLetter) -> None:
         """See `worker.ports.Outlet`."""
@@ -99,7 +102,8 @@ class PatientOutlet:
         wait = _FIRST_WAIT
         while True:
             try:
-                send()
+                with waiting():
+                    send()
                 return
             except OutletUnavailable as error:
                 end = refused if isinstance(error, ReplyRefused) else deadline
@@ -107,7 +111,8 @@ class PatientOutlet:
                     raise
                 self._recorder.count(measures.PUBLISH_RETRIES)
                 log.warning("publish_failed", error=str(error), next_in=round(wait, 2))
-            self._waiter.wait(wait * (0.5 + random.random() / 2))  # noqa: S311  # jitter, not a secret
+            with waiting():
+                self._waiter.wait(wait * (0.5 + random.random() / 2))  # noqa: S311  # jitter, not a secret
             wait = min(wait * 2, _LONGEST_WAIT)
 
 

@@ -1,12 +1,10 @@
-"""Redis as Celery's broker for jobs of an hour: kombu's delivery leases renewed, its reconnect corrected.
+"""Redis as Celery's broker for jobs of an hour: kombu's delivery leases renewed.
 
 kombu keeps each delivered message in a hash and its time of delivery in a sorted set; who has not
 acknowledged within the visibility timeout loses the delivery to somebody else. So that a dead
 worker's jobs are taken over soon, the timeout is short, and a living worker renews its leases.
 
-Three corrections of kombu 5.7.0 under celery 5.7.0, and one that saves CPU. `install` checks the versions;
-without it a lost connection restores jobs that are still running, or ends the process, and a worker whose
-clock is ahead restores everybody's jobs.
+kombu itself is corrected by `worker/broker/redis_corrections.py`.
 
 Redis keys (kombu's own):
 
@@ -20,21 +18,19 @@ key                          type    content and life
 ===========================  ======  =====================================================
 """
 
-import importlib.metadata
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import redis
 import structlog
-from celery.worker import state
-from kombu.transport import redis as kombu_redis
-from kombu.transport import virtual
 
 from worker import measures
+from worker.background import PeriodicThread
+from worker.broker import redis_corrections
 from worker.broker.redis_time import ServerTime
 from worker.broker.topology import MAIN_LANE, Lane
-from worker.clock import Clock, SystemClock
+from worker.clock import Clock
+from worker.heartbeat import waiting
 from worker.ports import Recorder
 
 log = structlog.get_logger(__name__)
@@ -48,11 +44,6 @@ def unacked(lane: Lane) -> str:
 def unacked_index(lane: Lane) -> str:
     """The sorted set of their times."""
     return f"{lane.work}:unacked_index"
-
-
-#: Seconds for which kombu's look at the time needs no question: it has one for each delivery.
-_TIME_AGE = 10.0
-_CORRECTED = {"celery": "5.7.0", "kombu": "5.7.0"}
 
 
 def transport_options(visibility_timeout: int, lane: Lane = MAIN_LANE) -> dict[str, Any]:
@@ -102,13 +93,14 @@ class Leases:
     ) -> None:
         self._client = client
         self._index = unacked_index(lane)
-        self._interval = visibility_timeout / 4
         self._recorder = recorder
         self._time = ServerTime(lambda: client, clock)
         self._tags: set[str] = set()
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="redis-leases", daemon=True)
+        self._thread = PeriodicThread(
+            "redis-leases", self._turn, visibility_timeout / 4, clock, at_once=False
+        )
+        self.heartbeat = self._thread.heartbeat
 
     def start(self) -> None:
         """Start renewing."""
@@ -116,8 +108,7 @@ class Leases:
 
     def stop(self) -> None:
         """Stop renewing."""
-        self._stop.set()
-        self._thread.join()
+        self._thread.stop()
 
     def hold(self, tag: str) -> None:
         """A delivery is being run."""
@@ -130,13 +121,9 @@ class Leases:
             self._tags.discard(tag)
 
     def forfeit(self, tag: str) -> None:
-        """A delivery that may be somebody else's by now: never acknowledge or reject it.
-
-        kombu keeps a restored message's tag, so our acknowledgement would remove theirs. If it is still
-        ours, the sweep restores it when its lease has run out.
-        """
+        """A delivery that may be somebody else's by now: it is not acknowledged or rejected."""
         self.drop(tag)
-        _forfeited.add(tag)
+        redis_corrections.forfeit(tag)
 
     def renew(self) -> None:
         """Renew every lease once."""
@@ -156,95 +143,10 @@ class Leases:
         if lost:
             self._recorder.count(measures.LEASE_RENEWALS, len(lost), outcome="lost")
 
-    def _run(self) -> None:
-        while not self._stop.wait(self._interval):
-            try:
+    def _turn(self) -> None:
+        try:
+            with waiting():
                 self.renew()
-            except redis.RedisError as error:
-                self._recorder.count(measures.LEASE_RENEWALS, outcome="error")
-                log.warning("lease_renewal_failed", error=type(error).__name__)
-
-
-def install(fresh_client: Callable[[], redis.Redis]) -> None:
-    """Correct kombu's Redis transport in this process.
-
-    Args:
-        fresh_client: Gives a client that works after the consumer's own connection was lost.
-
-    Raises:
-        RuntimeError: Other versions of celery or kombu are installed than the corrections were made for.
-    """
-    installed = {name: importlib.metadata.version(name) for name in _CORRECTED}
-    if installed != _CORRECTED:
-        raise RuntimeError(
-            f"worker/broker/redis_leases.py corrects {_CORRECTED}, but {installed} is installed: "
-            "install the pinned versions, or repeat tests/system/test_reconnect.py with the new ones"
-        )
-    kombu_redis.Channel._create_client = _client_once  # noqa: SLF001
-    # kombu dates deliveries, and looks for overdue ones, by the clock of its own host.
-    kombu_redis.time = ServerTime(fresh_client, SystemClock(), _TIME_AGE)
-    kombu_redis.QoS.restore_unacked_once = _restore_when_stopping
-    kombu_redis.QoS.ack = _ack_with(_original_ack, fresh_client)
-    kombu_redis.QoS.reject = _reject_with(_original_reject, fresh_client)
-
-
-_original_create_client = kombu_redis.Channel._create_client  # noqa: SLF001  # kombu has no other seam
-_original_restore = kombu_redis.QoS.restore_unacked_once
-_original_ack = kombu_redis.QoS.ack
-_original_reject = kombu_redis.QoS.reject
-#: Tags that are neither to be acknowledged nor rejected; as few as claims are lost.
-_forfeited: set[str] = set()
-
-
-def _client_once(self: Any, asynchronous: bool = False) -> Any:
-    """A client is a view of its pool for any number of threads; kombu makes one for each command.
-
-    Each costs 0.2 ms, and a job has three.
-    """
-    if asynchronous:
-        return _original_create_client(self, asynchronous)
-    kept = self.__dict__.get("_kept_client")
-    if kept is None or kept.connection_pool is not self.pool:  # a lost connection takes its pool along
-        kept = self._kept_client = _original_create_client(self)
-    return kept
-
-
-def _restore_when_stopping(self: Any, stderr: Any = None) -> Any:
-    stopping = state.should_stop is not None or state.should_terminate is not None
-    transport = self.channel.connection
-    if not stopping or getattr(transport, "client", None) is None:
-        # The connection was lost but the jobs run on, under the leases that we renew. kombu would
-        # restore them here, and each would run a second time beside the first.
-        return None
-    return _original_restore(self, stderr)
-
-
-def _ack_with(original: Callable[..., Any], fresh_client: Callable[[], redis.Redis]) -> Callable[..., Any]:
-    def ack(self: Any, delivery_tag: str) -> Any:
-        if delivery_tag in _forfeited:
-            return virtual.QoS.ack(self, delivery_tag)
-        try:
-            return original(self, delivery_tag)
-        except AttributeError:
-            # The channel of a lost connection has no client any more; the delivery is still ours.
-            with fresh_client().pipeline() as pipe:
-                pipe.zrem(self.unacked_index_key, delivery_tag)
-                pipe.hdel(self.unacked_key, delivery_tag)
-                pipe.execute()
-            return None
-
-    return ack
-
-
-def _reject_with(original: Callable[..., Any], fresh_client: Callable[[], redis.Redis]) -> Callable[..., Any]:
-    def reject(self: Any, delivery_tag: str, requeue: bool = False) -> Any:
-        if delivery_tag in _forfeited:
-            return virtual.QoS.ack(self, delivery_tag)
-        try:
-            return original(self, delivery_tag, requeue=requeue)
-        except AttributeError:
-            # As above. Overdue at once: the next sweep of any worker restores it.
-            fresh_client().zadd(self.unacked_index_key, {delivery_tag: 0}, xx=True)
-            return None
-
-    return reject
+        except redis.RedisError as error:
+            self._recorder.count(measures.LEASE_RENEWALS, outcome="error")
+            log.warning("lease_renewal_failed", error=type(error).__name__)

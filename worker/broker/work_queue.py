@@ -13,6 +13,7 @@ from worker.broker.declaring import WorkQueue
 from worker.broker.discards import KeepingConsumer
 from worker.broker.envelope import noted
 from worker.broker.topology import MAIN_LANE, Lane, keepalive, work_arguments
+from worker.heartbeat import waiting
 from worker.ports import OutletUnavailable
 
 TASK = "corti.transcribe"
@@ -180,7 +181,7 @@ class CeleryWorkQueue:
             self._confirming.publish(lambda producer: self._send(text, headers, producer))
             return
         try:
-            with self._app.producer_or_acquire() as producer:
+            with waiting(), self._app.producer_or_acquire() as producer:
                 self._send(text, headers, producer)
         except (OperationalError, *self._connection_errors) as error:
             raise OutletUnavailable(type(error).__name__) from None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from worker import measures
+from worker.background import PeriodicThread
 from worker.claims import Claim, LedgerUnavailable
 from worker.clock import Clock
 from worker.interrupt import Interrupt, Why
@@ -46,8 +47,9 @@ class Keeper:
         # Ready without having asked would let a rollout end the old workers before the new ones can work.
         self._trouble: str | None = "Redis has not answered yet"
         self._others: list[Callable[[], None]] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        period = ledger.lease_ms / 1000 / _TURNS_PER_LEASE
+        self._thread = PeriodicThread("keeper", self._turn, period, clock)
+        self.heartbeat = self._thread.heartbeat
 
     def also(self, renew: Callable[[], None]) -> None:
         """Have something else renewed at each turn."""
@@ -59,8 +61,7 @@ class Keeper:
 
     def stop(self) -> None:
         """Stop renewing."""
-        self._stop.set()
-        self._thread.join()
+        self._thread.stop()
 
     def check(self) -> str | None:
         """For readiness: what the last turn found."""
@@ -112,10 +113,7 @@ class Keeper:
         if lost:
             self._recorder.count(measures.CLAIM_RENEWALS, lost, outcome="lost")
 
-    def _run(self) -> None:
-        while True:
-            self.turn()
-            for renew in self._others:
-                renew()
-            if self._stop.wait(self._ledger.lease_ms / 1000 / _TURNS_PER_LEASE):
-                return
+    def _turn(self) -> None:
+        self.turn()
+        for renew in self._others:
+            renew()

@@ -10,6 +10,7 @@ from uuid import uuid4
 import redis
 
 from worker.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, Parcel
+from worker.heartbeat import waiting
 from worker.ledger import scripts
 from worker.ports import Cipher
 
@@ -31,7 +32,8 @@ def job_key(job_id: str) -> str:
 def mapped() -> Iterator[None]:
     """Every failure of Redis means the same to a job: wait, or go on without."""
     try:
-        yield
+        with waiting():
+            yield
     except redis.RedisError as error:
         raise LedgerUnavailable(type(error).__name__) from None
 

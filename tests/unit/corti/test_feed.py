@@ -6,12 +6,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.unit.corti.stage import QUARTER, Stage
+from tests.unit.fakes import FakeClock
 from worker.audio.pace import Chunk
 from worker.corti.session import State
 from worker.corti.stream import feed
 from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.feed import Feed, Feeder, chunks_ahead
 from worker.errors import Reason, TransientError
+from worker.heartbeat import Heartbeat
 
 
 class Fed:
@@ -122,7 +124,7 @@ def test_stopping_waits_for_a_fill_that_is_under_way() -> None:
 @pytest.mark.parametrize("dry", [False, True])
 def test_the_shared_thread_fills_who_runs_low(dry: bool) -> None:
     fed = Fed(quarters(100))
-    with Feeder() as feeder, feeder.feeding(fed.feed):
+    with Feeder(Heartbeat(FakeClock())) as feeder, feeder.feeding(fed.feed):
         feeder.low(fed.feed, dry=dry)
         for _ in range(100):
             if fed.queued == 4:
@@ -158,7 +160,7 @@ def test_a_stream_that_ran_dry_does_not_wait_for_the_next_look(monkeypatch: pyte
         yield from quarters(100)
 
     fed = Fed(telling())
-    with Feeder() as feeder, feeder.feeding(fed.feed):
+    with Feeder(Heartbeat(FakeClock())) as feeder, feeder.feeding(fed.feed):
         # It was woken up for the new stream; let it go back to sleep.
         threading.Event().wait(0.05)
         feeder.low(fed.feed, dry=False)
@@ -169,7 +171,7 @@ def test_a_stream_that_ran_dry_does_not_wait_for_the_next_look(monkeypatch: pyte
 
 def test_when_a_stream_is_left_the_shared_thread_sleeps_again() -> None:
     fed = Fed(quarters(100))
-    with Feeder() as feeder:
+    with Feeder(Heartbeat(FakeClock())) as feeder:
         with feeder.feeding(fed.feed):
             assert feeder._feeds == {fed.feed}
         assert feeder._feeds == set()

@@ -17,6 +17,7 @@ from worker.corti.session import Session
 from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.pacer import TICK, Pacer
 from worker.corti.stream.turnstile import Turnstile
+from worker.heartbeat import Heartbeat
 
 START = 50.0
 SILENT = 1 << 30  # a service that says nothing before the end, however much it hears
@@ -62,7 +63,7 @@ class Wheel:
 
     def __init__(self) -> None:
         self.clock = FakeClock(START)
-        self.pacer = Pacer(self.clock, lambda: None, Turnstile())
+        self.pacer = Pacer(self.clock, Heartbeat(self.clock), Turnstile())
         self.streams: list[Turned] = []
         self._sockets: list[socket] = []
 

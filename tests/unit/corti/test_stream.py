@@ -14,6 +14,7 @@ from worker.corti.stream.pacer import Pacer
 from worker.corti.stream.streams import WebSocketStream
 from worker.corti.stream.turnstile import Turnstile
 from worker.errors import Reason, TransientError
+from worker.heartbeat import Heartbeat
 from worker.interrupt import Interrupt, Interrupted, Why
 
 AHEAD = chunks_ahead(0.25, 1.0, at_hand=True)[0]
@@ -42,7 +43,8 @@ class Opened:
 
 @pytest.fixture
 def opened() -> Iterator[Opened]:
-    with Pacer(FakeClock(), lambda: None, Turnstile()) as pacer, Feeder() as feeder:
+    clock = FakeClock()
+    with Pacer(clock, Heartbeat(clock), Turnstile()) as pacer, Feeder(Heartbeat(clock)) as feeder:
         yield Opened(feeder, pacer)
 
 

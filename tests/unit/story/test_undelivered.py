@@ -9,10 +9,9 @@ from tests.unit.examples import SMALLEST, body
 from tests.unit.fakes import EPOCH, FakeAudit, FakeWorkQueue
 from tests.unit.story.world import World
 from worker import measures
-from worker.arrival import Arrival
+from worker.arrival import Arrival, Verdict
 from worker.audit import Step
 from worker.claims import Claim
-from worker.delivery import Verdict
 from worker.errors import Reason
 from worker.events import COMPLETED, FAILED, Failed
 from worker.intake import Intake

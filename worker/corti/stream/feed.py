@@ -16,7 +16,9 @@ from itertools import islice
 from typing import Self
 
 from worker.audio.pace import Chunk, PcmChunks
+from worker.background import BackgroundThread
 from worker.corti.stream.conversation import Conversation
+from worker.heartbeat import Heartbeat, waiting
 
 #: Audio held ready, in seconds of its time (32 kB a second): little where it is at hand, so that
 #: thousands of streams fit in memory; more where a network may be slow for once.
@@ -27,6 +29,7 @@ NEVER = -1
 #: How often the shared thread looks who runs low. Less than a chunk lasts, so nobody has to wake it
 #: up; only a stream that ran dry does.
 _PERIOD = 0.05
+_IDLE = 1.0
 
 
 def chunks_ahead(chunk_seconds: float, speed: float, *, at_hand: bool) -> tuple[int, int]:
@@ -112,14 +115,19 @@ class Feed:
 
 
 class Feeder(AbstractContextManager["Feeder"]):
-    """The shared thread."""
+    """The shared thread.
 
-    def __init__(self) -> None:
+    Args:
+        heartbeat: Beats at each of its turns; what it reads from, it waits for.
+    """
+
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
         self._low: deque[Feed] = deque()
         self._feeds: set[Feed] = set()
         self._poked = threading.Event()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
+        self._thread = BackgroundThread("feeder", self._run, heartbeat)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -149,7 +157,9 @@ class Feeder(AbstractContextManager["Feeder"]):
 
     def _run(self) -> None:
         while not self._stopping:
-            self._poked.wait(_PERIOD if self._feeds else None)
+            self._heartbeat.beat()
+            self._poked.wait(_PERIOD if self._feeds else _IDLE)
             self._poked.clear()
             while self._low:
-                self._low.popleft().fill()
+                with waiting():  # for a disk, perhaps
+                    self._low.popleft().fill()

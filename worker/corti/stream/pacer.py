@@ -8,17 +8,17 @@ import heapq
 import math
 import select
 import socket
-import threading
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Self
 
 from worker import measures
+from worker.background import BackgroundThread
 from worker.clock import Clock
 from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.turnstile import Turnstile
+from worker.heartbeat import Heartbeat
 
 #: The least time between two turns. All chunks that fall due within it cost one wake-up: half of it costs
 #: an eighth more CPU at 1,000 streams, and 10 ms of lateness is a 25th of a chunk.
@@ -57,16 +57,16 @@ class Pacer(AbstractContextManager["Pacer"]):
 
     Args:
         clock: For time.
-        beat: Called at each turn, as a sign of life.
+        heartbeat: Beats at each turn.
         turnstile: Where others pass when audio leaves time.
     """
 
-    def __init__(self, clock: Clock, beat: Callable[[], None], turnstile: Turnstile) -> None:
+    def __init__(self, clock: Clock, heartbeat: Heartbeat, turnstile: Turnstile) -> None:
         self.figures = Figures()
         self._turnstile = turnstile
         turnstile.guard(self._poke)
         self._clock = clock
-        self._beat = beat
+        self._beat = heartbeat.beat
         self._epoll = select.epoll()
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.setblocking(False)
@@ -78,7 +78,7 @@ class Pacer(AbstractContextManager["Pacer"]):
         self._due: dict[int, list[Conversation]] = {}
         self._ticks: list[int] = []
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="pacer", daemon=True)
+        self._thread = BackgroundThread("pacer", self._run, heartbeat)
 
     def __enter__(self) -> Self:
         self._thread.start()
