@@ -46,7 +46,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=["upgrade", "rollback"])
 def rollout(request: pytest.FixtureRequest, old: Path, installation: Installation) -> Rollout:
     """There, and back again."""
-    if installation.broker == "rabbitmq" and request.param == "rollback":
+    if installation.broker == "rabbitmq":
         declare_as_before(installation.broker_url)
     return Rollout(old, HERE) if request.param == "upgrade" else Rollout(HERE, old)
 

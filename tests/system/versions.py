@@ -19,8 +19,8 @@ BASELINE = "050dfd84120e7c44c5f5677030865f6410c68731"
 def declare_as_before(url: str) -> None:
     """Declare the queues on RabbitMQ that the baseline would refuse from this version's hands.
 
-    It does not use a queue that was made with other arguments, so an installation that goes back to it has
-    begun with it.
+    It does not use a queue that was made with other arguments. So an installation that goes on from it, or
+    back to it, has its queues.
     """
     with kombu.Connection(url) as connection:
         for name, more in (JOBS, {}), (WORK, {"x-consumer-timeout": 21_600_000}):

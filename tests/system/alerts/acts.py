@@ -177,9 +177,8 @@ def refuse_replies(scene: Scene) -> None:
             client.set("corti.results.refused", "no list")
     else:
         with kombu.Connection(scene.producers_url) as connection:
-            kombu.Queue("corti.results.refused", durable=True, queue_arguments={"x-queue-type": "classic"})(
-                connection
-            ).declare()
+            full = {"x-max-length": 0, "x-overflow": "reject-publish"}
+            kombu.Queue("corti.results.refused", durable=True, queue_arguments=full)(connection).declare()
     scene.next_message = lambda number: {
         **scene.good(),
         **({} if number % 4 else {"reply_to": "corti.results.refused"}),
