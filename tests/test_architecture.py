@@ -38,6 +38,7 @@ LAYERS = {
     "worker.settings*": WORDS,
     "worker.tenancy": WORDS,
     "worker.trace": WORDS,
+    "worker.trust": WORDS,
     "worker.audio": RULES,
     "worker.audio.pace": RULES,
     "worker.audio.wav": RULES,
@@ -77,6 +78,7 @@ LAYERS = {
     "worker.broker.envelope": OUTSIDE,
     "worker.broker.outlet": OUTSIDE,
     "worker.broker.redis_corrections": OUTSIDE,
+    "worker.broker.redis_door": OUTSIDE,
     "worker.broker.redis_leases": OUTSIDE,
     "worker.broker.redis_time": OUTSIDE,
     "worker.broker.senders": OUTSIDE,
@@ -95,6 +97,7 @@ LAYERS = {
     "worker.token_cache*": OUTSIDE,
     "worker.__main__": PROCESS,
     "worker.app": PROCESS,
+    "worker.broker_side": PROCESS,
     "worker.collector": PROCESS,
     "worker.corti_side": PROCESS,
     "worker.cli": PROCESS,
@@ -114,7 +117,8 @@ SIDEWAYS = {
         ],
         "worker.broker.",
     ),
-    "worker.broker.door_scripts": "worker.broker.door",
+    "worker.broker.door": "worker.broker.redis_door",
+    "worker.broker.door_scripts": "worker.broker.redis_door",
     "worker.broker.redis_corrections": "worker.broker.redis_leases",
     "worker.broker.senders": "worker.broker.outlet",
     **dict.fromkeys(["worker.audio.container", "worker.audio.source"], "worker.audio.library"),
@@ -129,6 +133,7 @@ _BROKER = {
         "depth",
         "door",
         "redis_corrections",
+        "redis_door",
         "redis_leases",
         "redis_time",
         "senders",
@@ -148,6 +153,7 @@ LIBRARIES = {
         "worker.process",
         "worker.tasks",
     },
+    "certifi": {"worker.trust"},
     "click": {"worker.cli"},
     "cryptography": {"worker.cipher", "worker.settings.kinds", "worker.token_cache.store"},
     "kombu": _BROKER,
@@ -161,7 +167,7 @@ LIBRARIES = {
         "worker.job",
         "worker.message",
     },
-    "redis": {"worker.app", "worker.corti_side", "worker.ledger", "worker.token_cache"} | _BROKER,
+    "redis": {"worker.broker_side", "worker.corti_side", "worker.ledger", "worker.token_cache"} | _BROKER,
     "requests": {"worker.audio.source", "worker.corti.rest", "worker.corti_side"},
     "structlog": {
         f"worker.{name}"
@@ -192,9 +198,8 @@ RESTRICTED: Mapping[str, set[str]] = {
     "builtins": set(),
     # Threads, sockets, processes, chance and other people's logs: nothing for words, rules and story.
     **dict.fromkeys(["asyncio", "concurrent", "multiprocessing", "queue", "signal", "subprocess"], _OUTER),
-    **dict.fromkeys(
-        ["http", "select", "selectors", "socket", "socketserver", "ssl", "urllib.request"], _OUTER
-    ),
+    **dict.fromkeys(["http", "select", "selectors", "socket", "socketserver", "urllib.request"], _OUTER),
+    "ssl": {"worker.trust"} | _OUTER,
     **dict.fromkeys(["logging", "random", "secrets", "shutil", "tempfile", "uuid"], _OUTER),
     # But the flag by which other threads interrupt a job, which is a word of the story, is made of it.
     "threading": {"worker.background", "worker.bell", "worker.interrupt"} | _OUTER,

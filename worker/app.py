@@ -5,18 +5,13 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
-import redis
 import structlog
 
 from worker import measures
 from worker.background import BackgroundThread, ThreadWaiter
-from worker.broker import redis_leases
-from worker.broker.depth import Depth, RabbitDepth, RedisDepth
-from worker.broker.door import Door, RabbitDoor, RedisDoor
 from worker.broker.outlet import PatientOutlet
-from worker.broker.senders import RabbitSender, RedisSender, Sender
-from worker.broker.topology import RESULTS, Lane
-from worker.broker.work_queue import CeleryWorkQueue, make_celery
+from worker.broker.topology import RESULTS
+from worker.broker_side import BrokerSide, redis_client
 from worker.cipher import make_cipher
 from worker.clock import SystemClock
 from worker.corti.stream import Turnstile
@@ -66,26 +61,15 @@ class Application:
         self.tenancy = Tenancy(
             own.name if own else None, {tenant.name: tenant.retention for tenant in settings.tenants}
         )
-        self.url = settings.broker_url.get_secret_value()
-        self.redis_broker = settings.broker_is_redis
-        self.lane = Lane(settings.lane)
-        self.celery = make_celery(
-            self.url,
-            redis_options=(
-                redis_leases.transport_options(settings.visibility_timeout, self.lane)
-                if self.redis_broker
-                else None
-            ),
-            consumer_timeout=settings.consumer_timeout,
-            lane=self.lane,
-        )
-        self.sender = self._sender()
+        self.broker = BrokerSide(settings, self.clock, stack)
+        self.lane = self.broker.lane
+        self.sender = self.broker.sender()
         self.outlet = self._outlet(settings.publish_patience)
         self.refusals = Refusals(self.outlet, self.metrics, self.clock, self.telemetry.audit)
         self.cipher = make_cipher(
             settings.encryption_keys.get_secret_value() if settings.encryption_keys else None
         )
-        self.soft_redis = self.redis_client(settings.redis)
+        self.soft_redis = redis_client(settings.redis, settings.redis_trust, stack)
         self.ledger = RedisLedger(
             self.soft_redis,
             self.cipher,
@@ -109,13 +93,6 @@ class Application:
         self.live[name] = desk.check
         return desk
 
-    def _sender(self) -> Sender:
-        if self.redis_broker:
-            return RedisSender(self.redis_client(self.url), self.lane)
-        sender = RabbitSender(self.url, self.lane)
-        self.stack.callback(sender.close)
-        return sender
-
     def _outlet(self, patience: float) -> PatientOutlet:
         return PatientOutlet(
             self.sender,
@@ -124,20 +101,6 @@ class Application:
             clock=self.clock,
             waiter=self.waiter,
         )
-
-    def redis_client(self, url: str) -> redis.Redis:
-        """A client with time-outs, closed with the process."""
-        client = redis.Redis.from_url(
-            url, socket_timeout=5, socket_connect_timeout=5, socket_keepalive=True, health_check_interval=10
-        )
-        self.stack.callback(client.close)
-        return client
-
-    def work_queue(self) -> CeleryWorkQueue:
-        """Celery's queue, by a connection of its own that is made when it is needed first."""
-        work = CeleryWorkQueue(self.celery, self.url, on_rabbit=not self.redis_broker)
-        self.stack.callback(work.close)
-        return work
 
     def discard(self, body: bytes, refusal: InvalidJob) -> None:
         """Keep the body of a task that holds no job as a dead letter."""
@@ -150,7 +113,7 @@ class Application:
     def run_door(self) -> None:
         """Take in producers' messages until `stop_door` is set."""
         intake = Intake(
-            work=self.work_queue(),
+            work=self.broker.work_queue(),
             refusals=self.refusals,
             recorder=self.metrics,
             clock=self.clock,
@@ -161,11 +124,7 @@ class Application:
             audit=self.telemetry.audit,
             give_way=self.turnstile.give_way,
         )
-        door: Door = (
-            RedisDoor(self.redis_client(self.url), intake, self.clock, self.lane)
-            if self.redis_broker
-            else RabbitDoor(self.url, intake, self.lane, self._undelivered(intake).take)
-        )
+        door = self.broker.door(intake, self._undelivered(intake).take)
         with self.door_heartbeat.kept_by_this_thread():
             door.run(self.stop_door, self.door_heartbeat.beat, self.door_heartbeat.rest)
 
@@ -196,17 +155,12 @@ class Application:
 
     def door_check(self) -> str | None:
         """For readiness."""
-        return None if self.door_heartbeat.beating else "the door cannot reach the broker"
+        return self.door_heartbeat.missing("the broker")
 
     def observer(self, running: Callable[[], int]) -> Observer:
         """Looks at the whole installation when it is this process's turn; `running` counts its jobs."""
-        depth: Depth = (
-            RedisDepth(self.redis_client(self.url), self.lane)
-            if self.redis_broker
-            else RabbitDepth(self.url, self.lane)
-        )
         fleet = Fleet(self.soft_redis, self.lane.name)
-        return Observer(fleet, depth, self.ledger.backlog, running, self.lane.work, self.clock)
+        return Observer(fleet, self.broker.depth(), self.ledger.backlog, running, self.lane.work, self.clock)
 
     def runner(self) -> Runner:
         """Everything a job needs."""

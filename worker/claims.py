@@ -65,7 +65,16 @@ class Parcel:
 
 
 class LedgerUnavailable(Exception):
-    """Redis did not answer. Nothing was lost by it: the broker has the job."""
+    """Redis did not answer. Nothing was lost by it: the broker has the job.
+
+    Args:
+        error: What kind of error it was.
+        tls: Why TLS failed, if it was that.
+    """
+
+    def __init__(self, error: str, tls: str | None = None) -> None:
+        super().__init__(f"{error}: {tls}" if tls else error)
+        self.tls = tls
 
 
 class ClaimLost(Exception):

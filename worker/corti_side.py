@@ -1,14 +1,13 @@
 """Corti's side of a process: what moves all streams, and for each tenant what runs its jobs."""
 
 import random
-import ssl
 from contextlib import ExitStack
 from functools import cache
 
 import redis
 import requests
 
-from worker import measures
+from worker import measures, trust
 from worker.audio.library import Library
 from worker.audio.source import Sources
 from worker.clock import Clock
@@ -117,7 +116,7 @@ class CortiSide:
                 pong=settings.pong_timeout,
                 end=settings.end_timeout,
             ),
-            context=ssl.create_default_context(cafile=ca_file),
+            context=trust.context(ca_file),
             connect_timeout=settings.connect_timeout,
             simultaneous=settings.simultaneous_connects,
             recorder=self._recorder,

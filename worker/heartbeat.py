@@ -29,14 +29,27 @@ class Heartbeat:
         self._last: float | None = None
         self._waits = 0
         self._ended: str | None = None
+        #: Why it is off duty, if that is known.
+        self.why: str | None = None
 
     def beat(self) -> None:
         """The loop turned."""
         self._last = self._clock.monotonic()
 
-    def rest(self) -> None:
-        """The loop is off duty: its dependency is away, or it has ended as it should."""
+    def missing(self, dependency: str) -> str | None:
+        """For `/readyz`: None on duty, else that there is no connection to a dependency, and why."""
+        if self._last is not None:
+            return None
+        return f"no connection to {dependency}" + (f": {self.why}" if self.why else "")
+
+    def rest(self, why: str | None = None) -> None:
+        """The loop is off duty: its dependency is away, or it has ended as it should.
+
+        Args:
+            why: What keeps it from its dependency, in words for `/readyz`, if that is known.
+        """
         self._last = None
+        self.why = why
 
     def broke(self, error: str) -> None:
         """The loop ended by an error, named by its class. There is no way back from this."""

@@ -51,13 +51,13 @@ def run_worker(settings: Settings) -> int:
         leases = _leases(application)
         redelivery = Redelivery(
             deliveries,
-            application.work_queue(),
+            application.broker.work_queue(),
             application.outlet,
             application.clock,
             application.lane.work,
         )
         tasks.register(
-            application.celery,
+            application.broker.celery,
             redelivery.take,
             _holder(jobs, leases),
             _forfeiter(application, leases),
@@ -66,11 +66,11 @@ def run_worker(settings: Settings) -> int:
         _sweep_now_and_then(application, sweeper)
         consumer = Heartbeat(application.clock)
         application.live["consumer"] = consumer.check
-        application.ready["consumer"] = lambda: None if consumer.beating else "not connected to the broker"
-        application.celery.keep_discarded = application.keep_discarded
-        application.celery.give_way = application.turnstile.give_way
-        application.celery.attendance = (consumer.beat, consumer.rest)
-        worker = _celery_worker(application.celery, settings)
+        application.ready["consumer"] = lambda: consumer.missing("the broker")
+        application.broker.celery.keep_discarded = application.keep_discarded
+        application.broker.celery.give_way = application.turnstile.give_way
+        application.broker.celery.attendance = (consumer.beat, consumer.rest)
+        worker = _celery_worker(application.broker.celery, settings)
         drain = Drain(
             grace=settings.grace,
             jobs=jobs,
@@ -160,9 +160,9 @@ def _dropped(_job_id: str) -> bool:
 
 def _leases(application: Application) -> redis_leases.Leases | None:
     """On Redis, correct kombu and keep deliveries ours."""
-    if not application.redis_broker:
+    if not application.broker.is_redis:
         return None
-    client = application.redis_client(application.url)
+    client = application.broker.redis()
     redis_corrections.install(lambda: client)
     leases = redis_leases.Leases(
         client,

@@ -13,7 +13,8 @@ from ops.lib import queues
 from tests.contract.fakes import FakeIntake
 from worker.arrival import Arrival
 from worker.broker.declaring import declare_with_target
-from worker.broker.door import Door, RabbitDoor, RedisDoor, Takes
+from worker.broker.door import Door, RabbitDoor, Takes
+from worker.broker.redis_door import RedisDoor
 from worker.broker.senders import RabbitSender, RedisSender
 from worker.broker.topology import JOBS, MAIN_LANE, jobs_arguments
 from worker.clock import SystemClock
@@ -35,6 +36,12 @@ class Doorway:
         self._connection: kombu.Connection | None = None
         self.beats = threading.Event()
         self.rests = threading.Event()
+        self.why: str | None = None
+
+    def off_duty(self, why: str | None = None) -> None:
+        """What a door calls that cannot reach the broker."""
+        self.why = why
+        self.rests.set()
 
     def put(self, *bodies: bytes) -> None:
         """Put messages on corti.jobs, as a producer does that must not lose any."""
@@ -122,7 +129,7 @@ class OpenDoor(threading.Thread):
     def run(self) -> None:
         """See `Door`."""
         try:
-            self._door.run(self.stop, self._way.beats.set, self._way.rests.set)
+            self._door.run(self.stop, self._way.beats.set, self._way.off_duty)
         except Exception as error:  # noqa: BLE001  # looked at by the test
             self.failure = error
 

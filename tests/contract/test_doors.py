@@ -17,7 +17,7 @@ from tests.contract.relay import Relay
 from tests.contract.waiting import eventually
 from worker.arrival import Arrival
 from worker.broker import senders, topology
-from worker.broker.door import _POLL_SECONDS
+from worker.broker.door import POLL_SECONDS
 from worker.broker.topology import DELIVERY_LIMIT, JOBS, MAIN_LANE
 
 _AT = datetime(2026, 5, 4, 10, 30, 0, 125_000, tzinfo=UTC)
@@ -27,8 +27,8 @@ _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 @pytest.fixture(autouse=True)
 def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A door looks up at least once in a second; most tests would spend it on waiting for the end."""
-    monkeypatch.setattr("worker.broker.door._POLL_SECONDS", 0.1)
-    monkeypatch.setattr("worker.broker.door._PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("worker.broker.door.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("worker.broker.door.PAUSE_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_message_that_cannot_be_passed_on_stays_and_comes_first_again(way: Doo
 
 def test_an_outage_of_any_length_costs_no_message(way: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
     # More rounds than RabbitMQ delivers one message (x-delivery-limit), in a short time.
-    monkeypatch.setattr("worker.broker.door._PAUSE_SECONDS", 0.005)
+    monkeypatch.setattr("worker.broker.door.PAUSE_SECONDS", 0.005)
     way.intake.up = False
     with way.open():
         way.put(*bodies(3))
@@ -143,7 +143,7 @@ def test_an_intake_that_breaks_for_good_loses_nothing(way: Doorway) -> None:
 
 
 def test_a_door_stops_promptly_and_goes_off_duty(way: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.broker.door._POLL_SECONDS", _POLL_SECONDS)
+    monkeypatch.setattr("worker.broker.door.POLL_SECONDS", POLL_SECONDS)
     with way.open() as door:
         assert way.beats.wait(10)
         way.rests.clear()
@@ -167,7 +167,7 @@ def test_what_is_known_of_a_job_goes_aside_with_it_and_comes_back(
 ) -> None:
     monkeypatch.setattr(senders, "ASIDE_SECONDS", 0)
     monkeypatch.setattr(topology, "ASIDE_SECONDS", 0)
-    monkeypatch.setattr("worker.broker.door._SIGN_SECONDS", 0.1)
+    monkeypatch.setattr("worker.broker.redis_door._SIGN_SECONDS", 0.1)
     way.set_aside(b"aside", arrival)
     with way.open():
         way.intake.wait_for(1)
@@ -182,7 +182,7 @@ def test_what_is_known_of_a_job_is_not_lost_while_it_cannot_be_passed_on(
 ) -> None:
     monkeypatch.setattr(senders, "ASIDE_SECONDS", 0)
     monkeypatch.setattr(topology, "ASIDE_SECONDS", 0)
-    monkeypatch.setattr("worker.broker.door._SIGN_SECONDS", 0.1)
+    monkeypatch.setattr("worker.broker.redis_door._SIGN_SECONDS", 0.1)
     way.set_aside(b"aside", Arrival(_AT, _TRACE))
     way.intake.up = False
     with way.open():
@@ -208,7 +208,7 @@ def test_a_job_that_a_first_version_set_aside_comes_back(redis_url: str) -> None
 def test_a_door_to_which_nothing_comes_back_does_not_ask(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.broker.door._ASK_SECONDS", 0.0)
+    monkeypatch.setattr("worker.broker.redis_door._ASK_SECONDS", 0.0)
     way = Doorway(redis_url)
     with redis.Redis.from_url(redis_url) as client:
         client.config_resetstat()

@@ -17,6 +17,7 @@ from kombu.exceptions import OperationalError
 from worker.broker.topology import keepalive
 from worker.heartbeat import waiting
 from worker.ports import OutletUnavailable
+from worker.trust import Trust, tls_fault
 
 #: For a confirm, a declaration, a connection. A quorum queue answers in milliseconds.
 _TIMEOUT = 10.0
@@ -34,11 +35,15 @@ class ConfirmingConnection:
     Args:
         url: The broker. Secret.
         declare: Declares what the publishes need, on each new connection.
+        trust: For TLS; None without.
     """
 
-    def __init__(self, url: str, declare: Callable[[kombu.Connection], None]) -> None:
+    def __init__(
+        self, url: str, declare: Callable[[kombu.Connection], None], trust: Trust | None = None
+    ) -> None:
         self._connection = Connection(
             url,
+            ssl=trust.for_rabbitmq() if trust else False,
             heartbeat=0,
             connect_timeout=_TIMEOUT,
             transport_options={
@@ -76,12 +81,12 @@ class ConfirmingConnection:
             except self._failures as error:
                 self._forget()
                 if not known:
-                    raise OutletUnavailable(type(error).__name__) from None
+                    raise OutletUnavailable(tls_fault(error) or type(error).__name__) from None
                 try:
                     self._attempt(publish)
                 except self._failures as again:
                     self._forget()
-                    raise OutletUnavailable(type(again).__name__) from None
+                    raise OutletUnavailable(tls_fault(again) or type(again).__name__) from None
 
     def routed(self) -> bool:
         """Within a publish: whether its last message found a queue."""

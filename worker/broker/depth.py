@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 
 from worker.broker.topology import DEAD, RESULTS, Lane, keepalive
 from worker.ports import OutletUnavailable
+from worker.trust import Trust
 
 _TIMEOUT = 5.0
 
@@ -57,9 +58,10 @@ class RedisDepth:
 class RabbitDepth:
     """RabbitMQ: passive declarations on a connection of its own."""
 
-    def __init__(self, url: str, lane: Lane) -> None:
+    def __init__(self, url: str, lane: Lane, trust: Trust | None = None) -> None:
         self._connection = kombu.Connection(
             url,
+            ssl=trust.for_rabbitmq() if trust else False,
             heartbeat=0,
             connect_timeout=_TIMEOUT,
             transport_options={

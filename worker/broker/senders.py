@@ -40,6 +40,7 @@ from worker.broker.topology import (
 )
 from worker.events import CONTENT_TYPE
 from worker.ports import OutletUnavailable, ReplyRefused
+from worker.trust import Trust
 
 log = structlog.get_logger(__name__)
 
@@ -65,9 +66,9 @@ class Sender(Protocol):
 class RabbitSender:
     """RabbitMQ: a topic exchange with the event type as routing key; confirms."""
 
-    def __init__(self, url: str, lane: Lane = MAIN_LANE) -> None:
+    def __init__(self, url: str, lane: Lane = MAIN_LANE, trust: Trust | None = None) -> None:
         self._lane = lane
-        self._connection = ConfirmingConnection(url, self._declare)
+        self._connection = ConfirmingConnection(url, self._declare, trust)
         self._warned = False
 
     def send_event(self, body: bytes, event_type: str, reply_to: str | None) -> None:

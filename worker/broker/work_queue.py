@@ -3,7 +3,9 @@
 from typing import Any
 
 import kombu
+import structlog
 from celery import Celery, bootsteps
+from celery.worker import state
 from celery.worker.consumer.tasks import Tasks as TasksStep
 from kombu.exceptions import OperationalError
 
@@ -15,6 +17,9 @@ from worker.broker.envelope import noted
 from worker.broker.topology import MAIN_LANE, Lane, keepalive, work_arguments
 from worker.heartbeat import waiting
 from worker.ports import OutletUnavailable
+from worker.trust import Trust, broker_tls_fault, tls_fault
+
+log = structlog.get_logger(__name__)
 
 TASK = "corti.transcribe"
 
@@ -23,7 +28,12 @@ WORKER_OPTIONS = {"without_gossip": True, "without_mingle": True, "without_heart
 
 
 def make_celery(
-    url: str, *, redis_options: dict[str, Any] | None, consumer_timeout: int, lane: Lane = MAIN_LANE
+    url: str,
+    *,
+    redis_options: dict[str, Any] | None,
+    consumer_timeout: int,
+    lane: Lane = MAIN_LANE,
+    trust: Trust | None = None,
 ) -> Celery:
     """Celery's application.
 
@@ -32,6 +42,7 @@ def make_celery(
         redis_options: kombu's options when the broker is Redis, None when it is RabbitMQ.
         consumer_timeout: Seconds a delivery may stay unacknowledged on RabbitMQ.
         lane: Whose work queue this is.
+        trust: For TLS; None without.
     """
     app = Celery("corti-worker", broker=url, set_as_current=False)
     on_rabbit = redis_options is None
@@ -49,6 +60,8 @@ def make_celery(
         task_default_queue=lane.work,
         task_create_missing_queues=False,
         broker_transport_options=redis_options or {"socket_settings": keepalive()},
+        # Without it Celery verifies nothing of a rediss:// server, and no host name of an amqps:// one.
+        broker_use_ssl=trust and (trust.for_rabbitmq() if on_rabbit else trust.for_redis()),
         task_acks_late=True,
         task_acks_on_failure=True,
         task_reject_on_worker_lost=True,
@@ -113,7 +126,7 @@ class Attendance(bootsteps.StartStopStep):
         rest()
 
 
-def _nothing() -> None:
+def _nothing(_why: str | None = None) -> None:
     pass
 
 
@@ -142,6 +155,23 @@ class JobConsumer(KeepingConsumer):
             """Stop everything."""
             self.send_all(parent, "shutdown")
 
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, however long that takes, unless the worker stops; `/readyz` says what is in the way."""
+
+        def failed(error: Exception, interval: float) -> None:
+            _, rest = getattr(self.app, "attendance", (_nothing, _nothing))
+            rest(broker_tls_fault(error))
+            log.warning(
+                "consumer_cannot_connect",
+                error=type(error).__name__,
+                tls=tls_fault(error),
+                next_in=round(interval, 1),
+            )
+
+        connection = conn.ensure_connection(failed, None, callback=state.maybe_shutdown)
+        self.first_connection_attempt = False
+        return connection
+
     #: Set once, by the drain; from then on nothing is consumed in this process.
     draining = False
     _stopped: Any = None
@@ -168,9 +198,9 @@ class JobConsumer(KeepingConsumer):
 class CeleryWorkQueue:
     """Puts jobs on Celery's queue with confirmation. Implements `worker.intake.WorkQueue`."""
 
-    def __init__(self, app: Celery, url: str, *, on_rabbit: bool) -> None:
+    def __init__(self, app: Celery, url: str, *, on_rabbit: bool, trust: Trust | None = None) -> None:
         self._app = app
-        self._confirming = ConfirmingConnection(url, self._declare) if on_rabbit else None
+        self._confirming = ConfirmingConnection(url, self._declare, trust) if on_rabbit else None
         # Asked once: each asking makes a connection's objects, an epoll among them.
         self._connection_errors = app.connection_for_write().transport.connection_errors
 

@@ -100,7 +100,11 @@ class Keeper:
             renewed = self._ledger.renew([item.claim for item in held])
             self._trouble = None
         except LedgerUnavailable as error:
-            self._trouble = "Redis does not answer: running jobs go on, new ones wait"
+            self._trouble = (
+                f"no connection to Redis: {error.tls}; see CORTI_WORKER_REDIS_CA_FILE and what is beside it"
+                if error.tls
+                else "Redis does not answer: running jobs go on, new ones wait"
+            )
             # Nobody can claim anything either while Redis is away, so the jobs go on.
             self._recorder.count(measures.CLAIM_RENEWALS, len(held), outcome="error")
             log.warning("claims_not_renewed", error=str(error), claims=len(held))

@@ -13,6 +13,7 @@ from worker.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, P
 from worker.heartbeat import waiting
 from worker.ledger import scripts
 from worker.ports import Cipher
+from worker.trust import tls_fault
 
 OUTBOX = "corti:v1:outbox"
 SINCE = "corti:v1:outbox:since"
@@ -35,7 +36,7 @@ def mapped() -> Iterator[None]:
         with waiting():
             yield
     except redis.RedisError as error:
-        raise LedgerUnavailable(type(error).__name__) from None
+        raise LedgerUnavailable(type(error).__name__, tls_fault(error)) from None
 
 
 class RedisLedger:

@@ -76,7 +76,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         f"{name}: no such setting; see the settings table in README.md"
         for name in sorted(environment)
         if name.startswith(PREFIX)
-        and name.removesuffix("_FILE") not in known
+        and known.keys().isdisjoint({name, name.removesuffix("_FILE")})
         and not _SERVICE_LINK.fullmatch(f"{name}={environment[name]}")
     ]
     # Half a set of credentials is a mistake, whoever else has one.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from cryptography.fernet import Fernet
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
@@ -28,6 +28,13 @@ def secret_url(*schemes: str) -> AfterValidator:
 
     def unwrap(value: SecretStr) -> SecretStr:
         check.func(value.get_secret_value())  # type: ignore[call-arg]
+        keys = parse_qs(urlsplit(value.get_secret_value()).query, keep_blank_values=True)
+        if any(key.lower().startswith(("ssl", "verify", "cert", "ca", "key")) for key in keys):
+            # A library would let these switch the verification off.
+            raise ValueError(
+                "expected a URL without options of TLS: name files in the settings ..._CA_FILE, "
+                "..._CERT_FILE and ..._KEY_FILE; what a server shows is always verified"
+            )
         return value
 
     return AfterValidator(unwrap)

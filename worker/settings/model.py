@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from worker.job import Retention
+from worker.settings import tls
 from worker.settings.kinds import (
     AuditPlace,
     ExistingDirectory,
@@ -19,6 +20,7 @@ from worker.settings.kinds import (
     secret_url,
 )
 from worker.settings.tenants import Tenant
+from worker.trust import Trust
 
 
 class Settings(BaseModel):
@@ -56,6 +58,16 @@ class Settings(BaseModel):
     redis_url: Annotated[SecretStr, secret_url("redis", "rediss")] | None = Field(
         None, description="Redis for the shared token cache; the broker itself if that is Redis."
     )
+    broker_ca_file: ExistingFile | None = Field(
+        None, description="PEM file of authorities to trust for the broker, instead of the system's."
+    )
+    broker_cert_file: ExistingFile | None = Field(None, description="PEM file of a certificate to show it.")
+    broker_key_file: ExistingFile | None = Field(None, description="PEM file of that certificate's key.")
+    redis_ca_file: ExistingFile | None = Field(
+        None, description="The same for the Redis in `CORTI_WORKER_REDIS_URL`; so the next two."
+    )
+    redis_cert_file: ExistingFile | None = Field(None, description="Client certificate for that Redis.")
+    redis_key_file: ExistingFile | None = Field(None, description="Its key.")
     encryption_keys: FernetKeys = Field(
         None,
         description="Fernet keys for what is stored in Redis, newest first, separated by commas; "
@@ -168,6 +180,26 @@ class Settings(BaseModel):
         if self.redis_url is None and not self.broker_is_redis:
             raise ValueError("expected CORTI_WORKER_REDIS_URL, because the broker is not Redis")
         return self
+
+    @model_validator(mode="after")
+    def _tls_files_where_there_is_tls(self) -> Self:
+        tls.check("BROKER", self.broker_url, self.broker_ca_file, self.broker_cert_file, self.broker_key_file)
+        tls.check("REDIS", self.redis_url, self.redis_ca_file, self.redis_cert_file, self.redis_key_file)
+        return self
+
+    @property
+    def broker_trust(self) -> Trust | None:
+        """For connections to the broker; None without TLS."""
+        trust = Trust(self.broker_ca_file, self.broker_cert_file, self.broker_key_file)
+        return trust if tls.secure(self.broker_url) else None
+
+    @property
+    def redis_trust(self) -> Trust | None:
+        """For connections to the Redis for soft state; None without TLS."""
+        if self.redis_url is None:
+            return self.broker_trust
+        trust = Trust(self.redis_ca_file, self.redis_cert_file, self.redis_key_file)
+        return trust if tls.secure(self.redis_url) else None
 
     @property
     def broker_is_redis(self) -> bool:

@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.trust import authorities
 
 #: requests' exceptions, most specific first. What is not here is a fault of ours and surfaces as such.
 FAILURES: tuple[tuple[type[Exception], type[JobError], Reason, str], ...] = (
@@ -78,14 +79,13 @@ def http_session(ca_file: str | None, connections: int, *, led_on: bool = False)
     """A session for all threads: pooled connections, and no more of them at once than `connections`.
 
     Args:
-        ca_file: Whom to trust, instead of certifi's list.
+        ca_file: Whom to trust, instead of the system's store.
         connections: At once.
         led_on: Whether it follows redirects to other hosts, each perhaps with another proxy.
     """
     session = _Session()
     session.trust_env = led_on
-    if ca_file:
-        session.verify = ca_file
+    session.verify = authorities(ca_file)
     adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections, pool_block=True)
     session.mount("https://", adapter)
     session.mount("http://", adapter)

@@ -1,0 +1,88 @@
+"""A broker that does nothing for longer than a loop may stand still: `/livez` says yes all the time.
+
+Kubernetes would end a pod full of consultations otherwise, and the next one would be no better off.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from ops.lib import queues
+from ops.lib.servers import RabbitMqServer, RedisServer
+from ops.lib.worker_process import WorkerProcess
+from ops.sandbox import launch
+from tests.system.audio import clip
+from tests.system.installation import Installation
+from worker.heartbeat import STUCK_SECONDS
+
+OUTAGE = STUCK_SECONDS + 10
+
+
+def assert_alive_through(outage: float, worker: WorkerProcess) -> None:
+    """Look at `/livez` each second."""
+    until = time.monotonic() + outage
+    while time.monotonic() < until:
+        assert worker.get("/livez")[0] == 200, worker.get("/livez")[1]
+        time.sleep(1)
+
+
+def started(installation: Installation, tmp_path: Path) -> tuple[WorkerProcess, str]:
+    """A worker with a consultation that outlasts the outage."""
+    clip(tmp_path / "long.wav", OUTAGE + 5, seed=1)
+    worker = installation.start_worker().ready()
+    job = installation.job(tmp_path / "long.wav")
+    installation.put(job)
+    installation.wait_for_streams(1)
+    return worker, job["job_id"]
+
+
+@pytest.fixture
+def on_rabbitmq(
+    rabbitmq_url: str, redis_url: str, sandbox: launch.Sandbox, tmp_path: Path
+) -> Iterator[Installation]:
+    with ExitStack() as stack:
+        box = stack.enter_context(queues.connect(rabbitmq_url))
+        yield Installation(rabbitmq_url, redis_url, sandbox, box, tmp_path, stack)
+
+
+def test_rabbitmq_takes_nothing_while_an_invalid_message_waits(
+    on_rabbitmq: Installation, rabbitmq_server: RabbitMqServer, tmp_path: Path
+) -> None:
+    clip(tmp_path / "short.wav", 1.0, seed=1)
+    bad = b'{"job_id": "no-job"}'
+    job = on_rabbitmq.job(tmp_path / "short.wav")
+    on_rabbitmq.put(bad, job)
+    rabbitmq_server.ctl("set_vm_memory_high_watermark", "0.0000001")
+    try:
+        worker = on_rabbitmq.start_worker()
+        on_rabbitmq.until(lambda: worker.health_port() is not None, 30)
+        assert_alive_through(OUTAGE, worker)
+        assert worker.metric("corti_publish_retries_total") > 0, "the dead letter could not be published"
+    finally:
+        rabbitmq_server.ctl("set_vm_memory_high_watermark", "0.4")
+
+    (final,) = on_rabbitmq.finals(1, timeout=60).values()
+    letters = on_rabbitmq.dead(5, timeout=5)
+
+    assert (final["subject"], final["type"]) == (job["job_id"], "corti.job.completed.v1")
+    assert {letter["payload"] for letter in letters} == {bad.decode()}
+    assert len({letter["id"] for letter in letters}) == 1, "what was tried again bears the same id"
+
+
+def test_the_broker_answers_nobody(
+    installation: Installation, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    worker, job_id = started(installation, tmp_path)
+    server: RedisServer | RabbitMqServer = request.getfixturevalue(f"{installation.broker}_server")
+    server.pause()
+    try:
+        assert_alive_through(OUTAGE, worker)
+    finally:
+        server.resume()
+    installation.box = queues.connect(installation.broker_url)
+    (final,) = installation.finals(1, timeout=90).values()
+    assert (final["subject"], final["type"]) == (job_id, "corti.job.completed.v1")
+    installation.box.close()

@@ -1,0 +1,95 @@
+"""Every thread that must live: one that ends by a fault of ours shows in `/livez`, whichever it is."""
+
+from collections.abc import Callable
+from typing import Never
+
+import pytest
+
+from tests.unit.fakes import FakeClock, FakeRecorder
+from worker.background import BackgroundThread
+from worker.collector import Collector
+from worker.corti.stream.feed import Feeder
+from worker.corti.stream.pacer import Pacer
+from worker.corti.stream.turnstile import Turnstile
+from worker.desk import Desk
+from worker.drain import Drain, RunningJobs
+from worker.heartbeat import Heartbeat
+from worker.ledger.keeper import Keeper
+from worker.observer import Observer
+
+PATIENCE = 10.0
+ENDED = "its thread ended by ZeroDivisionError"
+
+
+def broken(*_: object, **__: object) -> Never:
+    raise ZeroDivisionError("a fault that no test had found")
+
+
+class Broken:
+    """Whatever is asked of it raises."""
+
+    lease_ms = 3
+
+    def __getattr__(self, name: str) -> Callable[..., Never]:
+        return broken
+
+
+def ended(thread: BackgroundThread) -> str | None:
+    """What `/livez` says when the thread is over."""
+    assert thread.join(PATIENCE)
+    return thread.heartbeat.check()
+
+
+def test_the_pacer() -> None:
+    clock = FakeClock()
+    pacer = Pacer(clock, Heartbeat(clock), Turnstile())
+    with pacer:
+        pacer.attend(Broken())  # type: ignore[arg-type]
+        pacer._inbox.append(Broken())  # type: ignore[arg-type]
+        assert str(ended(pacer._thread)).startswith("its thread ended by")
+        pacer._inbox.clear()
+        pacer._open.clear()
+
+
+def test_the_feeder() -> None:
+    with Feeder(Heartbeat(FakeClock())) as feeder:
+        feeder.low(Broken(), dry=True)  # type: ignore[arg-type]
+        assert ended(feeder._thread) == ENDED
+
+
+def test_the_renewal_of_claims() -> None:
+    keeper = Keeper(Broken(), FakeRecorder(), FakeClock())  # type: ignore[arg-type]
+    keeper.start()
+    assert ended(keeper._thread._thread) == ENDED
+
+
+def test_the_observer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.observer.LOOK_SECONDS", 0.001)
+    anything = Broken()
+    observer = Observer(anything, anything, broken, broken, "corti.work", FakeClock())  # type: ignore[arg-type]
+    observer.start()
+    assert ended(observer._thread._thread) == ENDED
+
+
+def test_the_schedule_of_the_garbage_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.collector.PERIOD", 0.001)
+    with Collector(broken, FakeClock()) as collector:
+        assert ended(collector._thread._thread) == ENDED
+
+
+def test_the_drain() -> None:
+    drain = Drain(
+        grace=1, jobs=RunningJobs(), clock=FakeClock(), stop_taking=broken, stop_celery=lambda: None
+    )
+    drain.start()
+    drain.on_signal(15, None)
+    assert ended(drain._thread) == ENDED
+
+
+def test_an_offload_thread() -> None:
+    with Desk("desk", 2, lambda: None) as desk:
+        assert desk.call(lambda: 1) == 1
+        assert desk.check() is None
+        desk._executor.shutdown()
+        assert desk.check() == "one of its threads has ended"
+    assert desk.check() is None, "the process stops"
