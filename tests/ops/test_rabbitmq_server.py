@@ -28,6 +28,8 @@ def publish(server: RabbitMqServer, queue: str) -> None:
 
 def test_confirmed_messages_survive_a_kill_on_the_same_port(rabbitmq_server: RabbitMqServer) -> None:
     publish(rabbitmq_server, "survivor")
+    # The node keeps the declaration of a queue back for a moment, unlike a confirmed message.
+    rabbitmq_server.ctl("eval", "mnesia:sync_log().")
     url, old_pid = rabbitmq_server.url, rabbitmq_server.pid
     rabbitmq_server.kill()
     assert not rabbitmq_server.running
