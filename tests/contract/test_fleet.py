@@ -98,8 +98,8 @@ def test_what_waits_is_counted_by_queue(broker_url: str, lane: Lane) -> None:
         for _ in range(2):
             sender.send_event(b"{}", "corti.job.completed.v1", None)
         assert depth.read() == {
+            **dict.fromkeys(names, 0),
             lane.jobs: 3,
-            lane.work: 0,
             lane.aside: 1,
             "corti.results": 2,
             "corti.dead": 1,
