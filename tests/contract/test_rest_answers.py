@@ -1,5 +1,6 @@
 """What the REST adapter makes of answers that the service does not promise."""
 
+import json
 import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -121,3 +122,32 @@ def test_the_environments_proxy_is_asked_where_it_says_so(
     with http_session(None, 1) as session:
         assert session.get("http://service.test/interactions/").content == b"by way of the proxy"
         assert session.get(f"{host.url}/interactions/").content == b"straight"
+
+
+OTHERS = (
+    b'{"id": "0"}, {"id": "0", "encounter": null}, {"id": "0", "encounter": {}}, null, 7, '
+    b'{"id": "0", "encounter": {"identifier": null}}, {"id": "0", "encounter": "e"}'
+)
+
+
+def test_an_interaction_is_found_among_others_of_any_kind(host: WebHost, side: CortiSide) -> None:
+    job = make_job()
+    mine = json.dumps(
+        {
+            "id": "1",
+            "websocketUrl": "ws://127.0.0.1:1/",
+            "encounter": {"identifier": job.encounter_identifier},
+        }
+    ).encode()
+    page = "/interactions/?sort=createdAt&direction=desc&pageSize=100&index=1"
+    host.add(page, answer(200, b'{"interactions": [' + OTHERS + b", " + mine + b"]}"))
+    found = side.interactions(api=host.url).find(job, as_token("opaque"))
+    assert found is not None
+    assert found.id == "1"
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"interactions": {}}', b'{"interactions": null}'])
+def test_a_list_that_is_none_is_worth_another_try(host: WebHost, side: CortiSide, body: bytes) -> None:
+    host.add("/interactions/?sort=createdAt&direction=desc&pageSize=100&index=1", answer(200, body))
+    with pytest.raises(TransientError, match="no interactions"):
+        side.interactions(api=host.url).find(make_job(), as_token("opaque"))

@@ -7,12 +7,14 @@ from uuid import uuid4
 
 import pytest
 import trustme
+from structlog.testing import capture_logs
 
 from ops.sandbox.launch import Sandbox
 from tests.contract.corti_side import CortiSide, corti_side
 from tests.contract.fakes import FakeEndpoint
 from tests.contract.secrecy import assert_silent
 from tests.contract.web_host import WebHost, answer
+from worker.corti.rest.token_endpoint import ASSUMED_SECONDS
 from worker.errors import JobError, Reason, TransientError
 from worker.token_cache.cache import Endpoint
 
@@ -82,14 +84,9 @@ def test_a_broken_auth_server_is_worth_another_try(
         b'"token"',
         b"null",
         b"{}",
-        b'{"access_token": "opaque"}',
         b'{"access_token": null, "expires_in": 300}',
         b'{"access_token": "", "expires_in": 300}',
         b'{"access_token": ["a"], "expires_in": 300}',
-        b'{"access_token": "opaque", "expires_in": null}',
-        b'{"access_token": "opaque", "expires_in": "soon"}',
-        b'{"access_token": "opaque", "expires_in": NaN}',
-        b'{"access_token": "opaque", "expires_in": 1e999}',
     ],
 )
 def test_an_answer_that_is_no_grant_is_worth_another_try(host: WebHost, side: CortiSide, body: bytes) -> None:
@@ -140,3 +137,29 @@ def test_the_setting_for_certificates_wins_over_the_environment(
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.setenv(name, str(stranger))
     assert side.token_endpoint().fetch().value
+
+
+@pytest.mark.parametrize(
+    "expires_in", ["", ', "expires_in": null', ', "expires_in": "soon"', ', "expires_in": 1e999']
+)
+def test_a_token_without_a_life_gets_a_short_one_and_one_warning(
+    host: WebHost, side: CortiSide, expires_in: str
+) -> None:
+    """`expires_in` is optional (RFC 6749, section 5.1)."""
+    url = host.add("/token", answer(200, f'{{"access_token": "opaque"{expires_in}}}'.encode()))
+    endpoint = side.token_endpoint(url=url)
+    with capture_logs() as logs:
+        grants = [endpoint.fetch() for _ in range(3)]
+    assert [(grant.value, grant.expires_in) for grant in grants] == [("opaque", ASSUMED_SECONDS)] * 3
+    assert [entry["event"] for entry in logs] == ["token_without_expiry"]
+
+
+def test_no_cookie_is_kept_or_sent(host: WebHost, side: CortiSide) -> None:
+    """Tenants share sessions: one tenant's cookie would go with another's token request."""
+    url = host.add(
+        "/token", answer(200, b'{"access_token": "opaque", "expires_in": 300}', Set_Cookie="tenant=a")
+    )
+    endpoint = side.token_endpoint(url=url)
+    for _ in range(2):
+        endpoint.fetch()
+    assert not [request for request in host.seen if "Cookie" in request]

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urljoin
 
@@ -84,6 +85,8 @@ def http_session(ca_file: str | None, connections: int, *, led_on: bool = False)
         led_on: Whether it follows redirects to other hosts, each perhaps with another proxy.
     """
     session = _Session()
+    # None at all: tenants share sessions, and no server of ours or of the audio needs any.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.trust_env = led_on
     session.verify = authorities(ca_file)
     adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections, pool_block=True)

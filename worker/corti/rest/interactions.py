@@ -63,18 +63,25 @@ class RestInteractions:
             response = self._call("GET", path, "list_interactions", token)
             with mapped("Corti API"):
                 value = response.json()
-            try:
-                items = value["interactions"]
-                for item in items:
-                    if item["encounter"]["identifier"] == job.encounter_identifier:
-                        return self._interaction(str(item["id"]), str(item["websocketUrl"]))
-            except (KeyError, TypeError):
+            items = value.get("interactions") if isinstance(value, dict) else None
+            if not isinstance(items, list):
                 raise TransientError(
                     Reason.UPSTREAM_UNAVAILABLE, "Corti API: the answer to list has no interactions"
-                ) from None
+                )
+            for item in items:
+                if _identifier(item) == job.encounter_identifier:
+                    return self._found(item)
             if not items:
                 return None
         return None
+
+    def _found(self, item: Any) -> Interaction:
+        try:
+            return self._interaction(str(item["id"]), str(item["websocketUrl"]))
+        except KeyError:
+            raise TransientError(
+                Reason.UPSTREAM_UNAVAILABLE, "Corti API: a listed interaction has no id or websocketUrl"
+            ) from None
 
     def _call(
         self, method: str, path: str, operation: str, token: Token, body: dict[str, Any] | None = None
@@ -119,6 +126,12 @@ class RestInteractions:
                 "Corti API: the answer to create names a stream URL that is not wss",
             )
         return Interaction(interaction_id, url)
+
+
+def _identifier(item: Any) -> object:
+    """The identifier of a listed interaction. Others of the tenant may have none, or be of another kind."""
+    encounter = item.get("encounter") if isinstance(item, dict) else None
+    return encounter.get("identifier") if isinstance(encounter, dict) else None
 
 
 def interaction_body(job: Job) -> dict[str, Any]:

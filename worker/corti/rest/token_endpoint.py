@@ -6,11 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
+import structlog
 
 from worker import trace
 from worker.clock import Clock
 from worker.corti.rest.http import mapped, refusal
 from worker.errors import Reason, TransientError
+
+log = structlog.get_logger(__name__)
+
+#: The life of a token whose answer names none: `expires_in` is optional (RFC 6749, section 5.1). Short, for a
+#: token that has expired costs a refused request; long enough not to ask for one with each job.
+ASSUMED_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class TokenEndpoint:
         self._client_secret = client_secret
         self._timeout = timeout
         self._clock = clock
+        self._warned = False
 
     def fetch(self) -> Grant:
         """Request a token.
@@ -69,7 +77,7 @@ class TokenEndpoint:
                 self._url, data=form, headers=trace.headers(), timeout=self._timeout, allow_redirects=False
             )
             if response.ok:
-                return _grant(response.json())
+                return self._grant(response.json())
         if response.status_code in {400, 401, 403, 404}:
             # Transient on purpose: a secret that is being rotated is wrong for a minute, and the
             # attempts of a job are what bounds the wait (protocol 2.4 for the statuses).
@@ -81,14 +89,28 @@ class TokenEndpoint:
             )
         raise refusal(response, "auth server", self._clock.wall())
 
+    def _grant(self, value: Any) -> Grant:
+        token = value.get("access_token") if isinstance(value, dict) else None
+        if not (isinstance(token, str) and token):
+            raise TransientError(Reason.UPSTREAM_UNAVAILABLE, "auth server: the answer has no access_token")
+        lifetime = _seconds(value.get("expires_in"))
+        if lifetime is None:
+            lifetime = ASSUMED_SECONDS
+            if not self._warned:
+                self._warned = True
+                log.warning(
+                    "token_without_expiry",
+                    assumed_seconds=ASSUMED_SECONDS,
+                    advice="the auth server does not say how long its tokens live, so new ones are asked for "
+                    "often; have it answer with expires_in",
+                )
+        return Grant(token, lifetime)
 
-def _grant(value: Any) -> Grant:
+
+def _seconds(value: Any) -> float | None:
+    """The life of a token; None where the answer does not say anything that can be one."""
     try:
-        token, expires_in = value["access_token"], float(value["expires_in"])
-    except (KeyError, TypeError, ValueError):
-        token, expires_in = None, math.nan
-    if not (isinstance(token, str) and token and math.isfinite(expires_in)):
-        raise TransientError(
-            Reason.UPSTREAM_UNAVAILABLE, "auth server: the answer has no access_token or expires_in"
-        )
-    return Grant(token, expires_in)
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return None
+    return seconds if math.isfinite(seconds) else None
