@@ -68,6 +68,7 @@ LAYERS = {
     "worker.audio.container": OUTSIDE,
     "worker.audio.file": OUTSIDE,
     "worker.audio.library": OUTSIDE,
+    "worker.audio.open_file": OUTSIDE,
     "worker.audio.source": OUTSIDE,
     "worker.audit_log": OUTSIDE,
     "worker.broker": OUTSIDE,
@@ -124,7 +125,8 @@ SIDEWAYS = {
     "worker.broker.redis_corrections": "worker.broker.redis_leases",
     "worker.broker.senders": "worker.broker.outlet",
     **dict.fromkeys(["worker.audio.container", "worker.audio.source"], "worker.audio.library"),
-    "worker.audio.file": "worker.audio.source",
+    "worker.audio.file": "worker.audio.",
+    "worker.audio.open_file": "worker.audio.source",
 }
 
 _BROKER = {
@@ -193,8 +195,8 @@ LIBRARIES = {
 #: Parts of the standard library that only these may use.
 RESTRICTED: Mapping[str, set[str]] = {
     # The drain may end the process whatever hangs, and only `_exit` does that.
-    # And only it reads a file without waiting.
-    "os": {"worker.audio.file", "worker.drain", "worker.settings.environment"},
+    # And only audio is read without waiting.
+    "os": {"worker.audio.file", "worker.audio.open_file", "worker.drain", "worker.settings.environment"},
     "time": {"worker.clock"},
     "datetime.now": {"worker.clock"},
     "importlib.import_module": set(),

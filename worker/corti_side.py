@@ -3,6 +3,7 @@
 import random
 from contextlib import ExitStack
 from functools import cache
+from pathlib import Path
 
 import redis
 import requests
@@ -65,8 +66,9 @@ class CortiSide:
         self._streams = cache(self._new_streams)
         downloads = http_session(None, settings.slots, led_on=True)
         stack.callback(downloads.close)
+        roots = [Path(root) for root in settings.audio_root.split(":") if root]
         self._library = Library(
-            Sources(downloads, settings.audio_root, settings.http_timeout),
+            Sources(downloads, roots, settings.http_timeout),
             chunk_seconds=settings.chunk_seconds,
             max_seconds=settings.audio_max_seconds,
             wav_as=settings.wav_as,

@@ -44,7 +44,8 @@ class WorkerProcess:
     """`corti-worker run` (or another command) as a child process.
 
     Args:
-        settings: Environment variables with its settings.
+        settings: Environment variables with its settings. Files may lie anywhere on this machine unless they
+            say otherwise: those of tests and benchmarks do.
         log: File for its log.
         command: Its arguments.
         source: Where its code is: this repository, or a directory with another version's `worker`.
@@ -60,7 +61,12 @@ class WorkerProcess:
         module: str = "worker",
     ) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CORTI_")}
-        environment |= {"CORTI_WORKER_HEALTH_PORT": "0", "PYTHONUNBUFFERED": "1", **settings}
+        environment |= {
+            "CORTI_WORKER_AUDIO_ROOT": "/",
+            "CORTI_WORKER_HEALTH_PORT": "0",
+            "PYTHONUNBUFFERED": "1",
+            **settings,
+        }
         self.log_path = log
         self._log = log.open("ab")
         self._start = self._log.tell()

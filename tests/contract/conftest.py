@@ -87,7 +87,7 @@ def root(tmp_path: Path) -> Path:
 def sources(root: Path) -> Iterator[Sources]:
     """Sources that do not wait long."""
     with http_session(None, 4) as session:
-        yield Sources(session, root, timeout=0.5)
+        yield Sources(session, [root], timeout=0.5)
 
 
 @pytest.fixture

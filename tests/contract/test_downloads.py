@@ -152,7 +152,7 @@ def test_leaving_a_download_early_gives_its_connection_back(host: WebHost, root:
     url = host.add("/a", answer(200, BODY))
     # One connection in all: the second download would wait for ever.
     with http_session(None, 1, led_on=True) as session:
-        sources: Any = Sources(session, root, timeout=2)
+        sources: Any = Sources(session, [root], timeout=2)
         for _ in range(3):
             with sources.open(Audio(uri=url)) as source:
                 assert source.read(1)

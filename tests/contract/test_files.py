@@ -4,6 +4,8 @@ import base64
 import ctypes
 import errno
 import os
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,7 +101,7 @@ def test_a_directory_may_lie_behind_a_link_of_the_operator(tmp_path: Path, root:
     (root / "a.wav").write_bytes(b"audio")
     (tmp_path / "mounted").symlink_to(root)
     with http_session(None, 4) as session:
-        sources = Sources(session, tmp_path / "mounted", timeout=1)
+        sources = Sources(session, [tmp_path / "mounted"], timeout=1)
         assert read(sources, f"file://{tmp_path}/mounted/a.wav") == b"audio"
 
 
@@ -150,3 +152,62 @@ def test_where_nobody_can_tell_whether_a_read_waits_every_read_is_one_that_may(
     with sources.open(Audio(uri=place.as_uri())) as source:
         assert source.read_now is None
         assert source.read(10) == BODY[:10]
+
+
+def test_what_is_no_regular_file_is_refused_at_once(sources: Sources, root: Path) -> None:
+    """To open a pipe that nobody writes to waits for ever, and every drain with it."""
+    os.mkfifo(root / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(root / "socket"))
+        began = time.monotonic()
+        for name in ("pipe", "socket"):
+            error = failure_of(sources, f"file://{root}/{name}")
+            assert isinstance(error, PermanentError)
+        assert "pipe" in failure_of(sources, f"file://{root}/pipe").detail
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    "path", ["/dev/zero", "/dev/tty", "/proc/self/environ", "/proc/1/cmdline", "/sys/kernel/uevent_seqnum"]
+)
+def test_devices_and_the_kernels_own_files_are_refused_under_any_root(path: str) -> None:
+    with http_session(None, 4) as session:
+        sources = Sources(session, [Path("/")], timeout=1)
+        assert isinstance(failure_of(sources, f"file://{path}"), PermanentError)
+
+
+def test_a_link_that_changes_between_the_look_and_the_opening_leads_nowhere(
+    sources: Sources, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read is what was opened: it is looked at again when it is open."""
+    secret = root.parent / "secret.wav"
+    secret.write_bytes(b"not yours")
+    (root / "a.wav").write_bytes(b"audio")
+    opened = os.open
+
+    def swapped(path: Path, flags: int) -> int:
+        return opened(secret if path == root / "a.wav" else path, flags)
+
+    monkeypatch.setattr(os, "open", swapped)
+    assert isinstance(failure_of(sources, f"file://{root}/a.wav"), PermanentError)
+
+
+def test_without_a_root_no_file_is_read_and_the_refusal_names_the_setting(root: Path) -> None:
+    (root / "a.wav").write_bytes(b"audio")
+    with http_session(None, 4) as session:
+        error = failure_of(Sources(session, [], timeout=1), f"file://{root}/a.wav")
+    assert isinstance(error, PermanentError)
+    assert "CORTI_WORKER_AUDIO_ROOT" in error.detail
+
+
+def test_there_may_be_several_roots(tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.wav").write_bytes(name.encode())
+    with http_session(None, 4) as session:
+        sources = Sources(session, [tmp_path / "one", tmp_path / "two"], timeout=1)
+        assert [read(sources, f"file://{tmp_path}/{name}/a.wav") for name in ("one", "two")] == [
+            b"one",
+            b"two",
+        ]
+        assert isinstance(failure_of(sources, f"file://{tmp_path}/three/a.wav"), PermanentError)

@@ -4,8 +4,7 @@ Implements the bottom half of the `AudioLibrary` port: bytes, as many as are ask
 `worker/audio/library.py` makes chunks of them.
 """
 
-import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,25 +14,14 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 from worker import job as jobs
-from worker.audio.file import File, broken_read
+from worker.audio.file import File
+from worker.audio.open_file import open_regular
 from worker.audio.pace import Read
 from worker.errors import JobError, PermanentError, Reason, TransientError
 
 #: Of a download, at a time.
 BLOCK_BYTES = 16 * 1024
 
-#: What another attempt will find just the same.
-_NO_SUCH_FILE = frozenset(
-    {
-        errno.ENOENT,
-        errno.EISDIR,
-        errno.ENOTDIR,
-        errno.EACCES,
-        errno.EPERM,
-        errno.ENAMETOOLONG,
-        errno.ELOOP,
-    }
-)
 #: Statuses whose body is the whole audio. A redirect without a target is among those that are not.
 _WHOLE = frozenset({200, 203})
 
@@ -71,13 +59,13 @@ class Sources:
 
     Args:
         session: For downloads.
-        root: Directory that files must lie in.
+        roots: Directories that files must lie in; none: no files are read.
         timeout: Seconds to connect, and for each read.
     """
 
-    def __init__(self, session: requests.Session, root: Path, timeout: float) -> None:
+    def __init__(self, session: requests.Session, roots: Sequence[Path], timeout: float) -> None:
         self._session = session
-        self._root = root.resolve()
+        self._roots = tuple(root.resolve() for root in roots)
         self._timeout = timeout
 
     @contextmanager
@@ -110,23 +98,7 @@ class Sources:
             raise PermanentError(
                 Reason.AUDIO_UNREACHABLE, "a file: URI must not name another host (RFC 8089)"
             )
-        try:
-            place = Path(path).resolve()
-        except (OSError, ValueError, RuntimeError):  # RuntimeError: a link to itself, before Python 3.13
-            place = Path()
-        if not place.is_absolute() or not place.is_relative_to(self._root):
-            raise PermanentError(
-                Reason.AUDIO_UNREACHABLE, "the file lies outside of the directory in CORTI_WORKER_AUDIO_ROOT"
-            )
-        try:
-            # Unbuffered: a chunk is as large as a buffer would be, and thousands of files are open at once.
-            file = place.open("rb", buffering=0)
-        except OSError as error:
-            if error.errno not in _NO_SUCH_FILE:
-                raise broken_read(error) from None
-            raise PermanentError(
-                Reason.AUDIO_UNREACHABLE, f"the audio file cannot be opened ({type(error).__name__})"
-            ) from None
+        file = open_regular(path, self._roots)
         with file:
             reading = File(file)
             now = reading.read_now if reading.can_tell else None

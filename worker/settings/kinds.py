@@ -69,11 +69,19 @@ def _audit_place(value: str) -> str:
     return value
 
 
+def _absolute_directories(value: str) -> str:
+    # One that is not there yet may be mounted later.
+    if not all(root.startswith("/") for root in value.split(":") if root):
+        raise ValueError("expected absolute paths of directories, separated by ':'")
+    return value
+
+
 HttpUrl = Annotated[str, _url("https", "http")]
 SocketUrl = Annotated[str, _url("wss", "ws")]
 FernetKeys = Annotated[SecretStr | None, AfterValidator(_fernet_keys)]
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
 ExistingDirectory = Annotated[Path, AfterValidator(_existing_directory)]
+AudioRoots = Annotated[str, AfterValidator(_absolute_directories)]
 AuditPlace = Annotated[str, AfterValidator(_audit_place)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 #: Also a path component, a label and a part of a Redis key: no dot in front, no slash.

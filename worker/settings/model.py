@@ -1,6 +1,5 @@
 """The settings as a model: each with its range, default and meaning."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model
 from worker.job import Retention
 from worker.settings import tls
 from worker.settings.kinds import (
+    AudioRoots,
     AuditPlace,
     ExistingDirectory,
     ExistingFile,
@@ -74,8 +74,7 @@ class Settings(BaseModel):
         "unset: stored in clear.",
     )
     tenants_dir: ExistingDirectory | None = Field(
-        None,
-        description="Directory with a directory for each further tenant, named as jobs name it; see Tenants.",
+        None, description="Directory with a directory for each further tenant, named as jobs name it."
     )
     lane: str = Field(
         "",
@@ -88,7 +87,9 @@ class Settings(BaseModel):
     reply_prefix: str = Field(
         "corti.results.", min_length=1, description="What a job's `reply_to` must start with."
     )
-    audio_root: Path = Field(Path("/"), description="Directory that `file:` URIs must lie in.")
+    audio_root: AudioRoots = Field(
+        "", description="Directories that `file:` URIs must lie in, separated by `:`. Unset: no file is read."
+    )
     audio_max_seconds: Seconds = Field(14400, description="Longest audio that is accepted.")
     wav_as: Literal["pcm", "wav"] = Field(
         "pcm", description="Send WAV as declared raw PCM, or as the file it is, header included."
