@@ -67,6 +67,6 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
     """A JSON Schema that allows null, too; its default and description stay on the outside."""
     if {"type": "null"} in schema.get("anyOf", ()):
         return schema
-    outer = {key: schema[key] for key in ("default", "description", "title") if key in schema}
+    outer: dict[str, Any] = {key: schema[key] for key in ("default", "description", "title") if key in schema}
     inner = {key: item for key, item in schema.items() if key not in outer}
     return {"anyOf": [inner, {"type": "null"}], **outer}
