@@ -45,21 +45,20 @@ class Account(Witness):
     streamed_seconds: float = 0.0
     first_segment: float | None = None
     _started: float = field(init=False)
-    _opened: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         self._started = self.clock.monotonic()
 
     def opened(self) -> None:
         """See `Witness`."""
-        self._opened = self.clock.monotonic()
         self.first_segment = None
         self.tracer.note("stream_open")
 
-    def heard(self) -> None:
+    def heard(self, first: float | None) -> None:
         """See `Witness`."""
-        if self.first_segment is None:
-            self.first_segment = self.clock.monotonic() - self._opened
+        # Not the time of this call: what nobody listens to live comes here in batches, minutes later.
+        if self.first_segment is None and first is not None:
+            self.first_segment = first
             self.recorder.observe(measures.FIRST_SEGMENT_SECONDS, self.first_segment)
             self.tracer.note("first_segment")
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 
 from worker.bell import Bell
@@ -59,6 +60,11 @@ class Interrupt:
             triggered = self.why is not None
         if triggered:
             wake()
+
+    def forget(self, wake: Callable[[], None]) -> None:
+        """Undo `on_trigger`: what would be woken is over. A job in an outage opens many streams in a row."""
+        with self._lock, suppress(ValueError):
+            self._wakers.remove(wake)
 
     def wait(self, seconds: float) -> None:
         """Let time pass; raises Interrupted as soon as there is an interrupt."""

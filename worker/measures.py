@@ -105,10 +105,9 @@ STREAM_OPEN_SECONDS = Histogram(
 STREAMS_ENDED = Counter(
     "corti_streams_ended_total", "Streams that ended, by reason code (ended for a good end).", ("reason",)
 )
-#: The job's thread looks about once a second: finer bounds would promise what is not measured.
 FIRST_SEGMENT_SECONDS = Histogram(
     "corti_first_segment_seconds",
-    "From an open stream to the first transcript segment in its job's hands; seen with a lag of up to 1 s.",
+    "From an open stream to the arrival of its first transcript segment.",
     (1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0),
     exemplar=True,
 )

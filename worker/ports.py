@@ -13,6 +13,7 @@ from worker.corti.session import Content
 from worker.corti.token import Token
 from worker.dead_letter import DeadLetter
 from worker.events import AudioFigures, Event
+from worker.interrupt import Interrupt
 from worker.measure_kinds import Counter, Histogram
 
 #: Waits until it harms no running stream to go on. See `worker.corti.stream.turnstile`.
@@ -139,7 +140,7 @@ class Stream(Protocol):
         speed: float,
         *,
         live: bool,
-        interrupt: "Interrupt",
+        interrupt: Interrupt,
         at_hand: bool = False,
     ) -> Iterator[Content | Sent]:
         """Send the audio at its pace and yield what comes back, until the service has ended the stream.
@@ -155,6 +156,10 @@ class Stream(Protocol):
             JobError: The stream did not come to a good end, or `chunks` raised.
             Interrupted: By `interrupt`.
         """
+        ...
+
+    def first_segment(self) -> float | None:
+        """Seconds from the open stream to the arrival of its first segment; None before that."""
         ...
 
     def figures(self) -> tuple[AudioFigures, tuple[str, ...]]:
@@ -222,22 +227,6 @@ class OutletUnavailable(Exception):
 
 class ReplyRefused(OutletUnavailable):
     """Only the queue that the job names in `reply_to` does not take its events; other jobs' arrive."""
-
-
-class Interrupt(Protocol):
-    """How one job is interrupted from outside of its thread."""
-
-    def on_trigger(self, wake: Callable[[], None]) -> None:
-        """Have `wake` called at the interrupt, or now if there was one."""
-        ...
-
-    def expect(self, remaining: Callable[[], float | None]) -> None:
-        """The job can tell how many seconds its audio still takes."""
-        ...
-
-    def check(self) -> None:
-        """Raise Interrupted if there was an interrupt."""
-        ...
 
 
 class Waiter(Protocol):

@@ -12,8 +12,9 @@ from worker.corti.session import Content
 from worker.corti.token import Token
 from worker.dead_letter import DeadLetter
 from worker.events import AudioFigures
+from worker.interrupt import Interrupt
 from worker.job import Job
-from worker.ports import Interaction, Interactions, Interrupt, Outlet, Sent, Stream, Streams, Tokens
+from worker.ports import Interaction, Interactions, Outlet, Sent, Stream, Streams, Tokens
 from worker.trace import Tracer
 
 
@@ -116,6 +117,10 @@ class _TracedStream(AbstractContextManager["_TracedStream"]):
             audio_bytes=figures.bytes,
             warnings=len(warnings),
         )
+
+    def first_segment(self) -> float | None:
+        """See `worker.ports.Stream`."""
+        return self._stream.first_segment()
 
     def figures(self) -> tuple[AudioFigures, tuple[str, ...]]:
         """See `worker.ports.Stream`."""

@@ -11,8 +11,9 @@ from worker.corti.token import Token
 from worker.corti.transcript import Transcript
 from worker.errors import JobError, PermanentError, Reason, TokenRefused
 from worker.events import AudioFigures, Completed, Data, Facts, Progress, Segments
+from worker.interrupt import Interrupt
 from worker.job import Job
-from worker.ports import AudioLibrary, Interaction, Interactions, Interrupt, Sent, Stream, Streams, Tokens
+from worker.ports import AudioLibrary, Interaction, Interactions, Sent, Stream, Streams, Tokens
 
 T = TypeVar("T")
 Report = Callable[[Data], None]
@@ -45,8 +46,8 @@ class Witness:
     def opened(self) -> None:
         """A stream is open."""
 
-    def heard(self) -> None:
-        """A transcript message has arrived."""
+    def heard(self, first: float | None) -> None:
+        """Segments are in the job's hands; the first arrived so many seconds after the stream was open."""
 
     def streamed(self, figures: AudioFigures, interaction_id: str, failure: JobError | None) -> None:
         """A stream is over, well or not; so much audio was sent on it."""
@@ -117,7 +118,7 @@ class Transcriber:
                 for news in conversation:
                     match news:
                         case TranscriptMessage(segments):
-                            attempt.witness.heard()
+                            attempt.witness.heard(stream.first_segment())
                             transcript.add_segments(segments)
                             if "transcript" in job.events:
                                 report(Segments(segments=segments))

@@ -1,6 +1,7 @@
 """The interrupt of a job: the first reason stands, and everybody who waits is woken."""
 
 import threading
+from weakref import WeakSet
 
 import pytest
 
@@ -62,3 +63,26 @@ def test_what_remains_is_what_the_job_says() -> None:
     assert interrupt.remaining() is None
     interrupt.expect(lambda: 12.5)
     assert interrupt.remaining() == 12.5
+
+
+def test_what_is_over_is_not_woken_and_not_kept() -> None:
+    """A job in an outage opens one stream after the other."""
+
+    class Stream:
+        woken = False
+
+        def wake(self) -> None:
+            self.woken = True
+
+    interrupt, kept, streams = Interrupt(), Stream(), WeakSet[Stream]()
+    interrupt.on_trigger(kept.wake)
+    for _ in range(100):
+        stream = Stream()
+        streams.add(stream)
+        interrupt.on_trigger(stream.wake)
+        interrupt.forget(stream.wake)
+    del stream
+    assert len(streams) == 0
+    interrupt.forget(Stream().wake)
+    interrupt.trigger(Why.DRAIN)
+    assert kept.woken

@@ -3,6 +3,7 @@
 from worker.corti.messages import ConfigStatus, StreamError
 from worker.errors import JobError, PermanentError, Reason, TransientError
 
+_MOST_NOTED = 20
 _CLIENT_ERRORS = range(400, 500)
 _WORTH_RETRYING = frozenset({401, 408, 425, 429})
 
@@ -27,3 +28,27 @@ def of_stream_error(error: StreamError) -> JobError:
     if error.status in _CLIENT_ERRORS and error.status not in _WORTH_RETRYING:
         return PermanentError(Reason.STREAM_REFUSED, "the service refused the stream with an error message")
     return TransientError(Reason.STREAM_INTERRUPTED, "the service reported an error and ended the stream")
+
+
+class NotedErrors:
+    """The `error` messages of one stream, of which not every one is its end.
+
+    Of very many the first are kept, and the number of the others: a service that tells one for each chunk
+    must fill neither the memory nor the result.
+    """
+
+    def __init__(self) -> None:
+        self._first: list[str] = []
+        self._more = 0
+
+    def add(self, error: StreamError) -> None:
+        """Another one arrived."""
+        if len(self._first) < _MOST_NOTED:
+            self._first.append(f"stream error {error.code}")
+        else:
+            self._more += 1
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What a result says of them."""
+        return (*self._first, *((f"and {self._more} more",) if self._more else ()))

@@ -88,7 +88,7 @@ class Session:
     def __init__(self, configuration: str, timings: Timings) -> None:
         self.state = State.CONNECTING
         self.failure: JobError | None = None
-        self.warnings: tuple[str, ...] = ()
+        self._noted_errors = failures.NotedErrors()
         self._configuration = configuration
         self._timings = timings
         self._commands: list[Command] = []
@@ -178,6 +178,11 @@ class Session:
         """The shell cannot go on, for a reason of its own (a socket that takes no more data)."""
         self._fail(failure)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The errors that the service told."""
+        return self._noted_errors.texts
+
     # -- what to do ----------------------------------------------------------------------------
 
     @property
@@ -228,7 +233,7 @@ class Session:
     def _noted(self, error: StreamError) -> None:
         # Not every error is the end (protocol 4.4), so it counts only with what follows it.
         self._error = error
-        self.warnings = (*self.warnings, f"stream error {error.code}")
+        self._noted_errors.add(error)
 
     def _late(self) -> None:
         if self._error is not None:

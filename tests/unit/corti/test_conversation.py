@@ -181,3 +181,17 @@ def test_a_service_that_answers_our_close_frees_the_socket_at_once() -> None:
     stage.attend()
     stage.exchange()
     assert stage.conversation.finished(stage.now)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_the_first_segment_is_dated_when_it_arrives_whoever_listens(*, live: bool) -> None:
+    """A job that wants nothing live takes its news in batches, at the end perhaps."""
+    stage = Stage(live=live, every=16_000).accepted()
+    conversation = stage.conversation
+    conversation.feed([QUARTER] * 20)
+    conversation.end_audio()
+    assert (conversation.opened_at, conversation.heard_at) == (50.0, None)
+    while stage.turn():
+        pass
+    assert conversation.heard_at == pytest.approx(50.25)
+    assert stage.now > 54

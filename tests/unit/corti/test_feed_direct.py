@@ -1,9 +1,12 @@
 """Samples that the pacer reads itself, because that takes no waiting."""
 
+import pytest
+
 from tests.unit.corti.stage import Stage
-from worker.audio.pace import Pace, PcmChunks
+from worker.audio.pace import Chunk, Pace, PcmChunks
 from worker.corti.stream import feed
 from worker.corti.stream.feed import Feed
+from worker.corti.stream.frames import audio_frame
 
 
 class Disk:
@@ -97,3 +100,81 @@ def test_a_deadline_that_passes_while_audio_is_due_costs_no_wait_for_the_feeder(
         direct.stage.turn()
     assert direct.asked == 0
     assert not direct.stage.conversation.starved
+
+
+class Numbered(Disk):
+    """Samples that tell which chunk they belong to."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self._number = 0
+
+    def _read(self, size: int) -> bytes:
+        return self._next(super()._read(size))
+
+    def _read_now(self, size: int) -> bytes:
+        return self._next(super()._read_now(size))
+
+    def _next(self, data: bytes) -> bytes:
+        self._number += 1
+        return bytes([self._number]) * len(data)
+
+
+def sent_when_the_feeder_is_faster(
+    monkeypatch: pytest.MonkeyPatch, at: set[int], *, cached: bool = True
+) -> list[int]:
+    """Numbers of chunks as they went out, if another thread fills the queue after the pacer looked."""
+    sent: list[int] = []
+
+    def noted(data: bytes) -> bytes:
+        sent.append(data[0])
+        return audio_frame(data)
+
+    monkeypatch.setattr("worker.corti.stream.conversation.audio_frame", noted)
+    disk = Numbered(10)
+    stage = Stage(every=1 << 30).accepted()
+    one = Feed(stage.conversation, disk.chunks(), 4, lambda _: stage.attend())
+    looks = 0
+
+    def take() -> Chunk | None:
+        nonlocal looks
+        looks += 1
+        if looks in at:
+            one.fill()
+            disk.cached = cached
+        return one.take()
+
+    stage.conversation.begin(Pace(1.0), feed.NEVER, lambda _: None, live=False, take=take)
+    stage.attend()
+    for _ in range(16):
+        stage.turn()
+        if not cached:
+            one.fill()
+    return sent
+
+
+@pytest.mark.parametrize("at", [{1}, {2}, {3, 4}, {1, 2, 3, 4, 5}])
+@pytest.mark.parametrize("cached", [True, False])
+def test_audio_that_somebody_queued_since_the_pacer_looked_goes_first(
+    monkeypatch: pytest.MonkeyPatch, at: set[int], cached: bool
+) -> None:
+    """The queue was seen empty, the feeder filled it, and the pacer took a later chunk from the source."""
+    sent = sent_when_the_feeder_is_faster(monkeypatch, at, cached=cached)
+    assert sent == list(range(1, len(sent) + 1))
+    assert len(sent) > 10
+
+
+def test_audio_that_was_queued_before_a_stream_was_found_starving_goes_first() -> None:
+    direct = Direct(60)
+    conversation = direct.stage.conversation
+    later = Chunk(b"later", 0.25)
+    first = Chunk(b"first", 0.25)
+
+    def take() -> Chunk:
+        conversation.feed([later])  # by the feeder, while the pacer reads
+        return first
+
+    conversation._take = take
+    conversation._audio.clear()
+    conversation._starve(conversation._pace.due if conversation._pace else 0.0)
+    assert list(conversation._audio) == [first, later]

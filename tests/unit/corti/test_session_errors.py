@@ -104,3 +104,10 @@ def test_an_error_without_a_status_is_worth_another_attempt() -> None:
     session.loses_its_socket(1011)
     assert session.outcome == "stream_interrupted"
     assert "Ada" not in f"{session.failure} {session.warnings}"
+
+
+def test_a_service_that_tells_errors_without_end_fills_neither_memory_nor_result() -> None:
+    session = streaming()
+    for number in range(5_000):
+        session.hears(error(f"e{number}"))
+    assert session.warnings == (*(f"stream error e{number}" for number in range(20)), "and 4980 more")

@@ -87,3 +87,14 @@ def test_an_interrupt_ends_the_conversation_while_it_sleeps(opened: Opened, *, a
         list(stream.converse(opened.audio(), 1.0, live=False, interrupt=interrupt, at_hand=at_hand))
     trigger.join()
     assert opened.recorder.counts["corti_streams_ended_total", "stream_interrupted"] == 1
+
+
+def test_a_stream_that_was_left_is_not_woken_any_more(opened: Opened) -> None:
+    """A job in an outage opens one stream after the other, and would keep them all."""
+    interrupt = Interrupt()
+    trigger = threading.Timer(0.02, interrupt.trigger, [Why.DRAIN])
+    trigger.start()
+    with pytest.raises(Interrupted), opened.stream as stream:
+        list(stream.converse(opened.audio(), 1.0, live=False, interrupt=interrupt, at_hand=True))
+    trigger.join()
+    assert interrupt._wakers == []

@@ -18,12 +18,12 @@ from worker.delivery import Deliveries
 from worker.errors import PermanentError, Reason, TokenRefused
 from worker.events import AudioFigures
 from worker.interrupt import Interrupt, Why
+from worker.interrupt import Interrupt as AnyInterrupt
 from worker.job import Job
 from worker.live import LivePublisher
 from worker.outbox import Sweeper
 from worker.parcel import Packer
 from worker.ports import Interaction, Sent
-from worker.ports import Interrupt as AnyInterrupt
 from worker.retry import RetryPolicy
 from worker.runner import Runner
 from worker.tenancy import Tenancy
@@ -68,6 +68,7 @@ class Service:
     outages: dict[str, deque[BaseException | None]] = field(default_factory=dict)
     says: list[Content] = field(default_factory=list)
     during: Callable[[], None] = lambda: None
+    clock: FakeClock = field(default_factory=FakeClock)
 
     def create(self, job: Job, token: Token) -> Interaction:
         self._perhaps_fail("create")
@@ -120,6 +121,8 @@ class OpenStream:
         self._configuration = configuration
         self._seconds = 0.0
         self._audio = b""
+        self._opened = service.clock.monotonic()
+        self._first: float | None = None
 
     def converse(
         self,
@@ -140,10 +143,17 @@ class OpenStream:
             if live:
                 yield Sent(self._seconds)
             if news:
+                if self._first is None and isinstance(news[0], TranscriptMessage):
+                    self._first = self._service.clock.monotonic() - self._opened
                 yield news.popleft()
             self._service._perhaps_fail("stream")
+        if self._first is None and any(isinstance(one, TranscriptMessage) for one in news):
+            self._first = self._service.clock.monotonic() - self._opened
         yield from news
         self._service.streamed.append((self._interaction.id, self._configuration, self._audio))
+
+    def first_segment(self) -> float | None:
+        return self._first
 
     def figures(self) -> tuple[AudioFigures, tuple[str, ...]]:
         return AudioFigures(seconds=self._seconds, bytes=len(self._audio)), ("stream error late",)
@@ -167,7 +177,7 @@ class World:
         self.outlet = FakeOutlet()
         self.ledger = MemoryLedger(self.clock)
         self.auth = AuthServer()
-        self.service = Service(self.auth, says=list(says))
+        self.service = Service(self.auth, says=list(says), clock=self.clock)
         self.shelf = Shelf([Chunk(b"a" * 8, 0.25), Chunk(b"b" * 8, 0.25), Chunk(b"c" * 4, 0.125)])
         self.transcriber = Transcriber(self.auth, self.service, self.shelf, self.service)
         self.runner = Runner(

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from socket import socket
 
+from worker.corti.messages import TranscriptMessage
 from worker.corti.session import Close, Ping, SendText, Session, State
 from worker.corti.stream.frames import Alive, Closed, TextMessage, audio_frame
 from worker.corti.stream.job_side import JobSide
@@ -52,6 +53,7 @@ class Conversation(JobSide):
 
     def opened(self, now: float) -> None:
         """The pacer has taken over."""
+        self.opened_at = now
         self.session.opened(now)
         self._settle(now)
 
@@ -104,7 +106,7 @@ class Conversation(JobSide):
             self._settle(now)
             return True
         # Most messages change nothing but what is known.
-        self._hand_on()
+        self._hand_on(now)
         if self.wire.flush():
             return False
         self._settle(now)
@@ -149,7 +151,8 @@ class Conversation(JobSide):
         if pace is None or self.session.state is not State.STREAMING or self._audio or pace.due > now:
             return
         if self._take and (chunk := self._take()):
-            self._audio.append(chunk)
+            # In front: the feeder may have read on and queued more since then.
+            self._audio.appendleft(chunk)
             return
         self.starved = True
         # Looked at again after the flag is up: the other thread feeds first and reads the flag
@@ -175,7 +178,7 @@ class Conversation(JobSide):
         if self.wire.broken:
             self.session.closed(None, now)
             self._linger_ends = now
-        self._hand_on()
+        self._hand_on(now)
         if self.session.state is State.CLOSED:
             self._linger_ends = now + _LINGER if self._linger_ends is None else self._linger_ends
             self.done = True
@@ -190,10 +193,12 @@ class Conversation(JobSide):
             if not (self.wire.unsent or self.starved):
                 self._audio_at = pace.due
 
-    def _hand_on(self) -> None:
+    def _hand_on(self, now: float) -> None:
         """Hand on what the service said."""
         news = self.session.messages()
         if news:
+            if self.heard_at is None and any(isinstance(one, TranscriptMessage) for one in news):
+                self.heard_at = now
             self._news.extend(news)
             if self._live or len(self._news) >= PILE:
                 self._bell.ring()

@@ -77,7 +77,8 @@ class Feed:
         if self._over or not self._lock.acquire(blocking=False):
             return None
         try:
-            return self._chunks.ready()
+            # What was read and queued since the pacer looked comes first. Under the lock nobody reads on.
+            return self._conversation.next_queued() or self._chunks.ready()
         except BlockingIOError:
             return None
         finally:

@@ -21,6 +21,9 @@ class JobSide:
     def __init__(self) -> None:
         self.starved = False  # pacer: out of audio; whoever feeds pokes the pacer after feeding some
         self.done = False  # pacer: the session is over and all its news can be taken
+        # Pacer: when the stream was taken over, and when its first segment arrived.
+        self.opened_at = 0.0
+        self.heard_at: float | None = None
         # Nothing but audio is due before this moment. It may be too early, never too late.
         self._look_at = 0.0
         self._aborted = False
@@ -74,6 +77,10 @@ class JobSide:
         """Stop as soon as possible: the job cannot go on."""
         self._aborted = True
         self._look_at = 0.0
+
+    def next_queued(self) -> Chunk | None:
+        """The chunk that waits longest, if one does. For the pacer's thread, which alone takes any."""
+        return self._audio.popleft() if self._audio else None
 
     @property
     def queued(self) -> int:

@@ -2,7 +2,7 @@
 
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -18,7 +18,8 @@ from worker.corti.stream.pacer import Pacer
 from worker.corti.token import Token
 from worker.errors import Reason
 from worker.events import AudioFigures
-from worker.ports import Interaction, Interrupt, Recorder, Sent
+from worker.interrupt import Interrupt
+from worker.ports import Interaction, Recorder, Sent
 
 
 class WebSocketStreams:
@@ -77,6 +78,7 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
         self._feeder = feeder
         self._recorder = recorder
         self._feed: Feed | None = None
+        self._forget: Callable[[], None] = lambda: None
 
     def __exit__(self, *_: object) -> None:
         """Leave the stream; the pacer closes its socket, and nobody reads the audio any more."""
@@ -84,6 +86,7 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
         # is closed before that.
         if self._feed is not None:
             self._feed.stop()
+        self._forget()
         failure = self._conversation.session.failure
         reason = failure.reason if failure else "ended"
         if not self._conversation.done:
@@ -104,6 +107,7 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
         """See `worker.ports.Stream`."""
         conversation = self._conversation
         interrupt.on_trigger(conversation.wake)
+        self._forget = partial(interrupt.forget, conversation.wake)
         first = next(chunks, None)
         ahead, low = chunks_ahead(first.seconds if first else 1.0, speed, at_hand=at_hand)
         feed = Feed(conversation, chunks, ahead, self._pacer.attend)
@@ -142,6 +146,11 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
                     break
         if conversation.session.failure is not None:
             raise conversation.session.failure
+
+    def first_segment(self) -> float | None:
+        """See `worker.ports.Stream`."""
+        conversation = self._conversation
+        return None if conversation.heard_at is None else conversation.heard_at - conversation.opened_at
 
     def figures(self) -> tuple[AudioFigures, tuple[str, ...]]:
         """See `worker.ports.Stream`."""
