@@ -181,7 +181,7 @@ class Application:
         self.metrics.begin(measures.TENANT_JOBS_FINISHED, *((name, end) for name in names for end in ends))
         return Runner(
             transcribers={tenant.name: corti.transcriber(tenant) for tenant in settings.tenants},
-            live=lambda job: self.mail.at(LivePublisher(self.outlet, job, self.clock)),
+            live=lambda job, fence: self.mail.at(LivePublisher(self.outlet, job, fence, self.clock)),
             outlet=self.telemetry.traced_outlet(self.outlet, RESULTS),
             outbox=ledger,
             attempts=ledger,

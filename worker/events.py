@@ -1,7 +1,8 @@
 """The events we publish: CloudEvents 1.0, structured JSON. A contract (design, section 3).
 
-The `id` of an event depends only on the job and on what the event is, never on which attempt or
-which worker made it, so that a consumer drops a repeat by its id.
+The `id` of a final event depends only on the job, never on which attempt or which worker made it, so that a
+consumer drops a repeat by its id. A live event tells of one time that the job is streamed, and its id names
+that time: another one has other content.
 """
 
 import math
@@ -172,13 +173,14 @@ class Event(_Model):
         return to_json(value)
 
 
-def event_id(job_id: str, event_type: EventType, sequence: int = 0) -> str:
+def event_id(job_id: str, event_type: EventType, sequence: int = 0, run: str = "") -> str:
     """The deterministic id of an event.
 
     Args:
         job_id: The job.
         event_type: What it is.
         sequence: Number of this event among those of its type, from 1; 0 where there is only one.
+        run: Which time the job is streamed, for events that tell of that one time only; else empty.
     """
-    name = f"{job_id}/{_NAMES[event_type]}"
-    return f"{name}/{sequence}" if sequence else name
+    parts = (f"{job_id}/{_NAMES[event_type]}", run, str(sequence) if sequence else "")
+    return "/".join(part for part in parts if part)

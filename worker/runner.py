@@ -47,11 +47,11 @@ class Runner:
 
     Attributes:
         transcribers: What transcribes each tenant's jobs, with that tenant's credentials and no others.
-        live: Publishes one job's live events.
+        live: Publishes the live events of a job under a claim with this fence.
     """
 
     transcribers: Mapping[str, Transcriber]
-    live: Callable[[Job], LivePublisher]
+    live: Callable[[Job, int], LivePublisher]
     outlet: Outlet
     outbox: Outbox
     attempts: Attempts
@@ -123,16 +123,19 @@ class Runner:
 
     def _attempts(self, account: Account, attempt: Attempt, interrupt: Interrupt) -> Completed | Failed:
         job = account.job
-        publisher = self.live(job)
-        if attempt.number == 1:
-            publisher.start()
+        publisher = self.live(job, account.claim.fence)
         if attempt.number > self.retry.attempts:
             # Only workers that died can have used them up: a job that kills its worker ends here.
             died = "the workers that ran this job died; see their logs and the audio"
             used_up = replace(attempt, number=attempt.number - 1)
             return _failed(job, used_up, GiveUp(Reason.ATTEMPTS_EXHAUSTED, died))
         outage = _Outage(0, 0.0)
+        # The first start is told in any case, every other one only to who listens live.
+        announce = attempt.number == 1
         while True:
+            if announce or job.events:
+                publisher.begin(attempt.number, announce=announce)
+            announce = False
             failure = self._attempt(job, attempt, interrupt, publisher.publish)
             if isinstance(failure, Completed):
                 return failure

@@ -86,8 +86,10 @@ def test_the_content_type_is_that_of_a_structured_cloud_event() -> None:
     assert events.CONTENT_TYPE == JSONFormat.CONTENT_TYPE
 
 
-def test_numbered_events_have_their_number_in_the_id() -> None:
+def test_numbered_events_have_their_number_in_the_id_and_live_ones_their_run() -> None:
     assert event_id("visit-17", events.FACTS, 3) == "visit-17/facts/3"
+    assert event_id("visit-17", events.FACTS, 3, "12.1") == "visit-17/facts/12.1/3"
+    assert event_id("visit-17", events.STARTED, run="12.1") == "visit-17/started/12.1"
 
 
 @given(

@@ -50,16 +50,6 @@ def test_every_event_carries_the_jobs_trace_and_goes_where_the_job_says() -> Non
         assert reply_to == "corti.results.ehr-2"
 
 
-def test_live_events_are_numbered_by_type_and_the_numbers_go_on_over_attempts() -> None:
-    world = speaking()
-    world.service.breaks("stream", None, CUT)
-    world.run(body(events=LIVE))
-    ids = [event.id.removeprefix("visit-17/") for event, _ in world.outlet.events]
-    first = ["progress/1", "transcript/1", "progress/2", "facts/1"]
-    second = ["progress/3", "transcript/2", "progress/4", "facts/2", "progress/5", "transcript/3"]
-    assert ids == ["started", *first, *second, "result"]
-
-
 def test_the_same_job_run_twice_has_the_same_ids() -> None:
     first, second = speaking(), speaking()
     for world in first, second:

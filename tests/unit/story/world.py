@@ -182,7 +182,7 @@ class World:
         self.transcriber = Transcriber(self.auth, self.service, self.shelf, self.service)
         self.runner = Runner(
             transcribers={"base": self.transcriber},
-            live=lambda job: LivePublisher(self.outlet, job, self.clock),
+            live=lambda job, fence: LivePublisher(self.outlet, job, fence, self.clock),
             outlet=self.outlet,
             outbox=self.ledger,
             attempts=self.ledger,

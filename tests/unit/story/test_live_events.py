@@ -1,0 +1,65 @@
+"""Live events: each time that a job is streamed has its own, and says so before them."""
+
+from tests.unit.examples import body
+from tests.unit.story.test_runner import CUT, LIVE, speaking
+from tests.unit.story.world import World
+from worker.errors import Reason, TransientError
+from worker.events import Started
+from worker.interrupt import Why
+
+
+def live_ids(world: World) -> list[str]:
+    """Ids of all events, without the job and its claims' fences."""
+    fences = sorted(
+        {event.id.split("/")[2].split(".")[0] for event, _ in world.outlet.events if "." in event.id}
+    )
+    ids = [event.id.removeprefix("visit-17/") for event, _ in world.outlet.events]
+    for name, fence in zip("ABC", fences, strict=False):
+        ids = [one.replace(fence, name) for one in ids]
+    return ids
+
+
+def test_live_events_say_which_time_the_job_is_streamed_and_each_time_is_announced() -> None:
+    """An id of another time would have other content: a consumer shows the live view anew."""
+    world = speaking()
+    world.service.breaks("stream", None, CUT)
+    world.run(body(events=LIVE))
+    first = ["started/A.1", "progress/A.1/1", "transcript/A.1/1", "progress/A.1/2", "facts/A.1/1"]
+    second = [
+        *("started/A.2", "progress/A.2/1", "transcript/A.2/1", "progress/A.2/2", "facts/A.2/1"),
+        *("progress/A.2/3", "transcript/A.2/2"),
+    ]
+    assert live_ids(world) == [*first, *second, "result"]
+    assert [event.data.attempt for event, _ in world.outlet.events if isinstance(event.data, Started)] == [
+        1,
+        2,
+    ]
+
+
+def test_another_claim_on_the_job_has_other_live_events() -> None:
+    world = speaking()
+    world.service.during = lambda: world.interrupt.wait(1.0)
+    world.interrupt.after(1.5, lambda: world.interrupt.trigger(Why.DRAIN))
+    world.run(body(events=LIVE))
+    world.service.during = lambda: None
+    world.run(body(events=LIVE))
+    ids = live_ids(world)
+    assert len(ids) == len(set(ids))
+    starts = [one for one in ids if one.startswith("started")]
+    assert starts == ["started/A.1", "started/B.1"], "the second claim is no second attempt, and yet anew"
+
+
+def test_an_outage_before_the_stream_is_announced_once_and_not_with_each_try() -> None:
+    world = speaking()
+    away = TransientError(Reason.UPSTREAM_UNAVAILABLE, "no connection")
+    world.service.breaks("open", *([away] * 5))
+    world.run(body(events=LIVE))
+    starts = [one for one in live_ids(world) if one.startswith("started")]
+    assert starts == ["started/A.1", "started/A.6"]
+
+
+def test_a_job_without_live_events_starts_once_whatever_happens() -> None:
+    world = speaking()
+    world.service.breaks("stream", None, CUT)
+    world.run(body())
+    assert live_ids(world) == ["started", "result"]
