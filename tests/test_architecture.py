@@ -104,6 +104,7 @@ LAYERS = {
     "worker.collector": PROCESS,
     "worker.corti_side": PROCESS,
     "worker.cli": PROCESS,
+    "worker.door_process": PROCESS,
     "worker.drain": PROCESS,
     "worker.observer": PROCESS,
     "worker.process": PROCESS,

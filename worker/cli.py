@@ -1,9 +1,7 @@
 """The command line: `corti-worker run|door|schema|settings`."""
 
 import json
-import signal
 import sys
-import threading
 from importlib.util import find_spec
 from typing import NoReturn
 
@@ -41,12 +39,9 @@ def run() -> None:
 def door() -> None:
     """Run only the door: validate producers' messages and hand the good ones on."""
     settings = _settings()
-    from worker.process import run_door_alone  # noqa: PLC0415
+    from worker.door_process import run_door_alone  # noqa: PLC0415
 
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    sys.exit(run_door_alone(settings, stop))
+    sys.exit(run_door_alone(settings))
 
 
 @main.command()

@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -105,20 +104,6 @@ def run_worker(settings: Settings) -> int:
         code = int(worker.exitcode or 0)
         log.info("worker_stopped", code=code)
         return code
-
-
-def run_door_alone(settings: Settings, stop: threading.Event) -> int:
-    """Run only the door, until `stop` is set."""
-    with ExitStack() as stack:
-        application = Application(settings, stack)
-        application.stop_door = stop
-        application.ready["door"] = application.door_check
-        telemetry = application.telemetry
-        telemetry.watch(application.observer(lambda: 0), slots=0, running=lambda: 0, draining=stop.is_set)
-        telemetry.start_health()
-        telemetry.started = True
-        application.run_door()
-        return 0
 
 
 def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:

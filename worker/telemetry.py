@@ -52,10 +52,10 @@ class Telemetry:
 
             self.tracer = OtelTracer(self.broker)
             stack.callback(self.tracer.close)
-        self.audit = self._audit(clock)
         self.started = False
         self.live: dict[str, Check] = {}
         self.ready: dict[str, Check] = {"startup": self._startup}
+        self.audit = self._audit(clock)
         self.status: dict[str, Any] = {
             "version": __version__,
             "broker": self.broker,
@@ -145,7 +145,7 @@ class Telemetry:
         else:
             stream = Path(place).open("ab", buffering=0)  # noqa: SIM115  # closed with the process
             self._stack.callback(stream.close)
-        return AuditLog(
+        trail = AuditLog(
             stream,
             tenant=self._settings.tenant if self._settings.own_tenant else "none",
             host=socket.gethostname(),
@@ -153,3 +153,5 @@ class Telemetry:
             recorder=self.metrics,
             clock=clock,
         )
+        self.live["audit"], self.ready["audit"] = trail.heartbeat.check, trail.check
+        return self._stack.enter_context(trail)

@@ -49,7 +49,7 @@ def test_a_stream_that_breaks_begins_a_live_view_anew(installation: Installation
 def test_a_takeover_begins_a_live_view_anew(installation: Installation, path: Path) -> None:
     victim = installation.start_worker(lease=4, visibility_timeout=4).ready()
     installation.put(installation.job(path, events=LIVE))
-    before = []
+    before: list[dict[str, Any]] = []
     while len(before) < 3:
         if body := installation.box.take(queues.RESULTS, 10):
             before.append(json.loads(body))

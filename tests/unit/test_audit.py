@@ -2,6 +2,8 @@
 
 import io
 import json
+import threading
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,10 +82,32 @@ class Broken(io.BytesIO):
         raise OSError(28, "No space left on device: /audit/Ada")
 
 
-def trail(stream: io.BytesIO) -> tuple[AuditLog, FakeRecorder]:
+class Blocked(io.BytesIO):
+    """A pipe that nobody reads, until somebody does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.flows = threading.Event(), threading.Event()
+
+    def write(self, data: Any) -> int:
+        self.reached.set()
+        assert self.flows.wait(10)
+        return super().write(data)
+
+
+def trail(stream: io.BytesIO, most: int = 100) -> tuple[AuditLog, FakeRecorder]:
     """A trail into a stream."""
     recorder = FakeRecorder()
-    log = AuditLog(stream, tenant="base", host="h", worker="w", recorder=recorder, clock=FakeClock())
+    log = AuditLog(
+        stream,
+        tenant="base",
+        host="h",
+        worker="w",
+        recorder=recorder,
+        clock=FakeClock(),
+        most=most,
+        patience=0.01,
+    )
     return log, recorder
 
 
@@ -91,13 +115,15 @@ def test_records_are_appended_one_a_line() -> None:
     stream = io.BytesIO(b"before\n")
     stream.seek(0, io.SEEK_END)
     log, recorder = trail(stream)
-    log.record(Entry.of(Step.CLAIMED, JOB))
-    log.record(Entry.of(Step.PUBLISHED, JOB))
+    with log:
+        log.record(Entry.of(Step.CLAIMED, JOB))
+        log.record(Entry.of(Step.PUBLISHED, JOB))
     before, *lines = stream.getvalue().decode().splitlines()
     assert before == "before"
     assert [json.loads(line)["type"]["code"] for line in lines] == ["access", "report"]
     assert {datetime.fromisoformat(json.loads(line)["recorded"]) for line in lines} == {EPOCH}
     assert recorder.counts == {(measures.AUDIT_RECORDS.name, "written"): 2}
+    assert log.check() is None
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -106,8 +132,43 @@ def test_a_full_disk_costs_no_consultation(closed: bool) -> None:
     if closed:
         stream.close()
     log, recorder = trail(stream)
-    with capture_logs() as logs:
+    with capture_logs() as logs, log:
         log.record(Entry.of(Step.PUBLISHED, JOB))
     assert recorder.counts == {(measures.AUDIT_RECORDS.name, "lost"): 1}
     assert [(line["event"], line["step"]) for line in logs] == [("audit_record_lost", "published")]
     assert "Ada" not in str(logs)
+    assert "cannot be written" in str(log.check())
+
+
+def test_a_trail_that_nobody_reads_holds_up_one_record_for_a_moment_and_then_none() -> None:
+    stream = Blocked()
+    log, recorder = trail(stream, most=4)
+    with log:
+        log.record(Entry.of(Step.CLAIMED, JOB))
+        assert stream.reached.wait(10)
+        for _ in range(4):
+            log.record(Entry.of(Step.CLAIMED, JOB))
+        assert log.check() is None
+        began = time.monotonic()
+        for _ in range(500):
+            log.record(Entry.of(Step.CLAIMED, JOB))
+        assert time.monotonic() - began < 2, "each for itself would have waited for 5 s"
+        assert recorder.counts[measures.AUDIT_RECORDS.name, "lost"] == 500
+        assert "blocked" in str(log.check())
+        assert log.heartbeat.check() is None, "it waits for its reader, and lives"
+        stream.flows.set()
+    assert log.check() is None
+    assert recorder.counts[measures.AUDIT_RECORDS.name, "written"] == 5
+    assert len(stream.getvalue().splitlines()) == 5
+
+
+def test_what_nobody_reads_at_the_end_holds_up_no_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.audit_log._FLUSH", 0.01)
+    stream = Blocked()
+    log, _ = trail(stream)
+    with capture_logs() as logs, log:
+        log.record(Entry.of(Step.CLAIMED, JOB))
+        assert stream.reached.wait(10)
+        log.record(Entry.of(Step.CLAIMED, JOB))
+    assert logs == [{"event": "audit_records_unwritten", "records": 1, "log_level": "error"}]
+    stream.flows.set()

@@ -105,7 +105,7 @@ _NOTHING = audit.Entry(audit.Step.RECEIVED, None)
 #: Where a part of telemetry is looked up when a worker is made, its name there, and what takes its place.
 REPLACED: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (worker.telemetry, "Metrics", NoMetrics),
-    (worker.telemetry, "AuditLog", lambda *_, **__: audit.Unaudited()),
+    (worker.telemetry.Telemetry, "_audit", lambda *_: audit.Unaudited()),
     (audit.Entry, "of", lambda *_, **__: _NOTHING),
     (pacer, "Figures", NoFigures),
     (worker.app, "Observer", NoObserver),
