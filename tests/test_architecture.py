@@ -26,6 +26,7 @@ LAYERS = {
     "worker.errors": WORDS,
     "worker.events": WORDS,
     "worker.bell": WORDS,
+    "worker.hosts": WORDS,
     "worker.interrupt": WORDS,
     "worker.job": WORDS,
     "worker.label_values": WORDS,
@@ -37,6 +38,8 @@ LAYERS = {
     "worker.trace": WORDS,
     "worker.audio": RULES,
     "worker.audio.pace": RULES,
+    "worker.audio.reading": RULES,
+    "worker.audio.speed": RULES,
     "worker.audio.wav": RULES,
     "worker.corti": RULES,
     "worker.corti.failures": RULES,
@@ -56,9 +59,14 @@ LAYERS = {
     "worker.runner": STORY,
     "worker.traced": STORY,
     "worker.transcribe": STORY,
+    "worker.audio.blocking": OUTSIDE,
+    "worker.audio.connections": OUTSIDE,
     "worker.audio.container": OUTSIDE,
+    "worker.audio.downloads": OUTSIDE,
     "worker.audio.file": OUTSIDE,
     "worker.audio.library": OUTSIDE,
+    "worker.audio.roots": OUTSIDE,
+    "worker.audio.sockets": OUTSIDE,
     "worker.audio.source": OUTSIDE,
     "worker.audit_log": OUTSIDE,
     "worker.broker": OUTSIDE,
@@ -92,11 +100,13 @@ LAYERS = {
     "worker.telemetry": PROCESS,
 }
 #: Imports between units of layer 3 that are meant: what the broker's modules share, and the library
-#: of audio, which is made of its two neighbours.
+#: of audio, which is made of its neighbours, from calls and sockets up to sources.
 SIDEWAYS = {
     **dict.fromkeys(["worker.broker.confirms", "worker.broker.topology"], "worker.broker."),
     **dict.fromkeys(["worker.audio.container", "worker.audio.source"], "worker.audio.library"),
-    "worker.audio.file": "worker.audio.source",
+    **dict.fromkeys(["worker.audio.blocking", "worker.audio.sockets"], "worker.audio."),
+    **dict.fromkeys(["worker.audio.file", "worker.audio.roots"], "worker.audio."),
+    "worker.audio.connections": "worker.audio.downloads",
 }
 
 _BROKER = {
@@ -128,17 +138,23 @@ LIBRARIES = {
         "worker.message",
     },
     "redis": {"worker.app", "worker.corti_side", "worker.ledger", "worker.token_cache"} | _BROKER,
-    "requests": {"worker.audio.source", "worker.corti.rest", "worker.corti_side"},
+    "requests": {
+        "worker.audio.connections",
+        "worker.audio.downloads",
+        "worker.corti.rest",
+        "worker.corti_side",
+    },
     "structlog": {f"worker.{name}" for name in ("account", "delivery", "intake", "live", "outbox", "runner")}
     | _OUTER,
+    "urllib3": {"worker.audio.connections"},
     "websocket": {"worker.corti.stream.handshake"},
     "websockets": {"worker.corti.stream.frames"},
 }
 #: Parts of the standard library that only these may use.
 RESTRICTED: Mapping[str, set[str]] = {
     # The drain may end the process whatever hangs, and only `_exit` does that.
-    # And only it reads a file without waiting.
-    "os": {"worker.audio.file", "worker.drain", "worker.settings.environment"},
+    # And only it opens a file step by step, and reads one without waiting.
+    "os": {"worker.audio.file", "worker.audio.roots", "worker.drain", "worker.settings.environment"},
     "time": {"worker.clock"},
     "datetime.now": {"worker.clock"},
     "importlib.import_module": set(),

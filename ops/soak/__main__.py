@@ -47,6 +47,7 @@ def main(broker: str, minutes: float, every: float, rate: float, seed: int | Non
             **sandbox_settings(sandbox.info),
             "CORTI_WORKER_BROKER_URL": url,
             "CORTI_WORKER_REDIS_URL": redis.url,
+            "CORTI_WORKER_AUDIO_ROOT": str(folder.resolve()),
             "CORTI_WORKER_LEASE": "10",
             "CORTI_WORKER_VISIBILITY_TIMEOUT": "15",
             "CORTI_WORKER_GRACE": "5",

@@ -11,15 +11,14 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.contract.listening import BODY, blocks, failure_of, read
+from tests.contract.listening import BODY, audio_sources, blocks, failure_of, opened, read
 from worker.audio.source import Sources
-from worker.corti.rest import http_session
 from worker.errors import PermanentError
 from worker.job import Audio
 
 
 def test_inline_audio_is_the_audio(sources: Sources) -> None:
-    with sources.open(Audio(data=base64.b64encode(BODY[:5000]).decode())) as source:
+    with opened(sources, Audio(data=base64.b64encode(BODY[:5000]).decode())) as source:
         assert b"".join(blocks(source)) == BODY[:5000]
         assert (source.media_type, source.at_hand) == (None, True)
 
@@ -31,7 +30,7 @@ def test_a_file_is_read_piece_by_piece_whatever_its_name(sources: Sources, root:
     (root / "sub").mkdir()
     (root / name).write_bytes(BODY)
     uri = f"file://{quote(str(root / name))}"
-    with sources.open(Audio(uri=uri)) as source:
+    with opened(sources, Audio(uri=uri)) as source:
         pieces = list(blocks(source))
         assert source.at_hand
     assert b"".join(pieces) == BODY
@@ -98,8 +97,7 @@ def test_a_file_without_permission_is_refused_for_good(sources: Sources, root: P
 def test_a_directory_may_lie_behind_a_link_of_the_operator(tmp_path: Path, root: Path) -> None:
     (root / "a.wav").write_bytes(b"audio")
     (tmp_path / "mounted").symlink_to(root)
-    with http_session(None, 4) as session:
-        sources = Sources(session, tmp_path / "mounted", timeout=1)
+    with audio_sources(tmp_path / "mounted") as sources:
         assert read(sources, f"file://{tmp_path}/mounted/a.wav") == b"audio"
 
 
@@ -124,7 +122,7 @@ def test_what_the_system_has_in_its_cache_is_read_without_waiting_and_the_rest_g
 ) -> None:
     place = root / "a.wav"
     place.write_bytes(BODY)
-    with sources.open(Audio(uri=place.as_uri())) as source:
+    with opened(sources, Audio(uri=place.as_uri())) as source:
         assert (source.read_now is not None) == can_tell(place)
         if source.read_now is None:
             return  # a memory file system, or not Linux
@@ -147,6 +145,6 @@ def test_where_nobody_can_tell_whether_a_read_waits_every_read_is_one_that_may(
     place = root / "a.wav"
     place.write_bytes(BODY)
     monkeypatch.setattr(os, "preadv", refused)
-    with sources.open(Audio(uri=place.as_uri())) as source:
+    with opened(sources, Audio(uri=place.as_uri())) as source:
         assert source.read_now is None
         assert source.read(10) == BODY[:10]

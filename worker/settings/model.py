@@ -1,13 +1,14 @@
 """The settings as a model: each with its range, default and meaning."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from worker.job import Retention
 from worker.settings.kinds import (
+    AudioHosts,
     AuditPlace,
+    Directories,
     ExistingDirectory,
     ExistingFile,
     FernetKeys,
@@ -76,7 +77,25 @@ class Settings(BaseModel):
     reply_prefix: str = Field(
         "corti.results.", min_length=1, description="What a job's `reply_to` must start with."
     )
-    audio_root: Path = Field(Path("/"), description="Directory that `file:` URIs must lie in.")
+    audio_root: Directories | None = Field(
+        None,
+        description="Directories that `file:` URIs must lie in, separated by colons; unset: no file is read.",
+    )
+    audio_hosts: AudioHosts | None = Field(
+        None,
+        description="Hosts that audio may be downloaded from, separated by commas: names, `*.example.org`, "
+        "addresses, networks (`10.1.0.0/16`), and `public` for all with a public address; unset: `public`.",
+    )
+    download_min_speed: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Seconds of audio that each second of waiting for a download must bring, measured over "
+        "half a minute; 0 for no limit.",
+    )
+    download_max_bytes: int = Field(
+        4294967296, ge=1, le=1 << 50, description="Largest download, in bytes (4 GiB)."
+    )
     audio_max_seconds: Seconds = Field(14400, description="Longest audio that is accepted.")
     wav_as: Literal["pcm", "wav"] = Field(
         "pcm", description="Send WAV as declared raw PCM, or as the file it is, header included."
@@ -86,7 +105,9 @@ class Settings(BaseModel):
         8, ge=1, le=1000, description="Streams that may be connecting at the same moment."
     )
     http_timeout: Seconds = Field(
-        30, description="For each request to the auth server, the API and audio URLs."
+        30,
+        description="For each request to the auth server and the API, for an audio URL's answer (redirects "
+        "included), and for each silence of a download.",
     )
     connect_timeout: Seconds = Field(10, description="For TCP, TLS and upgrade of a stream, each.")
     config_timeout: Seconds = Field(15, description="For the answer to a stream's configuration.")
