@@ -29,6 +29,7 @@ LAYERS = {
     "worker.events": WORDS,
     "worker.bell": WORDS,
     "worker.heartbeat": WORDS,
+    "worker.hosts": WORDS,
     "worker.interrupt": WORDS,
     "worker.job": WORDS,
     "worker.label_values": WORDS,
@@ -43,6 +44,8 @@ LAYERS = {
     "worker.trust": WORDS,
     "worker.audio": RULES,
     "worker.audio.pace": RULES,
+    "worker.audio.reading": RULES,
+    "worker.audio.speed": RULES,
     "worker.audio.wav": RULES,
     "worker.corti": RULES,
     "worker.corti.failures": RULES,
@@ -65,10 +68,14 @@ LAYERS = {
     "worker.traced": STORY,
     "worker.transcribe": STORY,
     "worker.undelivered": STORY,
+    "worker.audio.blocking": OUTSIDE,
+    "worker.audio.connections": OUTSIDE,
     "worker.audio.container": OUTSIDE,
+    "worker.audio.downloads": OUTSIDE,
     "worker.audio.file": OUTSIDE,
     "worker.audio.library": OUTSIDE,
-    "worker.audio.open_file": OUTSIDE,
+    "worker.audio.roots": OUTSIDE,
+    "worker.audio.sockets": OUTSIDE,
     "worker.audio.source": OUTSIDE,
     "worker.audit_log": OUTSIDE,
     "worker.broker": OUTSIDE,
@@ -112,7 +119,7 @@ LAYERS = {
     "worker.telemetry": PROCESS,
 }
 #: Imports between units of layer 3 that are meant: what the broker's modules share, and the library
-#: of audio, which is made of its two neighbours.
+#: of audio, which is made of its neighbours, from calls and sockets up to sources.
 SIDEWAYS = {
     **dict.fromkeys(
         [
@@ -126,8 +133,9 @@ SIDEWAYS = {
     "worker.broker.redis_corrections": "worker.broker.redis_leases",
     "worker.broker.senders": "worker.broker.outlet",
     **dict.fromkeys(["worker.audio.container", "worker.audio.source"], "worker.audio.library"),
-    "worker.audio.file": "worker.audio.",
-    "worker.audio.open_file": "worker.audio.source",
+    **dict.fromkeys(["worker.audio.blocking", "worker.audio.sockets"], "worker.audio."),
+    **dict.fromkeys(["worker.audio.file", "worker.audio.roots"], "worker.audio."),
+    "worker.audio.connections": "worker.audio.downloads",
 }
 
 _BROKER = {
@@ -174,7 +182,12 @@ LIBRARIES = {
         "worker.nulls",
     },
     "redis": {"worker.broker_side", "worker.corti_side", "worker.ledger", "worker.token_cache"} | _BROKER,
-    "requests": {"worker.audio.source", "worker.corti.rest", "worker.corti_side"},
+    "requests": {
+        "worker.audio.connections",
+        "worker.audio.downloads",
+        "worker.corti.rest",
+        "worker.corti_side",
+    },
     "structlog": {
         f"worker.{name}"
         for name in (
@@ -190,14 +203,15 @@ LIBRARIES = {
         )
     }
     | _OUTER,
+    "urllib3": {"worker.audio.connections"},
     "websocket": {"worker.corti.stream.handshake"},
     "websockets": {"worker.corti.stream.frames"},
 }
 #: Parts of the standard library that only these may use.
 RESTRICTED: Mapping[str, set[str]] = {
     # The drain may end the process whatever hangs, and only `_exit` does that.
-    # And only audio is read without waiting.
-    "os": {"worker.audio.file", "worker.audio.open_file", "worker.drain", "worker.settings.environment"},
+    # And only it opens a file step by step, and reads one without waiting.
+    "os": {"worker.audio.file", "worker.audio.roots", "worker.drain", "worker.settings.environment"},
     "time": {"worker.clock"},
     "datetime.now": {"worker.clock"},
     "importlib.import_module": set(),

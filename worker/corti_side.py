@@ -3,13 +3,15 @@
 import random
 from contextlib import ExitStack
 from functools import cache
-from pathlib import Path
 
 import redis
 import requests
 
 from worker import measures, trust
+from worker.audio.blocking import BlockingCalls
+from worker.audio.downloads import Downloads
 from worker.audio.library import Library
+from worker.audio.roots import Roots
 from worker.audio.source import Sources
 from worker.clock import Clock
 from worker.corti.rest import RestInteractions, TokenEndpoint, http_session
@@ -18,6 +20,7 @@ from worker.corti.stream import Feeder, Pacer, Turnstile, WebSocketStreams
 from worker.corti.token import TokenPolicy
 from worker.desk import Desk
 from worker.heartbeat import Heartbeat
+from worker.hosts import HostRules
 from worker.ports import Waiter
 from worker.settings import Settings, Tenant, secret_of
 from worker.telemetry import Telemetry
@@ -64,11 +67,8 @@ class CortiSide:
         # connections to the servers of one auth and one API address.
         self._session = cache(self._new_session)
         self._streams = cache(self._new_streams)
-        downloads = http_session(None, settings.slots, led_on=True)
-        stack.callback(downloads.close)
-        roots = [Path(root) for root in settings.audio_root.split(":") if root]
         self._library = Library(
-            Sources(downloads, roots, settings.http_timeout),
+            self._sources(),
             chunk_seconds=settings.chunk_seconds,
             max_seconds=settings.audio_max_seconds,
             wav_as=settings.wav_as,
@@ -101,6 +101,22 @@ class CortiSide:
             tokens, self._desk.at(interactions), self._desk.at(self._streams(ca_file))
         )
         return Transcriber(traced[0], traced[1], self._library, traced[2])
+
+    def _sources(self) -> Sources:
+        settings = self._settings
+        calls = BlockingCalls()
+        self._stack.callback(calls.close)
+        downloads = Downloads(
+            HostRules.parse(settings.audio_hosts),
+            calls,
+            self._clock,
+            context=trust.context(None),
+            timeout=settings.http_timeout,
+            least_speed=settings.download_min_speed,
+            max_bytes=settings.download_max_bytes,
+        )
+        self._stack.callback(downloads.close)
+        return Sources(downloads, Roots.parse(settings.audio_root), calls)
 
     def _new_session(self, ca_file: str | None, _auth: str, _api: str) -> requests.Session:
         session = http_session(ca_file, self._settings.simultaneous_connects)

@@ -108,18 +108,28 @@ class Audio(Protocol):
         ...
 
     def chunks(self) -> Iterator[Chunk]:
-        """The chunks, once. Blocks while the source does; raises JobError when the source fails."""
+        """The chunks, once. Blocks while the source does, but for the first one.
+
+        Raises:
+            JobError: The source failed.
+            Interrupted: By the interrupt that the audio was opened with.
+        """
         ...
 
 
 class AudioLibrary(Protocol):
     """Finds audio."""
 
-    def open(self, audio: jobs.Audio) -> AbstractContextManager[Audio]:
+    def open(self, audio: jobs.Audio, interrupt: "Interrupt") -> AbstractContextManager[Audio]:
         """Open the audio of a job.
+
+        Args:
+            audio: Of the job.
+            interrupt: Ends the waiting for its source, also while it is read later.
 
         Raises:
             JobError: It cannot be reached, or is nothing we can stream.
+            Interrupted: By `interrupt`.
         """
         ...
 

@@ -97,7 +97,7 @@ class Transcriber:
             JobError: The attempt failed; its class says whether another one can help.
             Interrupted: By `interrupt`.
         """
-        with self.audio.open(job.audio) as audio:
+        with self.audio.open(job.audio, interrupt) as audio:
             if attempt.interaction is None:
                 attempt.interaction = self._interaction(job, attempt)
                 attempt.remember(attempt.interaction)

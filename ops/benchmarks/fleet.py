@@ -74,6 +74,7 @@ class Installation:
             **service,
             "CORTI_WORKER_BROKER_URL": broker_url,
             "CORTI_WORKER_REDIS_URL": redis_url,
+            "CORTI_WORKER_AUDIO_ROOT": str(folder.resolve()),
             "CORTI_WORKER_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
         }
 

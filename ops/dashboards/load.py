@@ -116,6 +116,7 @@ def installation(folder: Path) -> Iterator[Installation]:
             **sandbox_settings(sandbox.info),
             "CORTI_WORKER_TENANTS_DIR": str(tenant.parent),
             "CORTI_WORKER_BROKER_URL": redis.url,
+            "CORTI_WORKER_AUDIO_ROOT": str(folder.resolve()),
             "CORTI_WORKER_SLOTS": str(_SLOTS),
             "CORTI_WORKER_LEASE": "6",
             "CORTI_WORKER_VISIBILITY_TIMEOUT": "8",

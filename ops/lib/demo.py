@@ -53,12 +53,14 @@ def main(file: Path | None, pace: float, broker: str, language: str, as_json: bo
         settings |= _service(stack, console, folder, file)
         console.print("starting a worker ...")
         log = folder / "worker.log"
-        worker = stack.enter_context(WorkerProcess({**settings, **_own_settings(file)}, log)).ready()
+        audio = file or _SAMPLE / "consultation.wav"
+        settings |= {"CORTI_WORKER_SLOTS": "10", "CORTI_WORKER_AUDIO_ROOT": str(audio.resolve().parent)}
+        worker = stack.enter_context(WorkerProcess(settings, log)).ready()
         console.print(f"worker ready; health and metrics at http://127.0.0.1:{worker.health_port()}/metrics")
         box = stack.enter_context(queues.connect(settings["CORTI_WORKER_BROKER_URL"]))
-        job = _job(file or _SAMPLE / "consultation.wav", pace, language)
+        job = _job(audio, pace, language)
         box.put(*queues.encode([job]))
-        final = _follow(console, box, job, file or _SAMPLE / "consultation.wav", pace)
+        final = _follow(console, box, job, audio, pace)
         if as_json:
             click.echo(json.dumps(final))
         else:
@@ -67,12 +69,6 @@ def main(file: Path | None, pace: float, broker: str, language: str, as_json: bo
         if failed:
             console.print(f"the worker's log ends with:\n{worker.tail()}")
     sys.exit(_EXIT_FAILED if failed else 0)
-
-
-def _own_settings(file: Path | None) -> dict[str, str]:
-    """The worker reads the sample and the file that was named, and nothing else on this machine."""
-    folders = [_SAMPLE, *([file.resolve().parent] if file else [])]
-    return {"CORTI_WORKER_SLOTS": "10", "CORTI_WORKER_AUDIO_ROOT": ":".join(map(str, folders))}
 
 
 def _broker(stack: ExitStack, broker: str) -> dict[str, str]:

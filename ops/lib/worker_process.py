@@ -44,8 +44,7 @@ class WorkerProcess:
     """`corti-worker run` (or another command) as a child process.
 
     Args:
-        settings: Environment variables with its settings. Files may lie anywhere on this machine unless they
-            say otherwise: those of tests and benchmarks do.
+        settings: Environment variables with its settings.
         log: File for its log.
         command: Its arguments.
         source: Where its code is: this repository, or a directory with another version's `worker`.
@@ -62,7 +61,6 @@ class WorkerProcess:
     ) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CORTI_")}
         environment |= {
-            "CORTI_WORKER_AUDIO_ROOT": "/",
             "CORTI_WORKER_HEALTH_PORT": "0",
             "PYTHONUNBUFFERED": "1",
             **settings,

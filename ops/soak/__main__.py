@@ -94,6 +94,7 @@ def _world(
         **sandbox_settings(sandbox.info),
         "CORTI_WORKER_BROKER_URL": by_relay,
         "CORTI_WORKER_REDIS_URL": redis.url if rabbitmq else by_relay,
+        "CORTI_WORKER_AUDIO_ROOT": str(folder.resolve()),
         "CORTI_WORKER_LEASE": "10",
         "CORTI_WORKER_VISIBILITY_TIMEOUT": "15",
         "CORTI_WORKER_GRACE": "12",

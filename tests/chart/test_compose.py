@@ -38,7 +38,10 @@ def test_it_fits_the_compose_specification() -> None:
 
 def test_the_worker_accepts_its_settings() -> None:
     variables = {name: substituted(value) for name, value in SERVICES["worker"]["environment"].items()}
-    settings = load(variables)
+    # The directory of recordings is there in the container: it is a volume, and here it is what is mounted.
+    place = variables.pop("CORTI_WORKER_AUDIO_ROOT")
+    assert any(mount.endswith(f":{place}:ro") for mount in SERVICES["worker"]["volumes"])
+    settings = load({**variables, "CORTI_WORKER_AUDIO_ROOT": str(OPS / "sample")})
     assert not settings.broker_is_redis
     assert load({**variables, "CORTI_WORKER_BROKER_URL": "redis://valkey:6379/0"}).broker_is_redis
     assert settings.grace < float(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))

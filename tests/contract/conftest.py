@@ -10,11 +10,11 @@ from ops.sandbox.launch import Sandbox, start
 from tests.conftest import require
 from tests.contract.corti_side import CortiSide, corti_side
 from tests.contract.fakes import FakeClock, FakeRecorder
+from tests.contract.listening import audio_sources
 from tests.contract.relay import Relay
 from tests.contract.studio import Studio, studio
 from tests.contract.web_host import WebHost
 from worker.audio.source import Sources
-from worker.corti.rest import http_session
 
 
 @pytest.fixture(scope="session")
@@ -86,8 +86,8 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def sources(root: Path) -> Iterator[Sources]:
     """Sources that do not wait long."""
-    with http_session(None, 4) as session:
-        yield Sources(session, [root], timeout=0.5)
+    with audio_sources(root) as made:
+        yield made
 
 
 @pytest.fixture

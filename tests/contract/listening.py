@@ -1,17 +1,51 @@
 """Reading audio from a source, for the tests of files and of downloads."""
 
+import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.contract.secrecy import assert_silent
-from worker.audio.source import Source, Sources
+from worker.audio.blocking import BlockingCalls
+from worker.audio.downloads import Downloads
+from worker.audio.reading import Source
+from worker.audio.roots import Roots
+from worker.audio.source import Sources
+from worker.clock import SystemClock
 from worker.errors import JobError, Reason
+from worker.hosts import HostRules
+from worker.interrupt import Interrupt
 from worker.job import Audio
 
 SECRET = "Ada-Lovelace"
 BODY = bytes(range(256)) * 1024
+
+
+@contextmanager
+def audio_sources(*roots: Path, hosts: str | None = "127.0.0.1", **options: Any) -> Iterator[Sources]:
+    """Sources of audio as a worker has them; `options` as those of `Downloads`."""
+    calls = BlockingCalls()
+    limits = {"timeout": 0.5, "least_speed": 0.25, "max_bytes": 1 << 32}
+    context = options.pop("context", None) or ssl.create_default_context()
+    downloads = Downloads(
+        HostRules.parse(hosts), calls, SystemClock(), context=context, **{**limits, **options}
+    )
+    try:
+        yield Sources(downloads, Roots(roots), calls)
+    finally:
+        downloads.close()
+        calls.close()
+
+
+@contextmanager
+def opened(sources: Sources, audio: Audio, interrupt: Interrupt | None = None) -> Iterator[Source]:
+    """A source, as it is before anything of it was read."""
+    with sources.open(audio, interrupt or Interrupt(), lambda source: source) as source:
+        yield source
 
 
 def blocks(source: Source, size: int = 5000) -> Iterator[bytes]:
@@ -21,7 +55,7 @@ def blocks(source: Source, size: int = 5000) -> Iterator[bytes]:
 
 def read(sources: Sources, uri: str) -> bytes:
     """Everything, in blocks."""
-    with sources.open(Audio(uri=uri)) as source:
+    with opened(sources, Audio(uri=uri)) as source:
         return b"".join(blocks(source))
 
 

@@ -3,15 +3,13 @@
 import threading
 import tracemalloc
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.contract.listening import BODY, SECRET, blocks, failure_of, read
+from tests.contract.listening import BODY, SECRET, blocks, failure_of, opened, read
 from tests.contract.web_host import Page, WebHost, answer
-from worker.audio.source import BLOCK_BYTES, Sources
-from worker.corti.rest import http_session
+from worker.audio.downloads import BLOCK_BYTES
+from worker.audio.source import Sources
 from worker.errors import JobError, PermanentError, TransientError
 from worker.job import Audio
 
@@ -44,7 +42,7 @@ def test_a_download_is_the_audio(host: WebHost, sources: Sources, page: Page) ->
 
 def test_a_redirect_is_followed_and_the_type_kept(host: WebHost, sources: Sources) -> None:
     host.add("/there", answer(200, BODY, Content_Type="audio/ogg"))
-    with sources.open(Audio(uri=host.add("/here", answer(302, b"", Location="/there")))) as source:
+    with opened(sources, Audio(uri=host.add("/here", answer(302, b"", Location="/there")))) as source:
         assert b"".join(blocks(source)) == BODY
         assert (source.media_type, source.at_hand) == ("audio/ogg", False)
 
@@ -136,7 +134,7 @@ def test_a_download_of_50_mb_is_never_in_memory_as_a_whole(host: WebHost, source
 
     tracemalloc.start()
     try:
-        with sources.open(Audio(uri=host.add("/large", large))) as source:
+        with opened(sources, Audio(uri=host.add("/large", large))) as source:
             size = 0
             for block in blocks(source):
                 size += len(block)
@@ -148,11 +146,33 @@ def test_a_download_of_50_mb_is_never_in_memory_as_a_whole(host: WebHost, source
     assert peak < 4_000_000
 
 
-def test_leaving_a_download_early_gives_its_connection_back(host: WebHost, root: Path) -> None:
-    url = host.add("/a", answer(200, BODY))
-    # One connection in all: the second download would wait for ever.
-    with http_session(None, 1, led_on=True) as session:
-        sources: Any = Sources(session, [root], timeout=2)
-        for _ in range(3):
-            with sources.open(Audio(uri=url)) as source:
-                assert source.read(1)
+def test_leaving_a_download_early_closes_its_connection(host: WebHost, sources: Sources) -> None:
+    gone = threading.Event()
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        try:
+            while True:
+                handler.wfile.write(BODY)
+        except OSError:
+            gone.set()
+        handler.close_connection = True
+
+    with opened(sources, Audio(uri=host.add("/endless", endless))) as source:
+        assert source.read(1)
+    assert gone.wait(5)
+
+
+def test_a_download_that_was_read_to_its_end_leaves_its_connection_to_the_next(
+    host: WebHost, sources: Sources
+) -> None:
+    peers = []
+
+    def page(handler: BaseHTTPRequestHandler) -> None:
+        peers.append(handler.client_address)
+        answer(200, BODY)(handler)
+
+    for _ in range(2):
+        assert read(sources, host.add("/a", page)) == BODY
+    assert peers[0] == peers[1]

@@ -19,7 +19,7 @@ import redis.exceptions
 import requests
 import websocket
 
-from worker.audio import source
+from worker.audio.downloads import mapped as download_mapped
 from worker.broker.confirms import ConfirmingConnection
 from worker.broker.senders import RedisSender
 from worker.corti.rest.http import mapped as rest_mapped
@@ -121,7 +121,7 @@ def through_stream(error: Exception) -> None:
 def through_download(error: Exception) -> None:
     if not isinstance(error, requests.exceptions.RequestException):
         raise error
-    raise source._mapped(error)
+    raise download_mapped(error)
 
 
 class BrokenRedis(redis.Redis):

@@ -42,6 +42,8 @@ class Installation:
             "CORTI_WORKER_BROKER_URL": broker_url,
             "CORTI_WORKER_REDIS_URL": redis_url,
             "CORTI_WORKER_RETRY_BASE": "0.2",
+            # The audio of tests lies in folders of pytest, wherever it was told to put them.
+            "CORTI_WORKER_AUDIO_ROOT": "/",
         }
 
     def start_worker(self, **settings: object) -> WorkerProcess:

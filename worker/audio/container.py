@@ -10,7 +10,7 @@ import av
 import av.error
 
 from worker.audio.pace import MAX_CHUNK_BYTES, Chunk
-from worker.errors import JobError, PermanentError, Reason
+from worker.errors import PermanentError, Reason
 
 #: First bytes of a container, and how it is declared to the service (protocol 5).
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
@@ -60,7 +60,7 @@ def container_chunks(blocks: Iterator[bytes], seconds: float) -> Iterator[Chunk]
 
     Raises:
         PermanentError: `audio_unsupported`, when PyAV finds no audio in it.
-        JobError: Whatever `blocks` raised.
+        JobError, Interrupted: Whatever `blocks` raised.
     """
     tee = _Tee(blocks)
     try:
@@ -113,7 +113,7 @@ class _Tee:
         self._ahead = b""
         self._kept = bytearray()
         self._base = 0
-        self.failure: JobError | None = None
+        self.failure: Exception | None = None
 
     @property
     def offset(self) -> int:
@@ -125,8 +125,9 @@ class _Tee:
         if not self._ahead:
             try:
                 self._ahead = next(self._blocks, b"")
-            except JobError as failure:
-                # PyAV would turn it into an error of its own: keep ours, and let it see an I/O error.
+            except Exception as failure:  # noqa: BLE001  # raised again where PyAV has come back
+                # PyAV would turn it into an error of its own: keep ours (a JobError, or the job's interrupt),
+                # and let it see an I/O error.
                 self.failure = failure
                 raise OSError from None
         data, self._ahead = self._ahead[:size], self._ahead[size:]

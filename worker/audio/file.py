@@ -1,6 +1,7 @@
 """A file that is read with or without waiting for a disk."""
 
 import os
+import threading
 from io import FileIO
 
 from worker.errors import JobError, Reason, TransientError
@@ -16,10 +17,12 @@ class File:
         self._file = file
         self._offset = 0
         self._behind = False  # the file's own position
+        self._reading = threading.Lock()
+        self._left = False
 
     @property
     def can_tell(self) -> bool:
-        """Whether `read_now` is worth a try: network and memory file systems cannot tell, nor can pipes."""
+        """Whether `read_now` is worth a try: network and memory file systems cannot tell."""
         if _NO_WAIT is None:
             return False
         try:
@@ -33,12 +36,15 @@ class File:
     def read(self, size: int) -> bytes:
         """Up to so many bytes."""
         try:
-            if self._behind:
-                self._file.seek(self._offset)
-                self._behind = False
-            data = self._file.read(size)
+            with self._reading:
+                if self._behind:
+                    self._file.seek(self._offset)
+                    self._behind = False
+                data = self._file.read(size)
         except OSError as error:
             raise broken_read(error) from None
+        finally:
+            self._close_if_left()
         self._offset += len(data)
         return data
 
@@ -55,6 +61,23 @@ class File:
         self._offset += size
         self._behind = True
         return bytes(data)
+
+    def close(self) -> None:
+        """Close the file, or leave that to a thread that hangs in `read`.
+
+        A descriptor that is closed under a read can be given to the next socket or file that is opened, and
+        the read would go on there.
+        """
+        self._left = True
+        self._close_if_left()
+
+    def _close_if_left(self) -> None:
+        # Whoever comes last of the one who leaves and the one who reads finds both: left, and not reading.
+        if self._left and self._reading.acquire(blocking=False):
+            try:
+                self._file.close()
+            finally:
+                self._reading.release()
 
 
 def broken_read(error: OSError) -> JobError:

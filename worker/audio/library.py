@@ -1,18 +1,20 @@
 """Opens the audio of a job and knows how to declare, cut and time it. Implements `AudioLibrary`."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Literal
 
 from worker import job as jobs
 from worker.audio import container, wav
 from worker.audio.pace import Chunk, PcmChunks, Read, exactly
-from worker.audio.source import Source, Sources
+from worker.audio.reading import Source
+from worker.audio.source import Sources
 from worker.errors import PermanentError, Reason
+from worker.interrupt import Interrupt
 from worker.ports import Audio
 
 _HEAD = 64
@@ -39,14 +41,18 @@ class Library:
         self._wav_as = wav_as
 
     @contextmanager
-    def open(self, audio: jobs.Audio) -> Iterator[Audio]:
+    def open(self, audio: jobs.Audio, interrupt: Interrupt) -> Iterator[Audio]:
         """See `worker.ports.AudioLibrary`."""
-        with self._sources.open(audio) as source:
-            # In a call of its own: names here would keep the first blocks for as long as the job runs.
-            yield self._begun(source, audio)
+        # In a call of its own: names here would keep the first blocks for as long as the job runs.
+        with self._sources.open(audio, interrupt, lambda source: self._begun(source, audio)) as opened:
+            yield opened
 
     def _begun(self, source: Source, audio: jobs.Audio) -> Audio:
-        """Read as much as it takes to tell what the audio is."""
+        """Read as much as it takes to tell what the audio is, and its first chunk.
+
+        The first chunk, because here an interrupt ends the waiting for it: a job's own thread must not
+        wait for a file later.
+        """
         if audio.sha256:
             source = replace(source, read=_verified(source.read, audio.sha256), read_now=None)
         head = exactly(source.read, _HEAD)
@@ -54,6 +60,8 @@ class Library:
             raise PermanentError(Reason.AUDIO_UNSUPPORTED, "the audio is empty")
         opened = self._opened(head, source, audio.media_type)
         opened.at_hand = source.at_hand
+        if source.heard is not None:
+            opened.report_to(source.heard)
         return opened
 
     def _opened(self, head: bytes, source: Source, told: str | None) -> "_Opened":
@@ -71,8 +79,8 @@ class Library:
                 "as audio/pcm; rate=R; channels=C; bits=B",
             )
         blocks = chain([head], iter(partial(source.read, _BLOCK), b""))
-        chunks = container.container_chunks(blocks, self._chunk_seconds)
-        return _Opened(declared, _limited(chunks, self._max_seconds), None)
+        chunks = _limited(container.container_chunks(blocks, self._chunk_seconds), self._max_seconds)
+        return _Opened(declared, chain(list(islice(chunks, 1)), chunks), None)
 
     def _wav(self, head: bytes, source: Source) -> "_Opened":
         while (header := wav.read_header(head)) is None:
@@ -120,7 +128,7 @@ class Library:
     def _cut(
         self, source: Source, head: bytes, bytes_per_second: int, align: int, size: int | None
     ) -> PcmChunks:
-        return PcmChunks(
+        chunks = PcmChunks(
             source.read,
             bytes_per_second,
             align,
@@ -129,6 +137,8 @@ class Library:
             size=size,
             read_now=source.read_now,
         )
+        chunks.prefetch()
+        return chunks
 
 
 class _Opened:
@@ -145,6 +155,16 @@ class _Opened:
     def chunks(self) -> Iterator[Chunk]:
         """See `worker.ports.Audio`."""
         return self._chunks
+
+    def report_to(self, heard: Callable[[float], None]) -> None:
+        """Tell the source how much audio its bytes were, as it is taken."""
+        self._chunks = _told(self._chunks, heard)
+
+
+def _told(chunks: Iterator[Chunk], heard: Callable[[float], None]) -> Iterator[Chunk]:
+    for chunk in chunks:
+        heard(chunk.seconds)
+        yield chunk
 
 
 def _limited(chunks: Iterator[Chunk], max_seconds: float) -> Iterator[Chunk]:

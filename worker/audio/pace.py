@@ -124,6 +124,12 @@ class PcmChunks(Iterator[Chunk]):
         self._read = read
         self._read_now = read_now
 
+    def prefetch(self) -> None:
+        """Read the first chunk, so that whoever takes it need not wait for the source."""
+        missing = min(self._length, self._left) - len(self._head)
+        if missing > 0:
+            self._head += exactly(self._read, missing)
+
     def __next__(self) -> Chunk:
         """The next chunk, however long it takes to read.
 

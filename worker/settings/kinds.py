@@ -7,6 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 from cryptography.fernet import Fernet
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
+from worker.hosts import HostRules
+
 
 def _url(*schemes: str) -> AfterValidator:
     def check(value: str) -> str:
@@ -63,16 +65,21 @@ def _existing_directory(value: Path) -> Path:
     return value
 
 
-def _audit_place(value: str) -> str:
-    if value not in {"stdout", "off"} and not Path(value).parent.is_dir():
-        raise ValueError("expected stdout, off, or the path of a file in an existing directory")
+def _directories(value: str) -> str:
+    # They must exist: a mistyped one would fail every job that names a file.
+    if not all(path.is_absolute() and path.is_dir() for path in map(Path, value.split(":"))):
+        raise ValueError("expected absolute paths of existing directories, separated by colons")
     return value
 
 
-def _absolute_directories(value: str) -> str:
-    # One that is not there yet may be mounted later.
-    if not all(root.startswith("/") for root in value.split(":") if root):
-        raise ValueError("expected absolute paths of directories, separated by ':'")
+def _audio_hosts(value: str) -> str:
+    HostRules.parse(value)
+    return value
+
+
+def _audit_place(value: str) -> str:
+    if value not in {"stdout", "off"} and not Path(value).parent.is_dir():
+        raise ValueError("expected stdout, off, or the path of a file in an existing directory")
     return value
 
 
@@ -81,7 +88,8 @@ SocketUrl = Annotated[str, _url("wss", "ws")]
 FernetKeys = Annotated[SecretStr | None, AfterValidator(_fernet_keys)]
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
 ExistingDirectory = Annotated[Path, AfterValidator(_existing_directory)]
-AudioRoots = Annotated[str, AfterValidator(_absolute_directories)]
+Directories = Annotated[str, AfterValidator(_directories)]
+AudioHosts = Annotated[str, AfterValidator(_audio_hosts)]
 AuditPlace = Annotated[str, AfterValidator(_audit_place)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 #: Also a path component, a label and a part of a Redis key: no dot in front, no slash.

@@ -1,17 +1,21 @@
 """A library of audio that holds one file, and the way to read it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import pytest
 
 from tests.unit.audio.sounds import blocks
 from worker.audio.library import Library
 from worker.audio.pace import Chunk
-from worker.audio.source import Source, Sources, reader
+from worker.audio.reading import Source, reader
+from worker.audio.source import Sources
 from worker.errors import PermanentError
+from worker.interrupt import Interrupt
 from worker.job import Audio
+
+T = TypeVar("T")
 
 RAW = "audio/pcm; rate=16000; channels=1; bits=16"
 
@@ -26,10 +30,11 @@ class OneSource:
         self.open_now = False
 
     @contextmanager
-    def open(self, _: Audio) -> Iterator[Source]:
+    def open(self, _: Audio, interrupt: Interrupt, begin: Callable[[Source], T]) -> Iterator[T]:
+        interrupt.check()
         self.open_now = True
         try:
-            yield Source(reader(self._data), self._served_as, at_hand=self._at_hand)
+            yield begin(Source(reader(self._data), self._served_as, at_hand=self._at_hand))
         finally:
             self.open_now = False
 
@@ -46,7 +51,7 @@ def read(
     """How this data is declared, and its chunks."""
     source = OneSource(blocks(data, size) if isinstance(data, bytes) else data, served_as)
     library = Library(cast("Sources", source), chunk_seconds=0.25, max_seconds=max_seconds, wav_as=wav_as)
-    with library.open(Audio(uri="file:///a", **told)) as audio:
+    with library.open(Audio(uri="file:///a", **told), Interrupt()) as audio:
         declared, chunks = audio.format, list(audio.chunks())
         held = source.open_now
     assert (held, source.open_now) == (True, False)

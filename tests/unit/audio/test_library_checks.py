@@ -11,6 +11,7 @@ from tests.unit.audio.sounds import blocks, encoded, fmt, riff, riff_chunk, tone
 from worker.audio.library import Library
 from worker.audio.source import Sources
 from worker.errors import PermanentError, Reason, TransientError
+from worker.interrupt import Interrupt
 from worker.job import Audio
 
 
@@ -56,7 +57,7 @@ def test_a_wav_file_that_announces_too_much_is_refused_before_anything_is_sent()
 def test_raw_samples_are_sent_up_to_the_limit_for_their_length_is_known_only_then() -> None:
     source = OneSource(blocks(tone(1.3)), None)
     library = Library(cast("Sources", source), chunk_seconds=0.25, max_seconds=1, wav_as="pcm")
-    with library.open(Audio(uri="file:///a", media_type=RAW)) as audio:
+    with library.open(Audio(uri="file:///a", media_type=RAW), Interrupt()) as audio:
         chunks = audio.chunks()
         assert [next(chunks).seconds for _ in range(4)] == [0.25] * 4
         with pytest.raises(PermanentError, match="audio_too_long"):
@@ -85,6 +86,6 @@ def test_audio_is_at_hand_where_its_source_is(data: bytes, *, at_hand: bool) -> 
     source = OneSource(blocks(data), None, at_hand=at_hand)
     library = Library(cast("Sources", source), chunk_seconds=0.25, max_seconds=60, wav_as="pcm")
     with library.open(
-        Audio(uri="file:///a", media_type=None if data[:4] in {b"RIFF", b"OggS"} else RAW)
+        Audio(uri="file:///a", media_type=None if data[:4] in {b"RIFF", b"OggS"} else RAW), Interrupt()
     ) as audio:
         assert audio.at_hand is at_hand

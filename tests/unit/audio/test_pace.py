@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.audio.pace import MAX_CHUNK_BYTES, Chunk, Pace, PcmChunks
-from worker.audio.source import reader
+from worker.audio.reading import reader
 from worker.errors import PermanentError
 
 

@@ -54,6 +54,11 @@ def test_nobody_reads_the_audio_any_more_when_a_job_has_left_its_stream(opened: 
         opened.stage.conversation.wake()
         opened.stage.conversation._news.append(TranscriptMessage(()))
         assert next(talk) == TranscriptMessage(())
+        # The feeder's thread reads, not the job's.
+        for _ in range(500):
+            if opened.read == AHEAD:
+                break
+            threading.Event().wait(0.01)
         assert opened.read == AHEAD
         opened.heard()
     assert stream._feed is not None

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from worker.audio.pace import Chunk
+from worker.interrupt import Interrupt
 from worker.job import Audio
 
 
@@ -19,7 +20,8 @@ class Shelf:
     open_now: int = 0
 
     @contextmanager
-    def open(self, audio: Audio) -> Iterator["OpenAudio"]:
+    def open(self, audio: Audio, interrupt: Interrupt) -> Iterator["OpenAudio"]:
+        interrupt.check()
         if self.failure is not None:
             raise self.failure
         self.open_now += 1

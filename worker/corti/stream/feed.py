@@ -24,6 +24,8 @@ from worker.heartbeat import Heartbeat, waiting
 #: thousands of streams fit in memory; more where a network may be slow for once.
 AT_HAND_SECONDS, DISTANT_SECONDS = 1.0, 2.0
 _MIN_AHEAD, _MAX_AHEAD = 2, 64
+#: How long a job that leaves waits for a read that somebody else is in.
+LEAVE_SECONDS = 0.5
 #: As a number of chunks left: ask for more only when there are none.
 NEVER = -1
 #: How often the shared thread looks who runs low. Less than a chunk lasts, so nobody has to wake it
@@ -62,7 +64,7 @@ class Feed:
         self._ahead = ahead
         self._attend = attend
         self._failure: Exception | None = None
-        self._over = False
+        self._over = self._stopped = False
         # The job closes the source when it leaves, and must not do so under the feeder's hands.
         self._lock = threading.Lock()
 
@@ -110,9 +112,16 @@ class Feed:
             raise self._failure
 
     def stop(self) -> None:
-        """Take no more from the source. When this returns, nobody does."""
-        with self._lock:
-            self._over = True
+        """Take no more from the source. When this returns, nobody does, unless the source does not return.
+
+        The job that leaves waits a moment for a read that is under way. A file system that hangs may never
+        end it: then the job leaves all the same, and the file is closed by the thread that hangs in it.
+        """
+        if self._stopped:
+            return
+        self._stopped = self._over = True
+        if self._lock.acquire(timeout=LEAVE_SECONDS):
+            self._lock.release()
 
 
 class Feeder(AbstractContextManager["Feeder"]):
@@ -137,7 +146,8 @@ class Feeder(AbstractContextManager["Feeder"]):
     def __exit__(self, *_: object) -> None:
         self._stopping = True
         self._poked.set()
-        self._thread.join()
+        # It may hang in a file system; then the process ends without it.
+        self._thread.join(LEAVE_SECONDS)
 
     @contextmanager
     def feeding(self, feed: Feed) -> Iterator[None]:

@@ -126,7 +126,11 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
         if first:
             conversation.feed([first])
         del first  # this frame stands as long as the job: a chunk that it names would, too
-        if not feed.by_the_pacer:
+        if shared:
+            # Not here: the job's thread must not hang in a file system, for nobody could interrupt it there.
+            if not feed.by_the_pacer:
+                shared.low(feed, dry=True)
+        else:
             feed.fill()
         self._pacer.attend(conversation)
         reported = 0.0

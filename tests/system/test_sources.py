@@ -1,0 +1,106 @@
+"""Sources of audio that want to hold or to abuse a worker: it refuses them, or leaves them in time."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.audio import clip
+from tests.system.installation import Installation
+
+
+@contextmanager
+def dripping_host(seconds: float) -> Iterator[tuple[str, threading.Event]]:
+    """A server that announces audio and then sends a byte every so many seconds; and whether it was asked."""
+    asked, over = threading.Event(), threading.Event()
+
+    def answer(peer: socket.socket) -> None:
+        with peer:
+            peer.recv(65536)
+            asked.set()
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\nContent-Length: 1000000\r\n\r\nRIFF")
+            while not over.wait(seconds):
+                try:
+                    peer.sendall(b"\0")
+                except OSError:
+                    return
+
+    def serve(listening: socket.socket) -> None:
+        while True:
+            try:
+                peer, _ = listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=answer, args=(peer,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, args=(listening,), daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/visit.wav", asked
+        over.set()
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def download(installation: Installation, url: str) -> dict[str, Any]:
+    return {**installation.job(Path("/unused")), "audio": {"uri": url}}
+
+
+def test_a_pipe_in_the_place_of_a_recording_fails_its_job_and_holds_up_nobody(
+    installation: Installation, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    clip(tmp_path / "short.wav", 1.0, seed=1)
+    worker = installation.start_worker(grace=20).ready()
+    pipe, good = installation.job(tmp_path / "pipe.wav"), installation.job(tmp_path / "short.wav")
+    installation.put(pipe, good)
+
+    finals = installation.finals(2, timeout=30)
+
+    assert finals[pipe["job_id"]]["data"]["reason"] == "audio_unreachable"
+    assert "no regular file" in finals[pipe["job_id"]]["data"]["detail"]
+    assert finals[good["job_id"]]["type"] == "corti.job.completed.v1"
+    began = time.monotonic()
+    assert worker.terminate(timeout=20) == 0
+    assert time.monotonic() - began < 10
+
+
+def test_a_drain_leaves_a_download_that_stalls_and_hands_its_job_back(installation: Installation) -> None:
+    with dripping_host(1.0) as (url, asked):
+        worker = installation.start_worker(grace=30, audio_hosts="127.0.0.1").ready()
+        installation.put(download(installation, url))
+        assert asked.wait(20)
+        began = time.monotonic()
+        worker.process.send_signal(signal.SIGTERM)
+
+        assert worker.process.wait(25) == 0
+
+        assert time.monotonic() - began < 10, "the worker waited for the source, not for its job"
+        assert any(record.get("event") == "job_handed_back" for record in worker.records())
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/a.wav", "http://169.254.0.1:1/a.wav"])
+def test_what_is_inside_the_network_is_not_asked_unless_it_is_listed(
+    installation: Installation, url: str
+) -> None:
+    installation.start_worker().ready()
+    installation.put(download(installation, url))
+    (final,) = installation.finals(1, timeout=20).values()
+    assert final["data"]["reason"] == "audio_unreachable"
+    assert final["data"]["attempts"] == 1
+    assert "CORTI_WORKER_AUDIO_HOSTS" in final["data"]["detail"]
+
+
+def test_without_a_configured_directory_no_file_is_read(installation: Installation, tmp_path: Path) -> None:
+    clip(tmp_path / "short.wav", 1.0, seed=1)
+    del installation.settings["CORTI_WORKER_AUDIO_ROOT"]
+    installation.start_worker().ready()
+    installation.put(installation.job(tmp_path / "short.wav"))
+    (final,) = installation.finals(1, timeout=20).values()
+    assert final["data"]["reason"] == "audio_unreachable"
+    assert "CORTI_WORKER_AUDIO_ROOT" in final["data"]["detail"]

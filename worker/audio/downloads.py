@@ -1,0 +1,208 @@
+"""Downloads by `requests`: from hosts that are allowed, of a bounded size, at a least speed.
+
+Where a connection leads is checked on the address that it is made to, because what a name resolves to may
+change between a check and its use. Redirects are followed here, one by one, because each leads to a new place
+and because requests reads the whole body of each answer on the way.
+"""
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.utils import get_environ_proxies, select_proxy
+
+from worker.audio.blocking import BlockingCalls
+from worker.audio.connections import GuardedAdapter, forbidden
+from worker.audio.reading import Source, reader
+from worker.audio.sockets import Wait
+from worker.clock import Clock
+from worker.errors import JobError, PermanentError, Reason, TransientError
+from worker.hosts import HostRules
+from worker.interrupt import Interrupt
+
+#: Of a download, at a time.
+BLOCK_BYTES = 16 * 1024
+#: One to the storage behind an address, one to another region, and some more.
+MOST_REDIRECTS = 5
+#: Statuses whose body is the whole audio. A redirect without a target is among those that are not.
+_WHOLE = frozenset({200, 203})
+
+#: requests' exceptions while a download is opened or read, most specific first.
+FAILURES: tuple[tuple[type[Exception], type[JobError], str], ...] = (
+    (requests.exceptions.InvalidURL, PermanentError, "audio.uri is no valid URL"),
+    (requests.exceptions.InvalidSchema, PermanentError, "audio.uri redirects to something that is not http"),
+    (requests.exceptions.MissingSchema, PermanentError, "audio.uri is no valid URL"),
+    (requests.exceptions.TooManyRedirects, PermanentError, "audio.uri redirects in circles"),
+    (requests.exceptions.SSLError, TransientError, "TLS to the audio's server failed"),
+    (requests.exceptions.Timeout, TransientError, "the audio's server did not answer in time"),
+    (requests.exceptions.RequestException, TransientError, "the download of the audio broke off"),
+)
+
+#: As `socket.getaddrinfo`.
+Resolve = Callable[[str, int, int, int], list[Any]]
+
+
+class Downloads:
+    """Downloads audio. One object serves all job threads.
+
+    Args:
+        rules: Which hosts are allowed.
+        calls: Makes look-ups of names.
+        clock: For time.
+        context: TLS settings, for downloads alone.
+        timeout: Seconds until a server must have answered, redirects included, and for each silence.
+        least_speed: Seconds of audio that each second of waiting must bring; 0 for no limit.
+        max_bytes: The largest download.
+        resolve: Looks up names.
+    """
+
+    def __init__(
+        self,
+        rules: HostRules,
+        calls: BlockingCalls,
+        clock: Clock,
+        *,
+        context: ssl.SSLContext,
+        timeout: float,
+        least_speed: float,
+        max_bytes: int,
+        resolve: Resolve = socket.getaddrinfo,
+    ) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._timeout = timeout
+        self._least_speed = least_speed
+        self._max_bytes = max_bytes
+        # It makes requests out of URLs, with what ~/.netrc says, and sends none: so it keeps no cookies.
+        self._session = requests.Session()
+        self._adapter = GuardedAdapter(rules, calls, resolve, context)
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._adapter.close()
+
+    @contextmanager
+    def open(self, url: str, interrupt: Interrupt) -> Iterator[Source]:
+        """Begin a download.
+
+        Raises:
+            JobError: `audio_unreachable`, also while it is read.
+            Interrupted: By `interrupt`, also while it is read.
+        """
+        wait = Wait(interrupt, self._clock, self._timeout, self._least_speed)
+        with wait:
+            response = self._answer(url)
+        # Closing a response whose body was not read to its end closes its connection, and waits for nothing.
+        with response:
+            if response.status_code not in _WHOLE:
+                raise _refusal(response.status_code)
+            if (_length(response) or 0) > self._max_bytes:
+                raise _too_large()
+            wait.answered()
+            blocks = _waiting(_blocks(response, self._max_bytes), wait)
+            yield Source(
+                reader(blocks), response.headers.get("Content-Type"), at_hand=False, heard=wait.speed.heard
+            )
+
+    def _answer(self, url: str) -> requests.Response:
+        """The answer at the end of all redirects."""
+        for _ in range(MOST_REDIRECTS + 1):
+            response = self._get(url)
+            try:
+                target = self._session.get_redirect_target(response)
+                if target is None:
+                    return response
+                following = urljoin(response.url, target)
+                old, new = urlsplit(response.url).scheme, urlsplit(following).scheme
+            except ValueError:
+                response.close()
+                raise _refused("audio.uri redirects to something that is no valid URL") from None
+            response.close()
+            if new not in {"http", "https"}:
+                raise _refused("audio.uri redirects to something that is not http")
+            if (old, new) == ("https", "http"):
+                # Who asked for encryption must not get speech of patients in clear.
+                raise _refused("audio.uri redirects from https to http")
+            url = following
+        raise _refused(f"audio.uri redirects more than {MOST_REDIRECTS} times")
+
+    def _get(self, url: str) -> requests.Response:
+        try:
+            request = self._session.prepare_request(requests.Request("GET", url))
+            target = request.url or ""
+            host = urlsplit(target).hostname or ""
+            proxies = get_environ_proxies(target)
+            proxied = select_proxy(target, proxies) is not None
+        except requests.exceptions.RequestException as error:
+            raise mapped(error) from None
+        except ValueError:
+            raise _refused("audio.uri, or where it redirects to, is no valid URL") from None
+        # What a name resolves to, and pooled connections with it, is judged where connections are made. A
+        # proxy resolves names itself: then they are all there is to judge.
+        if not (self._rules.permits_by_proxy(host) if proxied else self._rules.may_resolve(host)):
+            raise forbidden()
+        try:
+            return self._adapter.send(request, stream=True, timeout=self._timeout, proxies=proxies)
+        except requests.exceptions.RequestException as error:
+            raise mapped(error) from None
+
+
+def _waiting(blocks: Iterator[bytes], wait: Wait) -> Iterator[bytes]:
+    take = partial(next, blocks, b"")
+    while True:
+        with wait:
+            block = take()
+        if not block:
+            return
+        yield block
+
+
+def _blocks(response: requests.Response, max_bytes: int) -> Iterator[bytes]:
+    expected = _length(response)
+    encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+    received = 0
+    try:
+        for block in response.iter_content(BLOCK_BYTES):
+            received += len(block)
+            # Also of what a server announced to be smaller, or compressed to a fraction.
+            if received > max_bytes:
+                raise _too_large()
+            yield block
+    except requests.exceptions.RequestException as error:
+        raise mapped(error) from None
+    # A body that is cut short would be a consultation that ends in mid-sentence, and nobody would know.
+    if expected is not None and not encoded and received != expected:
+        raise TransientError(Reason.AUDIO_UNREACHABLE, "the download of the audio ended before its end")
+
+
+def _length(response: requests.Response) -> int | None:
+    value = response.headers.get("Content-Length", "")
+    return int(value) if value.isascii() and value.isdigit() else None
+
+
+def mapped(error: requests.exceptions.RequestException) -> JobError:
+    """What an exception of requests means for the job."""
+    for kind, ours, text in FAILURES:
+        if isinstance(error, kind):
+            return ours(Reason.AUDIO_UNREACHABLE, f"{text} ({type(error).__name__})")
+    raise error
+
+
+def _refused(text: str) -> PermanentError:
+    return PermanentError(Reason.AUDIO_UNREACHABLE, text)
+
+
+def _too_large() -> PermanentError:
+    return _refused("the audio is larger than downloads may be: see CORTI_WORKER_DOWNLOAD_MAX_BYTES")
+
+
+def _refusal(status: int) -> JobError:
+    text = f"the audio's server answered HTTP {status}"
+    if status in {408, 425, 429} or status >= 500:  # noqa: PLR2004
+        return TransientError(Reason.AUDIO_UNREACHABLE, text)
+    return _refused(text)

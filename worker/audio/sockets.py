@@ -1,0 +1,172 @@
+"""Sockets of downloads: whoever waits at one of them can be interrupted, and does not wait for ever.
+
+A time-out for each read is not enough: a server that sends a byte a second never runs into one. And an
+interrupt has no way into a thread that sleeps in a system call. So these sockets wait in short steps, also in
+TLS handshakes, and look up from their waiting between two steps.
+"""
+
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+
+from worker.audio.blocking import STEP_SECONDS
+from worker.audio.speed import Speed
+from worker.clock import Clock
+from worker.errors import Reason, TransientError
+from worker.interrupt import Interrupt
+
+T = TypeVar("T")
+
+
+class Wait:
+    """All the waiting for one download. In its context, the sockets of this thread wait by its rules.
+
+    Args:
+        interrupt: Ends it.
+        clock: For time.
+        timeout: Seconds until the server must have answered in all, and for each silence afterwards.
+        least_speed: Seconds of audio for each second of waiting.
+    """
+
+    def __init__(self, interrupt: Interrupt, clock: Clock, timeout: float, least_speed: float) -> None:
+        self.speed = Speed(least_speed)
+        self._interrupt = interrupt
+        self._clock = clock
+        self._timeout = timeout
+        self._deadline: float | None = clock.monotonic() + timeout
+
+    def __enter__(self) -> Self:
+        _current.wait = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _current.wait = None
+
+    def answered(self) -> None:
+        """The server has begun to send the audio: from now on its speed counts."""
+        self._deadline = None
+
+    def check(self) -> None:
+        """Raise what ends the waiting, before the server has answered."""
+        self._interrupt.check()
+        if self._deadline is not None and self._clock.monotonic() >= self._deadline:
+            raise silent()
+
+    @property
+    def left(self) -> float:
+        """Seconds until the server must have answered."""
+        return max(0.0, (self._deadline or 0.0) - self._clock.monotonic())
+
+    def until_done(self, step: Callable[[], T]) -> T:
+        """Repeat a step until it does not end in a TimeoutError; it does after `STEP_SECONDS`."""
+        began = before = self._clock.monotonic()
+        while True:
+            self.check()
+            try:
+                result, done = step(), True
+            except TimeoutError:
+                done = False
+            now = self._clock.monotonic()
+            if self._deadline is None and self.speed.waited(now - before):
+                raise TransientError(
+                    Reason.AUDIO_UNREACHABLE,
+                    "the audio's server sends too slowly: less than the share of real time in "
+                    "CORTI_WORKER_DOWNLOAD_MIN_SPEED, over half a minute",
+                )
+            if done:
+                return result
+            if now - began >= self._timeout:
+                raise silent()
+            before = now
+
+
+def silent() -> TransientError:
+    """Nothing came for too long."""
+    return TransientError(Reason.AUDIO_UNREACHABLE, "the audio's server did not answer in time")
+
+
+class _Current(threading.local):
+    wait: Wait | None = None
+
+
+_current = _Current()
+
+
+def current() -> Wait:
+    """The waiting of this thread.
+
+    Raises:
+        RuntimeError: There is none: a fault of ours.
+    """
+    if _current.wait is None:
+        raise RuntimeError("a download's connection was used outside of its waiting")
+    return _current.wait
+
+
+class PatientSocket(socket.socket):
+    """A socket that waits in steps. Receiving is all that is waited for: a request fits the send buffer."""
+
+    def settimeout(self, _: float | None) -> None:
+        """Whatever a library sets, it is one step that each call may take."""
+        super().settimeout(STEP_SECONDS)
+
+    def recv(self, *args: Any) -> bytes:
+        """See `socket.socket.recv`."""
+        return current().until_done(lambda: super(PatientSocket, self).recv(*args))
+
+    def recv_into(self, *args: Any) -> int:
+        """See `socket.socket.recv_into`."""
+        return current().until_done(lambda: super(PatientSocket, self).recv_into(*args))
+
+
+class PatientTlsSocket(ssl.SSLSocket):
+    """The same over TLS; OpenSSL goes on with a read or a handshake where a time-out left it."""
+
+    def settimeout(self, _: float | None) -> None:
+        """See `PatientSocket.settimeout`."""
+        super().settimeout(STEP_SECONDS)
+
+    def do_handshake(self, block: bool = False) -> None:
+        """See `ssl.SSLSocket.do_handshake`."""
+        current().until_done(lambda: super(PatientTlsSocket, self).do_handshake(block))
+
+    def recv(self, *args: Any) -> bytes:
+        """See `ssl.SSLSocket.recv`."""
+        return current().until_done(lambda: super(PatientTlsSocket, self).recv(*args))
+
+    def recv_into(self, *args: Any) -> int:
+        """See `ssl.SSLSocket.recv_into`."""
+        return current().until_done(lambda: super(PatientTlsSocket, self).recv_into(*args))
+
+
+def connected(family: int, address: Any, wait: Wait, seconds: float) -> PatientSocket:
+    """Connect to one address within so many seconds; raises OSError."""
+    sock = PatientSocket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        try:
+            sock.connect(address)
+        except BlockingIOError:
+            _until_connected(sock, wait, seconds)
+        sock.settimeout(STEP_SECONDS)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _until_connected(sock: socket.socket, wait: Wait, seconds: float) -> None:
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    for _ in range(max(1, round(seconds / STEP_SECONDS))):
+        wait.check()
+        if poll.poll(STEP_SECONDS * 1000):
+            break
+    else:
+        raise TimeoutError
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, "not connected")

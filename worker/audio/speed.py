@@ -1,0 +1,40 @@
+"""Whether a download brings audio fast enough. Pure: time comes in as a number."""
+
+from collections import deque
+
+#: Seconds of waiting over which the speed is measured, and the grain of the measure.
+WINDOW, _GRAIN = 30.0, 1.0
+
+
+class Speed:
+    """Compares the audio that arrived with the time that was spent waiting for it.
+
+    Only waiting counts. A download that is read at the pace of speech stands still most of the time because
+    nobody reads it; that is no fault of its server.
+
+    Args:
+        least: Seconds of audio that each second of waiting must bring; 0 for no limit.
+    """
+
+    __slots__ = ("_audio", "_least", "_marks", "_waited")
+
+    def __init__(self, least: float) -> None:
+        self._least = least
+        self._waited = self._audio = 0.0
+        # What had been waited, and heard, at moments a grain apart; the first is a window old, or the start.
+        self._marks = deque([(0.0, 0.0)])
+
+    def heard(self, seconds: float) -> None:
+        """Audio of so many seconds has arrived."""
+        self._audio += seconds
+
+    def waited(self, seconds: float) -> bool:
+        """So much more time was spent waiting; returns whether the download is too slow."""
+        self._waited += seconds
+        marks = self._marks
+        while len(marks) > 1 and marks[1][0] <= self._waited - WINDOW:
+            marks.popleft()
+        waited, audio = self._waited - marks[0][0], self._audio - marks[0][1]
+        if self._waited - marks[-1][0] >= _GRAIN:
+            marks.append((self._waited, self._audio))
+        return waited >= WINDOW and audio < self._least * waited
