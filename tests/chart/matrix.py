@@ -22,6 +22,7 @@ _JOBS: dict[str, Any] = {
     "autoscaling": {"minReplicas": 0},
 }
 _REDIS: dict[str, Any] = {"broker": {"kind": "redis"}}
+_TLS = {"caKey": "ca.crt", "certKey": "tls.crt", "privateKeyKey": "tls.key"}
 _METRICS = {name: {"enabled": True} for name in ("podMonitor", "serviceMonitor", "rules", "dashboards")}
 
 CASES: dict[str, dict[str, Any]] = {
@@ -29,6 +30,7 @@ CASES: dict[str, dict[str, Any]] = {
     "redis": _REDIS,
     "redis alone": merged(_REDIS, {"redis": {"existingSecret": ""}}),
     "a lane": {"lane": "urgent"},
+    "own authorities and certificates": {"broker": _TLS, "redis": _TLS},
     "door apart": {"door": {"separate": True}},
     "encrypted": {"encryption": {"existingSecret": "corti-keys"}},
     "keda asks prometheus": _KEDA,

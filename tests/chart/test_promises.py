@@ -60,8 +60,8 @@ def test_liveness_and_startup_ask_no_dependency(rendered: Rendered) -> None:
 def test_the_worker_accepts_its_environment(rendered: Rendered, case: str, tmp_path: Path) -> None:
     """Each variable is one the worker knows, with a value it takes."""
     values = {
-        "broker-url": "redis://broker.example" if "redis" in case else "amqp://broker.example",
-        "redis-url": "redis://redis.example",
+        "broker-url": "rediss://broker.example" if "redis" in case else "amqps://broker.example",
+        "redis-url": "rediss://redis.example",
         "encryption-keys": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
     }
     for where in OURS:

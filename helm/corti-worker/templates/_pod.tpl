@@ -176,9 +176,11 @@ annotations:
 {{- end }}
 - name: CORTI_WORKER_BROKER_URL_FILE
   value: /run/secrets/corti-worker/broker-url
+{{- include "corti-worker.tls.env" (dict "of" $values.broker "name" "broker") }}
 {{- if include "corti-worker.secret.redis" .root }}
 - name: CORTI_WORKER_REDIS_URL_FILE
   value: /run/secrets/corti-worker/redis-url
+{{- include "corti-worker.tls.env" (dict "of" $values.redis "name" "redis") }}
 {{- end }}
 {{- if $values.encryption.existingSecret }}
 - name: CORTI_WORKER_ENCRYPTION_KEYS_FILE
@@ -209,16 +211,36 @@ annotations:
     name: {{ include "corti-worker.secret.broker" . }}
     items:
       - {key: {{ .Values.broker.urlKey }}, path: broker-url}
+      {{- include "corti-worker.tls.items" (dict "of" .Values.broker "name" "broker") | nindent 6 }}
 {{- with include "corti-worker.secret.redis" . }}
 - secret:
     name: {{ . }}
     items:
       - {key: {{ $.Values.redis.urlKey }}, path: redis-url}
+      {{- include "corti-worker.tls.items" (dict "of" $.Values.redis "name" "redis") | nindent 6 }}
 {{- end }}
 {{- with .Values.encryption.existingSecret }}
 - secret:
     name: {{ . }}
     items:
       - {key: {{ $.Values.encryption.keysKey }}, path: encryption-keys}
+{{- end }}
+{{- end -}}
+
+{{/* Files of TLS from the Secret that holds the URL. Takes the part of the values, and its name. */}}
+{{- define "corti-worker.tls.items" -}}
+{{- range $file, $key := dict "ca" .of.caKey "cert" .of.certKey "key" .of.privateKeyKey }}
+{{- if $key }}
+- {key: {{ $key }}, path: {{ $.name }}-{{ $file }}}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "corti-worker.tls.env" -}}
+{{- range $file, $key := dict "ca" .of.caKey "cert" .of.certKey "key" .of.privateKeyKey }}
+{{- if $key }}
+- name: CORTI_WORKER_{{ upper $.name }}_{{ upper $file }}_FILE
+  value: /run/secrets/corti-worker/{{ $.name }}-{{ $file }}
+{{- end }}
 {{- end }}
 {{- end -}}
