@@ -216,9 +216,10 @@ def test_a_file_that_is_closed_while_it_is_read_is_closed_by_who_reads() -> None
     while not file._reading.locked():
         threading.Event().wait(0.01)
     file.close()
-    assert not file._file.closed, "its descriptor could be given to somebody else, and read there"
+    closed_meanwhile = file._file.closed
     os.write(into, b"late")
     reading.join(10)
+    assert not closed_meanwhile, "its descriptor could be given to somebody else, and read there"
     assert file._file.closed
     assert got == [b"late"]
     os.close(into)

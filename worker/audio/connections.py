@@ -128,7 +128,7 @@ class GuardedAdapter(HTTPAdapter):
         request: PreparedRequest,
         verify: Any,  # noqa: ARG002
         cert: Any = None,  # noqa: ARG002
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    ) -> tuple[Any, Any]:
         """See `HTTPAdapter.build_connection_pool_key_attributes`: our context, whatever else is asked for."""
         place, _ = super().build_connection_pool_key_attributes(request, True, None)
         return place, {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}

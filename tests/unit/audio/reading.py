@@ -14,6 +14,7 @@ from worker.audio.source import Sources
 from worker.errors import PermanentError
 from worker.interrupt import Interrupt
 from worker.job import Audio
+from worker.ports import Interrupt as AnyInterrupt
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ class OneSource:
         self.open_now = False
 
     @contextmanager
-    def open(self, _: Audio, interrupt: Interrupt, begin: Callable[[Source], T]) -> Iterator[T]:
+    def open(self, _: Audio, interrupt: AnyInterrupt, begin: Callable[[Source], T]) -> Iterator[T]:
         interrupt.check()
         self.open_now = True
         try:

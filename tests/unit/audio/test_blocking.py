@@ -39,7 +39,7 @@ def test_a_call_returns_what_it_returns_and_raises_what_it_raises(calls: Blockin
     assert calls.call(lambda: 7, stay) == 7
     assert calls.call(lambda: None, stay) is None
     with pytest.raises(KeyError):
-        calls.call(lambda: {}["x"], stay)
+        calls.call(lambda: {"a": 1}["x"], stay)
 
 
 def test_threads_are_used_again(calls: BlockingCalls) -> None:
