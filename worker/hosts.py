@@ -79,7 +79,7 @@ class HostRules:
         items = [item.strip().lower().rstrip(".") for item in text.split(",")]
         for item in items:
             try:
-                networks.append(ipaddress.ip_network(item.strip("[]")))
+                networks.append(ipaddress.ip_network(item))
                 continue
             except ValueError:
                 pass

@@ -70,7 +70,8 @@ def tls_fault(error: BaseException) -> str | None:
         if isinstance(link, ssl.SSLError):
             if any(alert in str(link.reason or link) for alert in _WANTS_OURS):
                 return "it asks for a client certificate, and got none that it takes"
-            return "TLS failed"
+            # In TLS 1.3 a server refuses us after our side of the handshake, and the alert may be lost.
+            return "it broke TLS off; perhaps it asks for a client certificate"
     return None
 
 

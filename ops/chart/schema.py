@@ -10,7 +10,8 @@ from worker.settings import Settings
 OWNED = {
     "client_id", "client_secret", "tenant", "environment", "auth_url", "api_url", "stream_url", "ca_file",
     "broker_url", "broker_ca_file", "broker_cert_file", "broker_key_file",
-    "redis_url", "redis_ca_file", "redis_cert_file", "redis_key_file", "encryption_keys", "tenants_dir", "lane", "slots", "door", "grace",
+    "redis_url", "redis_ca_file", "redis_cert_file", "redis_key_file", "encryption_keys",
+    "tenants_dir", "lane", "slots", "door", "grace",
     "idle_exit", "health_host", "health_port",
 }  # fmt: skip
 

@@ -33,7 +33,7 @@ def test_a_queue_with_other_arguments_is_used_as_it_is_and_the_log_says_so(
     pile, stop = Pile(), threading.Event()
     door = RabbitDoor(rabbitmq_url, pile)
     with capture_logs() as logs:
-        thread = threading.Thread(target=door.run, args=(stop, lambda: None, lambda: None))
+        thread = threading.Thread(target=door.run, args=(stop, lambda: None, lambda _why: None))
         thread.start()
         try:
             eventually(lambda: pile.bodies == [b"a message"])

@@ -111,7 +111,7 @@ def start(runs: list[Run], tmp_path: Path, *command: str) -> Run:
     return runs[-1]
 
 
-def end(run: Run, number: signal.Signals, seconds: float = 15) -> None:
+def end(run: Run, number: signal.Signals, seconds: float = 40) -> None:
     """Send a signal to the command alone, and see everything gone."""
     run.process.send_signal(number)
     run.nobody_is_left(seconds if number is not KILL else 6)

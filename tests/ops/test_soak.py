@@ -148,4 +148,6 @@ def test_a_worker_with_a_wrong_clock() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "-600 -600\n"
+    # Time passes between the readings, more beside a busy neighbour.
+    skews = [int(word) for word in done.stdout.split()]
+    assert skews == [pytest.approx(-600, abs=10)] * 2, done.stdout

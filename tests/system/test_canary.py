@@ -61,7 +61,7 @@ def test_no_marked_word_shows_outside_of_payloads(
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
             "OTEL_BSP_SCHEDULE_DELAY": "200",
         }
-        first = installation.start_worker(**QUICK).ready()
+        first = installation.start_worker(**QUICK, audio_hosts="127.0.0.1").ready()
         finals, letters = success_and_failure(installation, short, host)
         foreign_messages(broker_url)
         installation.until(lambda: "task_without_job" in first.text(), 15)

@@ -144,4 +144,4 @@ def test_a_server_that_asks_for_a_certificate_which_we_do_not_have_refuses_us(gu
     authority, staff = trustme.CA(), trustme.CA()
     guarded = guard(authority, "127.0.0.1", asks=staff)
     worker = guarded.start(**guarded.trusting(authority))
-    assert_refused(guarded, worker, "it asks for a client certificate")
+    assert_refused(guarded, worker, "asks for a client certificate")

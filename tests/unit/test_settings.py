@@ -98,6 +98,8 @@ def test_all_faults_are_told_at_once_each_by_its_variable() -> None:
 RANGES = {
     "SLOTS": (1, 10_000),
     "AUDIO_MAX_SECONDS": (0.001, 86_400),
+    "DOWNLOAD_MIN_SPEED": (0.0, 1),
+    "DOWNLOAD_MAX_BYTES": (1, 1 << 50),
     "CHUNK_SECONDS": (0.02, 2),
     "SIMULTANEOUS_CONNECTS": (1, 1000),
     "HTTP_TIMEOUT": (0.001, 86_400),
@@ -124,6 +126,24 @@ def test_a_file_of_authorities_must_exist(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("")
     assert load({**NEEDED, "CORTI_CA_FILE": str(tmp_path / "ca.pem")}).ca_file == tmp_path / "ca.pem"
     assert faults(CORTI_CA_FILE=str(tmp_path)) == ["CORTI_CA_FILE: expected the path of an existing file"]
+
+
+def test_no_file_is_read_unless_directories_are_named_and_they_must_exist(tmp_path: Path) -> None:
+    assert load(NEEDED).audio_root is None
+    (tmp_path / "a.wav").touch()
+    for roots in str(tmp_path), f"{tmp_path}:/":
+        assert load({**NEEDED, "CORTI_WORKER_AUDIO_ROOT": roots}).audio_root == roots
+    for wrong in "", "audio", ".", f"{tmp_path}:", f"{tmp_path}/a.wav", f"{tmp_path}:/nowhere/{SECRET}":
+        assert faults(CORTI_WORKER_AUDIO_ROOT=wrong) == [
+            "CORTI_WORKER_AUDIO_ROOT: expected absolute paths of existing directories, separated by colons"
+        ]
+
+
+def test_hosts_of_audio_are_names_and_networks() -> None:
+    assert load(NEEDED).audio_hosts is None
+    assert load({**NEEDED, "CORTI_WORKER_AUDIO_HOSTS": "public,10.0.0.0/8"}).audio_hosts
+    (fault,) = faults(CORTI_WORKER_AUDIO_HOSTS=f"https://{SECRET}")
+    assert fault.startswith("CORTI_WORKER_AUDIO_HOSTS: expected a list separated by commas of host names")
 
 
 @pytest.mark.parametrize("url", ["https://", "https://h:0", "https://h:99999", "https://[::1", "h", ""])

@@ -19,7 +19,7 @@ from requests.utils import get_environ_proxies, select_proxy
 from worker.audio.blocking import BlockingCalls
 from worker.audio.connections import GuardedAdapter, forbidden
 from worker.audio.reading import Source, reader
-from worker.audio.sockets import Wait
+from worker.audio.sockets import Wait, current
 from worker.clock import Clock
 from worker.errors import JobError, PermanentError, Reason, TransientError
 from worker.hosts import HostRules
@@ -112,6 +112,7 @@ class Downloads:
     def _answer(self, url: str) -> requests.Response:
         """The answer at the end of all redirects."""
         for _ in range(MOST_REDIRECTS + 1):
+            current().check()
             response = self._get(url)
             try:
                 target = self._session.get_redirect_target(response)

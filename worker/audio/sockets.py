@@ -131,7 +131,11 @@ class PatientTlsSocket(ssl.SSLSocket):
 
     def do_handshake(self, block: bool = False) -> None:
         """See `ssl.SSLSocket.do_handshake`."""
-        current().until_done(lambda: super(PatientTlsSocket, self).do_handshake(block))
+        try:
+            current().until_done(lambda: super(PatientTlsSocket, self).do_handshake(block))
+        except BaseException:
+            self.close()  # nobody else has it yet, and Python closes it only after an OSError
+            raise
 
     def recv(self, *args: Any) -> bytes:
         """See `ssl.SSLSocket.recv`."""

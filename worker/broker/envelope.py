@@ -6,6 +6,7 @@ Producers and strangers write both, too: anything may be found here.
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,14 +51,15 @@ def noted(known: Arrival) -> dict[str, Any]:
 def set_aside(headers: Mapping[str, Any] | None, aside: str) -> Arrival:
     """What is known of a message on `corti.jobs`: nothing, unless it comes from the queue of those set aside.
 
-    Producers write headers, too, so only what has passed that queue is read.
+    Producers write headers, too, so only what has passed that queue is read. The count of deliveries starts
+    again: a job set aside was waiting for another reason than its deliveries.
 
     Args:
         headers: The message's.
         aside: That queue.
     """
     passed = any(death.get("queue") == aside for death in _deaths(headers))
-    return arrival(headers) if passed else Arrival()
+    return replace(arrival(headers), deliveries=0) if passed else Arrival()
 
 
 def known_key(lane: Lane, body: bytes) -> str:

@@ -1,18 +1,21 @@
 """Audio is checked while it is sent: its digest, its length, and whether its source holds."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Literal, cast
 
 import pytest
 
-from tests.unit.audio.reading import RAW, OneSource, read, refused, sent
+from tests.unit.audio.reading import RAW, OneSource, T, read, refused, sent
 from tests.unit.audio.sounds import blocks, encoded, fmt, riff, riff_chunk, tone, wav_file
 from worker.audio.library import Library
+from worker.audio.reading import Source
 from worker.audio.source import Sources
 from worker.errors import PermanentError, Reason, TransientError
 from worker.interrupt import Interrupt
-from worker.job import Audio
+from worker.interrupt import Interrupt as Interrupt
 
 
 @pytest.mark.parametrize("data", [wav_file(tone(0.6)), b"ID3"], ids=["wav", "short"])
@@ -89,3 +92,43 @@ def test_audio_is_at_hand_where_its_source_is(data: bytes, *, at_hand: bool) -> 
         Audio(uri="file:///a", media_type=None if data[:4] in {b"RIFF", b"OggS"} else RAW), Interrupt()
     ) as audio:
         assert audio.at_hand is at_hand
+
+
+@pytest.mark.parametrize("wav_as", ["pcm", "wav"])
+@pytest.mark.parametrize(
+    "data",
+    [wav_file(tone(2)), encoded("audio/ogg"), encoded("audio/mpeg"), tone(2)],
+    ids=["wav", "ogg", "mp3", "raw"],
+)
+def test_the_first_chunk_is_read_when_the_audio_is_opened(data: bytes, wav_as: Literal["pcm", "wav"]) -> None:
+    taken: list[bytes] = []
+
+    def telling() -> Iterator[bytes]:
+        for block in blocks(data, 1000):
+            taken.append(block)
+            yield block
+
+    source = OneSource(telling(), None)
+    library = Library(cast("Sources", source), chunk_seconds=0.25, max_seconds=60, wav_as=wav_as)
+    raw = data[:4] not in {b"RIFF", b"OggS"} and data[:3] != b"ID3"
+    with library.open(Audio(uri="file:///a", media_type=RAW if raw else None), Interrupt()) as audio:
+        before = len(taken)
+        assert next(audio.chunks()).seconds > 0
+        assert len(taken) == before
+
+
+def test_a_source_is_told_how_much_audio_its_bytes_were() -> None:
+    class Told(OneSource):
+        @contextmanager
+        def open(self, audio: Audio, interrupt: Interrupt, begin: Callable[[Source], T]) -> Iterator[T]:
+            with super().open(
+                audio, interrupt, lambda source: begin(replace(source, heard=heard.append))
+            ) as it:
+                yield it
+
+    heard: list[float] = []
+    source = Told(blocks(wav_file(tone(0.6))), None, at_hand=False)
+    library = Library(cast("Sources", source), chunk_seconds=0.25, max_seconds=60, wav_as="pcm")
+    with library.open(Audio(uri="https://h/a"), Interrupt()) as audio:
+        assert [chunk.seconds for chunk in audio.chunks()] == heard
+    assert sum(heard) == pytest.approx(0.6)

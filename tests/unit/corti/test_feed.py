@@ -121,6 +121,29 @@ def test_stopping_waits_for_a_fill_that_is_under_way() -> None:
     assert not stopping.is_alive()
 
 
+def test_a_job_leaves_a_source_that_never_returns_and_the_process_ends_without_it() -> None:
+    reading, over = threading.Event(), threading.Event()
+
+    def hanging() -> Iterator[Chunk]:
+        reading.set()
+        over.wait(60)
+        yield QUARTER
+
+    fed, left = Fed(hanging()), threading.Event()
+
+    def job() -> None:
+        with Feeder(Heartbeat(FakeClock())) as feeder, feeder.feeding(fed.feed):
+            feeder.low(fed.feed, dry=True)
+            assert reading.wait(5)
+        fed.feed.stop()
+        left.set()
+
+    threading.Thread(target=job, daemon=True).start()
+    assert left.wait(10), "the job waits for the source"
+    assert not over.is_set()
+    over.set()
+
+
 @pytest.mark.parametrize("dry", [False, True])
 def test_the_shared_thread_fills_who_runs_low(dry: bool) -> None:
     fed = Fed(quarters(100))

@@ -103,3 +103,19 @@ def test_a_stream_that_was_left_is_not_woken_any_more(opened: Opened) -> None:
         list(stream.converse(opened.audio(), 1.0, live=False, interrupt=interrupt, at_hand=True))
     trigger.join()
     assert interrupt._wakers == []
+
+
+def test_the_jobs_own_thread_does_not_read_what_is_at_hand(opened: Opened) -> None:
+    """It could hang there, in a file system, and no interrupt would reach it."""
+    readers: set[str] = set()
+    interrupt = Interrupt()
+
+    def telling() -> Iterator[Chunk]:
+        yield QUARTER  # read when the audio was opened; see `PcmChunks.prefetch`
+        readers.add(threading.current_thread().name)
+        threading.Timer(0.01, interrupt.trigger, [Why.DRAIN]).start()
+        yield QUARTER
+
+    with pytest.raises(Interrupted), opened.stream as stream:
+        list(stream.converse(telling(), 1.0, live=False, interrupt=interrupt, at_hand=True))
+    assert readers == {"feeder"}
