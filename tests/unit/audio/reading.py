@@ -13,7 +13,7 @@ from worker.audio.reading import Source, reader
 from worker.audio.source import Sources
 from worker.errors import PermanentError
 from worker.interrupt import Interrupt
-from worker.interrupt import Interrupt as Interrupt
+from worker.job import Audio
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from worker.audio.reading import Source
 from worker.audio.source import Sources
 from worker.errors import PermanentError, Reason, TransientError
 from worker.interrupt import Interrupt
-from worker.interrupt import Interrupt as Interrupt
+from worker.job import Audio
 
 
 @pytest.mark.parametrize("data", [wav_file(tone(0.6)), b"ID3"], ids=["wav", "short"])
