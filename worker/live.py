@@ -65,10 +65,13 @@ class LivePublisher:
         """Publish one event, or drop it when the broker is away.
 
         A live event is a courtesy, and the final one repeats everything in it: a broker that is away
-        must not stop the audio.
+        must not stop the audio. As long as the announcement is not through, the events after it are dropped,
+        too: a consumer that missed it would take them for more of what was said before.
         """
         if not self._announced:
             self._announce()
+        if not self._announced:
+            return
         event_type = _TYPES[type(data)]
         self._sequence[event_type] = self._sequence.get(event_type, 0) + 1
         self._send(data, event_id(self._job.job_id, event_type, self._sequence[event_type], self._run))
@@ -79,13 +82,13 @@ class LivePublisher:
 
     def _announce(self) -> None:
         """Tell who shows live events to forget what they said before, and to begin again."""
-        self._announced = True
         # Where nobody listens live, one such event is enough, however often the job begins.
         run = self._run if self._job.events else ""
         data = Started(attempt=self._attempt, metadata=self._job.metadata)
-        self._send(data, event_id(self._job.job_id, STARTED, run=run))
+        self._announced = self._send(data, event_id(self._job.job_id, STARTED, run=run))
 
-    def _send(self, data: Data, identity: str) -> None:
+    def _send(self, data: Data, identity: str) -> bool:
+        """Publish an event; whether the broker took it."""
         event_type = _TYPES[type(data)]
         event = Event(
             id=identity,
@@ -99,3 +102,5 @@ class LivePublisher:
             self._live.publish(event, self._job.reply_to)
         except OutletUnavailable:
             log.warning("live_event_dropped", job_id=self._job.job_id, type=event_type)
+            return False
+        return True

@@ -1,7 +1,7 @@
 """Folding what a stream said into one result: segments in order of time, newest state of each fact."""
 
-from bisect import bisect_left, insort
-from collections import defaultdict
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
 from worker.events import Fact, Segment
@@ -10,51 +10,51 @@ from worker.events import Fact, Segment
 class Transcript:
     """The result of a job as it grows.
 
-    Segments carry no key of their own (their `id` is the interaction's), so an interim segment is known by
-    its channel and time: a segment of the same channel that takes up most of its time, or begins with it,
-    says the same words better. Two that only touch, by the tenth of a second that a recogniser errs, say
-    different words.
+    Segments carry no key of their own (their `id` is the interaction's), so whether one says the
+    words of another again is told by channel and time. An interim segment is left out when
+
+    - final segments of its channel last through more than half of its time, whichever came first; or
+    - a later segment of its channel begins at the same moment; or
+    - a later interim one of its channel lasts through more than half of its time.
+
+    Less than that is a neighbour: the times of segments that follow each other overlap a little, and a final
+    segment that ends a tenth of a second late must not take away the words that come next.
     """
 
     def __init__(self) -> None:
         self._final: list[Segment] = []
-        #: The same by channel, in order of their start.
-        self._by_channel: defaultdict[int, list[Segment]] = defaultdict(list)
-        #: Of the longest final of a channel: none that covers a moment begins earlier before it than that.
-        self._longest: defaultdict[int, float] = defaultdict(float)
+        # Few at a time: those whose final form has not come yet.
         self._interim: list[Segment] = []
+        self._settled: dict[int, _Spans] = {}
         self._facts: dict[str, Fact] = {}
 
     def add_segments(self, segments: Iterable[Segment]) -> None:
         """Take in segments as they arrived."""
         for segment in segments:
+            settled = self._settled.get(segment.channel)
+            if settled is None:
+                settled = self._settled[segment.channel] = _Spans()
             if segment.final:
-                self._interim = [old for old in self._interim if not _same_words(segment, old)]
                 self._final.append(segment)
-                insort(self._by_channel[segment.channel], segment, key=_start)
-                longest = max(self._longest[segment.channel], segment.end - segment.start)
-                self._longest[segment.channel] = longest
-            elif not self._is_late(segment):
-                self._interim = [old for old in self._interim if not _same_words(segment, old)]
+                settled.add(segment.start, segment.end)
+                if self._interim:
+                    self._drop_interim(segment, settled)
+            elif not settled.mostly(segment):
+                said = _Spans()
+                said.add(segment.start, segment.end)
+                self._drop_interim(segment, said)
                 self._interim.append(segment)
 
-    def _is_late(self, interim: Segment) -> bool:
-        """Whether an interim segment comes after the final ones that say its words."""
-        finals = self._by_channel[interim.channel]
-        if not finals:
-            return False
-        first = bisect_left(finals, interim.start - self._longest[interim.channel], key=_start)
-        covered = 0.0
-        for final in finals[first:]:
-            if final.start > interim.end:
-                break
-            if _same_words(interim, final):
-                return True
-            covered += max(0.0, _shared(interim, final))
-        return covered > (interim.end - interim.start) / 2
+    def _drop_interim(self, newer: Segment, said: "_Spans") -> None:
+        """Leave out what `newer` says again: what begins with it, or lies mostly in the time that is said."""
+        self._interim = [
+            old
+            for old in self._interim
+            if old.channel != newer.channel or not (old.start == newer.start or said.mostly(old))
+        ]
 
     def add_facts(self, facts: Iterable[Fact]) -> None:
-        """Take in facts: a fact with a known id replaces the older one ."""
+        """Take in facts: a fact with a known id replaces the older one."""
         for fact in facts:
             self._facts[fact.id] = fact
 
@@ -73,18 +73,39 @@ class Transcript:
         return tuple(fact for fact in self._facts.values() if not fact.discarded)
 
 
-def _start(segment: Segment) -> float:
-    return segment.start
+class _Spans:
+    """Spans of time, joined where they meet, in order.
 
+    Sorted, so that one more segment costs the same after hours as at the beginning, also where segments do
+    not come in order. Kept as numbers: 16 bytes a span, beside the 300 that its segment takes.
+    """
 
-def _shared(one: Segment, other: Segment) -> float:
-    """Seconds that both take up; negative for the pause between them."""
-    return min(one.end, other.end) - max(one.start, other.start)
+    __slots__ = ("_ends", "_starts")
 
+    def __init__(self) -> None:
+        self._starts = array("d")
+        self._ends = array("d")
 
-def _same_words(one: Segment, other: Segment) -> bool:
-    """Whether two segments are the same words, heard twice."""
-    if one.channel != other.channel:
-        return False
-    shorter = min(one.end - one.start, other.end - other.start)
-    return one.start == other.start or _shared(one, other) > max(0.0, shorter / 2)
+    def add(self, start: float, end: float) -> None:
+        """Add a span; one without length, or one that runs backwards, adds nothing."""
+        if end <= start:
+            return
+        first = bisect_left(self._ends, start)
+        behind = bisect_right(self._starts, end)
+        if first < behind:
+            start = min(start, self._starts[first])
+            end = max(end, self._ends[behind - 1])
+        self._starts[first:behind] = array("d", (start,))
+        self._ends[first:behind] = array("d", (end,))
+
+    def mostly(self, segment: Segment) -> bool:
+        """Whether more than half of a segment's time lies in the spans; of one without length, its moment."""
+        at = bisect_right(self._ends, segment.start)
+        length = segment.end - segment.start
+        if length <= 0:
+            return at < len(self._starts) and self._starts[at] <= segment.start
+        inside = 0.0
+        while at < len(self._starts) and self._starts[at] < segment.end:
+            inside += min(self._ends[at], segment.end) - max(self._starts[at], segment.start)
+            at += 1
+        return inside * 2 > length

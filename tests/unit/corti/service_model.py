@@ -10,10 +10,14 @@ class ServiceModel:
     Args:
         every: Bytes of audio after which a segment comes back.
         bytes_per_second: Of the audio, for the times of segments.
+
+    Attributes:
+        pieces: The audio, a binary message each, in order of arrival.
     """
 
     def __init__(self, every: int = 16_000, bytes_per_second: int = 32_000) -> None:
         self.heard = 0
+        self.pieces: list[bytes] = []
         self.closed_with: int | None = None
         self.configuration: dict[str, Any] | None = None
         self._every = every
@@ -47,6 +51,7 @@ class ServiceModel:
         assert not self._ended, "audio after the end"
         assert 0 < len(data) <= 64_000, "a chunk of a wrong size"
         self.heard += len(data)
+        self.pieces.append(data)
         return self._segments(everything=False)
 
     def closed(self, code: int) -> None:

@@ -1,10 +1,12 @@
 """Live events: each time that a job is streamed has its own, and says so before them."""
 
+import pytest
+
 from tests.unit.examples import body
 from tests.unit.story.test_runner import CUT, LIVE, speaking
 from tests.unit.story.world import World
 from worker.errors import Reason, TransientError
-from worker.events import Started
+from worker.events import STARTED, Started
 from worker.interrupt import Why
 
 
@@ -56,6 +58,26 @@ def test_an_outage_before_the_stream_is_announced_once_and_not_with_each_try() -
     world.run(body(events=LIVE))
     starts = [one for one in live_ids(world) if one.startswith("started")]
     assert starts == ["started/A.1", "started/A.6"]
+
+
+@pytest.mark.parametrize("events", [LIVE, ["transcript"]])
+def test_nothing_of_a_time_is_told_before_its_announcement_is_through(events: list[str]) -> None:
+    """A consumer that missed the announcement would take new words for more of the old ones."""
+    world = speaking()
+    world.service.breaks("stream", None, None, CUT)
+    seconds = iter(range(100))
+
+    def broker() -> None:
+        # It takes no announcement from just before the second time until one chunk of that has gone.
+        world.outlet.away = {STARTED} if next(seconds) in {2, 3} else set()
+
+    world.service.during = broker
+    world.run(body(events=events))
+    told = live_ids(world)
+    second = [one for one in told if ".2" in one]
+    assert second[0] == "started/A.2"
+    assert {one.rsplit("/", 1)[1] for one in second[1:2]} == {"1"}
+    assert len(told) == len(set(told))
 
 
 def test_a_job_without_live_events_starts_once_whatever_happens() -> None:

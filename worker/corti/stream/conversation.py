@@ -155,11 +155,14 @@ class Conversation(JobSide):
             self._audio.appendleft(chunk)
             return
         self.starved = True
+        # Read before the queue: the last chunks are put there before the end is said. The other way round
+        # both could happen in between, and the stream would be ended without them.
+        ended = self._no_more_audio
         # Looked at again after the flag is up: the other thread feeds first and reads the flag
         # second, so one of the two sees the other, and no audio lies here unnoticed.
         if self._audio:
             self.starved = False
-        elif self._no_more_audio:
+        elif ended:
             self.session.audio_ended(now)
         elif self._on_low is not None:
             self._on_low(True)

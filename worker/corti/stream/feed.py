@@ -76,9 +76,12 @@ class Feed:
     def take(self) -> Chunk | None:
         """The next chunk, if that takes no waiting. For the pacer's thread."""
         assert isinstance(self._chunks, PcmChunks)  # noqa: S101  # by `by_the_pacer`
-        if self._over or not self._lock.acquire(blocking=False):
+        if not self._lock.acquire(blocking=False):
             return None
         try:
+            # Asked under the lock: a job that leaves closes the source as soon as it has had the lock.
+            if self._over:
+                return None
             # What was read and queued since the pacer looked comes first. Under the lock nobody reads on.
             return self._conversation.next_queued() or self._chunks.ready()
         except BlockingIOError:
@@ -92,7 +95,8 @@ class Feed:
         with self._lock:
             if self._over:
                 return
-            wanted = self._ahead - conversation.queued
+            # The pacer may have put a chunk of its own there: one more than are to be held ready.
+            wanted = max(0, self._ahead - conversation.queued)
             try:
                 batch = list(islice(self._chunks, wanted))
             except Exception as error:  # noqa: BLE001  # raised again by `check`, on the job's thread

@@ -115,6 +115,11 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
         if feed.by_the_pacer:
             low = NEVER
         shared = self._feeder if at_hand else None
+        # The first audio is fed here in any case: it is due now. Before `begin`, because from then on the
+        # pacer takes audio as soon as it looks here, and would take the second chunk from the source.
+        if first:
+            conversation.feed([first])
+        del first  # this frame stands as long as the job: a chunk that it names would, too
         conversation.begin(
             Pace(speed),
             low,
@@ -122,10 +127,6 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
             live=live,
             take=feed.take if feed.by_the_pacer else None,
         )
-        # The first audio is fed here in any case: it is due now.
-        if first:
-            conversation.feed([first])
-        del first  # this frame stands as long as the job: a chunk that it names would, too
         if shared:
             # Not here: the job's thread must not hang in a file system, for nobody could interrupt it there.
             if not feed.by_the_pacer:
