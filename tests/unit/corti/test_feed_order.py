@@ -132,6 +132,15 @@ def test_audio_stays_in_order_however_often_two_threads_meet(
     assert Raced(moments, waits, by_the_pacer=by_the_pacer).play() == in_order()
 
 
+def test_a_queue_with_a_chunk_more_than_is_held_ready_is_no_fault_of_the_source() -> None:
+    """The pacer put a chunk that it could not send in front of a queue that the feeder had just filled."""
+    raced = Raced(set())
+    raced.feed.fill()
+    raced.stage.conversation.feed([Chunk(bytes(CHUNK), 0.25)])
+    raced.feed.fill()
+    raced.feed.check()
+
+
 def test_a_source_that_was_left_between_the_pacers_look_and_its_reading_is_not_read() -> None:
     raced = Raced(set())
     lock, left = raced.feed._lock, iter([True])
