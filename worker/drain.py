@@ -1,4 +1,4 @@
-"""What happens between SIGTERM and the end (design, decision 8).
+"""What happens between SIGTERM and the end.
 
 Stop taking jobs; let those end that can within the grace period; hand the others back; then stop
 Celery, whose loop has to run until then, so that acknowledgements still reach the broker. A second

@@ -1,4 +1,4 @@
-"""The events we publish: CloudEvents 1.0, structured JSON. A contract (design, section 3).
+"""The events we publish: CloudEvents 1.0, structured JSON. A contract.
 
 The `id` of a final event depends only on the job, never on which attempt or which worker made it, so that a
 consumer drops a repeat by its id. A live event tells of one time that the job is streamed, and its id names

@@ -1,4 +1,4 @@
-"""The job: what a producer asks for. A contract (design, section 3), version 1.
+"""The job: what a producer asks for. A contract, version 1.
 
 `Job.from_message` is the one way from bytes to a job. Past it nobody meets a dictionary.
 """

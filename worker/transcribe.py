@@ -1,4 +1,4 @@
-"""The path of one job, told once: token, interaction, audio, stream, fold (design, section 2)."""
+"""The path of one job, told once: token, interaction, audio, stream, fold."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

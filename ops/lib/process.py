@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -15,6 +16,28 @@ _TAIL_LINES = 25
 
 class ServerError(RuntimeError):
     """A server did not do what it was told; the message ends with the last lines of its log."""
+
+
+class Started(ABC):
+    """Something that starts with its context and is closed with it, also when the start fails."""
+
+    @abstractmethod
+    def start(self) -> Self:
+        """Start it, and wait until it can be used."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it, and remove what it left; it cannot be started afterwards."""
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class ServerProcess:

@@ -9,13 +9,12 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from ops.lib import children
 from ops.lib.ports import PortClaim, is_port_free
-from ops.lib.process import ServerError, ServerProcess
+from ops.lib.process import ServerError, ServerProcess, Started
 from ops.lib.rabbitmq_files import NodePorts, environment, find_rabbitmq, write_configuration
 
 _START_TIMEOUT_S = 60.0
@@ -32,7 +31,7 @@ class QueueDepth(NamedTuple):
     unacknowledged: int
 
 
-class RabbitMqServer:
+class RabbitMqServer(Started):
     """Starts, breaks and mends one RabbitMQ node on ports that it keeps over restarts.
 
     Use it as a context manager, or call `start` and later `close`. A start takes about five seconds.
@@ -222,19 +221,6 @@ class RabbitMqServer:
         self._epmd.stop()
         self._claim.release()
         self._folder.cleanup()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _answers(self) -> bool:
         try:

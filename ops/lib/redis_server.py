@@ -5,7 +5,6 @@ import socket
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import redis
@@ -13,12 +12,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ops.lib.ports import PortClaim
-from ops.lib.process import ServerProcess
+from ops.lib.process import ServerProcess, Started
 
 _START_TIMEOUT_S = 15.0
 
 
-class RedisServer:
+class RedisServer(Started):
     """Starts, breaks and mends one Redis server on a port that it keeps over restarts.
 
     Use it as a context manager, or call `start` and later `close`.
@@ -111,19 +110,6 @@ class RedisServer:
         # One retry reconnects after a restart; the library's own waits hide for seconds that it is down.
         retry = Retry(NoBackoff(), 1)
         return redis.Redis(host="127.0.0.1", port=self.port, decode_responses=True, retry=retry)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _answers(self) -> bool:
         try:

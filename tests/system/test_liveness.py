@@ -4,8 +4,6 @@ Kubernetes would end a pod full of consultations otherwise, and the next one wou
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,6 @@ import pytest
 from ops.lib import queues
 from ops.lib.servers import RabbitMqServer, RedisServer
 from ops.lib.worker_process import WorkerProcess
-from ops.sandbox import launch
 from tests.system.audio import clip
 from tests.system.installation import Installation
 from worker.heartbeat import STUCK_SECONDS
@@ -39,33 +36,25 @@ def started(installation: Installation, tmp_path: Path) -> tuple[WorkerProcess, 
     return worker, job["job_id"]
 
 
-@pytest.fixture
-def on_rabbitmq(
-    rabbitmq_url: str, redis_url: str, sandbox: launch.Sandbox, tmp_path: Path
-) -> Iterator[Installation]:
-    with ExitStack() as stack:
-        box = stack.enter_context(queues.connect(rabbitmq_url))
-        yield Installation(rabbitmq_url, redis_url, sandbox, box, tmp_path, stack)
-
-
+@pytest.mark.parametrize("broker_url", ["rabbitmq"], indirect=True)
 def test_rabbitmq_takes_nothing_while_an_invalid_message_waits(
-    on_rabbitmq: Installation, rabbitmq_server: RabbitMqServer, tmp_path: Path
+    installation: Installation, rabbitmq_server: RabbitMqServer, tmp_path: Path
 ) -> None:
     clip(tmp_path / "short.wav", 1.0, seed=1)
     bad = b'{"job_id": "no-job"}'
-    job = on_rabbitmq.job(tmp_path / "short.wav")
-    on_rabbitmq.put(bad, job)
+    job = installation.job(tmp_path / "short.wav")
+    installation.put(bad, job)
     rabbitmq_server.ctl("set_vm_memory_high_watermark", "0.0000001")
     try:
-        worker = on_rabbitmq.start_worker()
-        on_rabbitmq.until(lambda: worker.health_port() is not None, 30)
+        worker = installation.start_worker()
+        installation.until(lambda: worker.health_port() is not None, 30)
         assert_alive_through(OUTAGE, worker)
         assert worker.metric("corti_publish_retries_total") > 0, "the dead letter could not be published"
     finally:
         rabbitmq_server.ctl("set_vm_memory_high_watermark", "0.4")
 
-    (final,) = on_rabbitmq.finals(1, timeout=60).values()
-    letters = on_rabbitmq.dead(5, timeout=5)
+    (final,) = installation.finals(1, timeout=60).values()
+    letters = installation.dead(5, timeout=5)
 
     assert (final["subject"], final["type"]) == (job["job_id"], "corti.job.completed.v1")
     assert {letter["payload"] for letter in letters} == {bad.decode()}

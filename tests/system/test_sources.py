@@ -3,48 +3,21 @@
 import os
 import signal
 import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.contract.raw_host import RawHost, raw_host
 from tests.system.audio import clip
 from tests.system.installation import Installation
 
 
-@contextmanager
-def dripping_host(seconds: float) -> Iterator[tuple[str, threading.Event]]:
-    """A server that announces audio and then sends a byte every so many seconds; and whether it was asked."""
-    asked, over = threading.Event(), threading.Event()
-
-    def answer(peer: socket.socket) -> None:
-        with peer:
-            peer.recv(65536)
-            asked.set()
-            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\nContent-Length: 1000000\r\n\r\nRIFF")
-            while not over.wait(seconds):
-                try:
-                    peer.sendall(b"\0")
-                except OSError:
-                    return
-
-    def serve(listening: socket.socket) -> None:
-        while True:
-            try:
-                peer, _ = listening.accept()
-            except OSError:
-                return
-            threading.Thread(target=answer, args=(peer,), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        threading.Thread(target=serve, args=(listening,), daemon=True).start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/visit.wav", asked
-        over.set()
-        listening.shutdown(socket.SHUT_RDWR)
+def dripping(host: RawHost, peer: socket.socket) -> None:
+    """Announce audio, and then send a byte every second."""
+    peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\nContent-Length: 1000000\r\n\r\nRIFF")
+    host.drip(peer, 1.0)
 
 
 def download(installation: Installation, url: str) -> dict[str, Any]:
@@ -71,10 +44,10 @@ def test_a_pipe_in_the_place_of_a_recording_fails_its_job_and_holds_up_nobody(
 
 
 def test_a_drain_leaves_a_download_that_stalls_and_hands_its_job_back(installation: Installation) -> None:
-    with dripping_host(1.0) as (url, asked):
+    with raw_host(dripping) as host:
         worker = installation.start_worker(grace=30, audio_hosts="127.0.0.1").ready()
-        installation.put(download(installation, url))
-        assert asked.wait(20)
+        installation.put(download(installation, host.url()))
+        assert host.asked.wait(20)
         began = time.monotonic()
         worker.process.send_signal(signal.SIGTERM)
 

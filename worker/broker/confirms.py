@@ -1,7 +1,7 @@
 """A RabbitMQ connection of its own on which every publish is confirmed, by kombu.
 
-Its own, because on a shared one a channel error of somebody else can hang the next publish
-(pitfalls, 3.10). One publish at a time: a kombu channel belongs to one thread.
+Its own, because on a shared one a channel error of somebody else can hang the next publish.
+One publish at a time: a kombu channel belongs to one thread.
 """
 
 import threading

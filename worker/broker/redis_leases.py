@@ -53,7 +53,7 @@ def transport_options(visibility_timeout: int, lane: Lane = MAIN_LANE) -> dict[s
         visibility_timeout: Seconds after which a delivery that nobody renewed goes to somebody else.
         lane: Whose work queue this is.
     """
-    # The sweep for overdue deliveries ran every 100 s whatever the timeout (pitfalls, 3.1).
+    # By default kombu looks for overdue deliveries about every 100 s, whatever the timeout is.
     sweep = max(1, min(5, visibility_timeout // 6))
     return {
         "visibility_timeout": visibility_timeout,

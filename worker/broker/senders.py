@@ -84,33 +84,22 @@ class RabbitSender:
 
     def send_dead_letter(self, body: bytes, letter_id: str) -> None:
         """See `Sender`."""
-        self._connection.publish(
-            lambda producer: confirmed(
-                producer,
-                body,
-                content_type="application/json",
-                exchange="",
-                routing_key=DEAD,
-                message_id=letter_id,
-            )
-        )
+        self._send(body, DEAD, message_id=letter_id)
 
     def send_aside(self, body: bytes, arrival: Arrival) -> None:
         """See `Sender`."""
-        self._connection.publish(
-            lambda producer: confirmed(
-                producer,
-                body,
-                content_type="application/json",
-                exchange="",
-                routing_key=self._lane.aside,
-                headers=envelope.noted(arrival),
-            )
-        )
+        self._send(body, self._lane.aside, headers=envelope.noted(arrival))
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def _send(self, body: bytes, queue: str, **properties: Any) -> None:
+        self._connection.publish(
+            lambda producer: confirmed(
+                producer, body, content_type="application/json", exchange="", routing_key=queue, **properties
+            )
+        )
 
     def _reply(self, producer: kombu.Producer, body: bytes, queue: str) -> None:
         try:

@@ -60,7 +60,7 @@ class Lane:
     """A set of queues with workers of their own, so that urgent jobs never wait behind routine ones.
 
     Priorities within one queue mean opposite things on Redis and RabbitMQ, and none at all on quorum
-    queues before RabbitMQ 4.3 (pitfalls, 3.8). Results and dead letters are the same for all lanes.
+    queues before RabbitMQ 4.3. Results and dead letters are the same for all lanes.
 
     Attributes:
         name: Appended to the queues' names; empty for the lane that needs no name.
@@ -152,7 +152,7 @@ def keepalive() -> dict[int, int]:
     """TCP options by which a dead peer is noticed in about 35 s, without AMQP heartbeats.
 
     Heartbeats are off on every connection: Celery sends none while it drains, and a broker that
-    misses them takes the deliveries back (pitfalls, 3.5).
+    misses them takes the deliveries back.
     """
     wanted = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
     return {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}

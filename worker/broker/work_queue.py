@@ -1,4 +1,4 @@
-"""Celery: its application, its queue `corti.work`, its consumer (pitfalls 3.11 for the settings)."""
+"""Celery: its application, its queue `corti.work`, its consumer."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def make_celery(
         task_queues=[
             (WorkQueue if on_rabbit else kombu.Queue)(
                 lane.work,
-                # The default exchange: no binding that could be lost (pitfalls, 3.1).
+                # The default exchange: no binding that could be lost.
                 kombu.Exchange(""),
                 routing_key=lane.work,
                 durable=True,
@@ -135,8 +135,8 @@ class JobConsumer(KeepingConsumer):
 
     It discards nothing.
 
-    Left out: delayed delivery, which declares 28 exchanges and 28 queues on RabbitMQ for countdowns
-    (pitfalls, 3.7), and the chatter among workers (gossip, heartbeat events, remote control; mingle
+    Left out: delayed delivery, which declares 28 exchanges and 28 queues on RabbitMQ for countdowns,
+    and the chatter among workers (gossip, heartbeat events, remote control; mingle
     and events, which the other steps require, are switched off by `WORKER_OPTIONS`).
     """
 

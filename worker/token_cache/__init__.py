@@ -1,4 +1,4 @@
-"""The shared token cache: one token request per token lifetime, for the whole fleet (design, decision 9).
+"""The shared token cache: one token request per token lifetime, for the whole fleet.
 
 Redis keys, where `<id>` is a digest of token endpoint, client id and whether the token is encrypted:
 

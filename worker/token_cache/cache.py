@@ -16,7 +16,7 @@ from worker.token_cache.store import SharedToken, Unreadable
 
 log = structlog.get_logger(__name__)
 
-#: Longer than a token request may take, so that a slow fetch is not doubled (pitfalls, section 4).
+#: Longer than a token request may take, so that a slow fetch is not doubled.
 _LOCK_MARGIN = 10.0
 #: A process looks at Redis again after this long, so that a refusal elsewhere reaches it.
 _LOCAL_LIFE = 5.0

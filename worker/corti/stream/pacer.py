@@ -1,4 +1,4 @@
-"""One thread that moves the audio of all streams (design, decision 1; measurements in the README).
+"""One thread that moves the audio of all streams (measurements in the README).
 
 Due times fall into ticks, and one poll serves all sockets. What the thread must never do is block:
 sockets do not, and it neither logs nor talks to Redis, a broker or a disk.
