@@ -1,6 +1,7 @@
 """Fixtures for every part of the test suite: real brokers and a clean environment."""
 
 import os
+import signal
 from collections.abc import Iterator
 from itertools import count
 
@@ -24,6 +25,21 @@ def require(available: bool, reason: str) -> None:
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(f"CI must run this test: {reason}", pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def heeded_signals() -> Iterator[None]:
+    """Commands that the test starts heed SIGINT and SIGHUP.
+
+    They would inherit that these are ignored: the first in a shell's background job, the other under `nohup`.
+    """
+    ignored = [one for one in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(one) == signal.SIG_IGN]
+    for number in ignored:
+        # Caught, and nothing done: this run stays as deaf as it was, and `exec` resets what is caught.
+        signal.signal(number, lambda *_: None)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(autouse=True)

@@ -203,7 +203,7 @@ LIBRARIES = {
         )
     }
     | _OUTER,
-    "urllib3": {"worker.audio.connections"},
+    "urllib3": {"worker.audio.connections", "worker.audio.downloads"},
     "websocket": {"worker.corti.stream.handshake"},
     "websockets": {"worker.corti.stream.frames"},
 }

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.contract.listening import BODY, SECRET, audio_sources, failure_of, read
+from tests.contract.listening import BODY, SECRET, audio_sources, blocks, failure_of, opened, read
 from tests.contract.raw_host import RawHost, raw_host
 from tests.contract.web_host import WebHost, answer
 from worker.audio import speed
@@ -38,6 +38,20 @@ def assert_forbidden(error: JobError) -> None:
     assert isinstance(error, PermanentError)
     assert "CORTI_WORKER_AUDIO_HOSTS" in error.detail
     assert "example" not in str(error)
+
+
+def test_no_job_uses_a_password_that_lies_in_the_workers_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A URL in a job, or one that it redirects to, would choose which password is sent."""
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login ada password lovelace\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    with WebHost() as host, audio_sources() as sources:
+        host.pages["/a"] = answer(200, BODY)
+        assert read(sources, f"{host.url}/a") == BODY
+        assert all("authorization" not in {name.lower() for name in one} for one in host.seen)
+        assert len(host.seen) == 1
 
 
 def port_of(host: WebHost) -> int:
@@ -279,6 +293,29 @@ def test_a_server_that_is_slow_but_fast_enough_is_heard_to_the_end() -> None:
 
     with raw_host(slow) as raw, audio_sources(timeout=600.0) as sources:
         assert listen(sources, raw.url()) == 3.0
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_what_has_come_is_read_before_a_block_is_full(*, chunked: bool) -> None:
+    """A block is seconds of a compressed recording: a slow server would look as if it sent nothing."""
+    had = threading.Event()
+
+    def in_two(raw: RawHost, peer: socket.socket) -> None:
+        halves = [b"3e8\r\n" + bytes(1000) + b"\r\n", b"3e8\r\n" + bytes(1000) + b"\r\n0\r\n\r\n"]
+        length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 2000"
+        peer.sendall(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n\r\n" + (halves[0] if chunked else bytes(1000)))
+        if had.wait(5):
+            peer.sendall(halves[1] if chunked else bytes(1000))
+
+    with (
+        raw_host(in_two) as raw,
+        audio_sources(timeout=2.0) as sources,
+        opened(sources, Audio(uri=raw.url())) as source,
+    ):
+        first = source.read(5000)
+        had.set()
+        assert len(first) == 1000
+        assert sum(len(block) for block in blocks(source)) == 1000
 
 
 def test_a_server_that_drips_its_headers_is_given_up_in_time() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import require
 from tests.contract.listening import BODY, audio_sources, failure_of, read
 from worker.audio.roots import Roots
 from worker.audio.source import Sources
@@ -44,8 +45,7 @@ def irregular(root: Path, kind: str) -> Path:
 @pytest.mark.parametrize("kind", ["pipe", "socket", "directory", "root", "zero", "null", "tty"])
 def test_what_is_no_regular_file_is_refused_at_once(root: Path, kind: str) -> None:
     place = irregular(root, kind)
-    if not place.exists():
-        pytest.skip(f"there is no {place}")
+    require(place.exists(), f"there is no {place}")
     with audio_sources(root, Path("/dev")) as sources:
         error = failure_in_time(sources, place.as_uri())
     assert isinstance(error, PermanentError)
@@ -56,8 +56,7 @@ def test_what_is_no_regular_file_is_refused_at_once(root: Path, kind: str) -> No
     "path", ["/proc/self/environ", "/proc/self/cmdline", "/proc/1/../self/status", "/sys/kernel/notes"]
 )
 def test_files_of_the_kernel_are_no_recordings_wherever_files_may_lie(path: str) -> None:
-    if not Path(path).exists():
-        pytest.skip(f"there is no {path}")
+    require(Path(path).exists(), f"there is no {path}")
     with audio_sources(Path("/")) as sources:
         error = failure_in_time(sources, f"file://{path}")
     assert isinstance(error, PermanentError)

@@ -186,8 +186,9 @@ def test_what_goes_wrong_is_answered_as_documented(server: LoadServer, client: C
 def test_a_late_chunk_shows_and_the_start_does_not_hide_it(server: LoadServer, client: Client) -> None:
     with client.stream("late") as socket:
         start = time.monotonic()
-        # The very first chunk is 40 ms late, which later ones reveal; the sixth is late by 100 ms.
-        for number, late in enumerate([0.04, 0, 0, 0, 0, 0.1, 0, 0]):
+        # The very first chunk is 40 ms late, which later ones reveal; the sixth is late by 120 ms: what comes
+        # before it reaches the server some milliseconds late, too, on a busy machine.
+        for number, late in enumerate([0.04, 0, 0, 0, 0, 0.12, 0, 0]):
             time.sleep(max(0, start + 0.25 * number + late - time.monotonic()))
             socket.send(CHUNK)
         time.sleep(0.05)
@@ -196,7 +197,7 @@ def test_a_late_chunk_shows_and_the_start_does_not_hide_it(server: LoadServer, c
     assert lateness["n"] == 8
     assert 95 <= lateness["max"] <= 200
     assert lateness["p50"] <= 30
-    assert 330 <= stats["longest_silence_ms"] <= 450
+    assert 345 <= stats["longest_silence_ms"] <= 450
     server.reset()
     assert server.stats()["lateness"] == {"n": 0, "p50": 0, "p90": 0, "p99": 0, "p999": 0, "max": 0}
 
@@ -204,5 +205,6 @@ def test_a_late_chunk_shows_and_the_start_does_not_hide_it(server: LoadServer, c
 def test_a_stream_that_falls_silent_shows(server: LoadServer, client: Client) -> None:
     with client.stream("silent") as socket:
         socket.send(CHUNK)
-        time.sleep(0.4)
+        # Longer than what is asked for: the chunk takes its time to the server, and silence begins there.
+        time.sleep(0.5)
         assert server.stats()["longest_silence_ms"] >= 400

@@ -24,9 +24,7 @@ PYTHON = (sys.executable, "-m")
 WORKER = "-m worker run"
 TERM, INT, HUP, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(), reason="only /proc tells whose descendants a process has"
-)
+pytestmark = pytest.mark.usefixtures("heeded_signals")
 
 
 @dataclass
@@ -100,6 +98,7 @@ class Run:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[list[Run]]:
+    require(Path("/proc/self/environ").exists(), "only /proc tells whose descendants a process has")
     made: list[Run] = []
     yield made
     for run in made:
@@ -111,7 +110,7 @@ def start(runs: list[Run], tmp_path: Path, *command: str) -> Run:
     return runs[-1]
 
 
-def end(run: Run, number: signal.Signals, seconds: float = 40) -> None:
+def end(run: Run, number: signal.Signals, seconds: float = 15) -> None:
     """Send a signal to the command alone, and see everything gone."""
     run.process.send_signal(number)
     run.nobody_is_left(seconds if number is not KILL else 6)

@@ -17,6 +17,7 @@ from tests.sandbox.sound import tone
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_stops_with_status_0_even_with_open_sockets(number: signal.Signals) -> None:
     with start() as sandbox:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+import urllib3
 from requests.utils import get_environ_proxies, select_proxy
 
 from worker.audio.blocking import BlockingCalls
@@ -32,7 +33,7 @@ MOST_REDIRECTS = 5
 #: Statuses whose body is the whole audio. A redirect without a target is among those that are not.
 _WHOLE = frozenset({200, 203})
 
-#: requests' exceptions while a download is opened or read, most specific first.
+#: Exceptions of requests while a download is opened, and of urllib3 while it is read; most specific first.
 FAILURES: tuple[tuple[type[Exception], type[JobError], str], ...] = (
     (requests.exceptions.InvalidURL, PermanentError, "audio.uri is no valid URL"),
     (requests.exceptions.InvalidSchema, PermanentError, "audio.uri redirects to something that is not http"),
@@ -41,6 +42,8 @@ FAILURES: tuple[tuple[type[Exception], type[JobError], str], ...] = (
     (requests.exceptions.SSLError, TransientError, "TLS to the audio's server failed"),
     (requests.exceptions.Timeout, TransientError, "the audio's server did not answer in time"),
     (requests.exceptions.RequestException, TransientError, "the download of the audio broke off"),
+    (urllib3.exceptions.SSLError, TransientError, "TLS to the audio's server failed"),
+    (urllib3.exceptions.HTTPError, TransientError, "the download of the audio broke off"),
 )
 
 #: As `socket.getaddrinfo`.
@@ -78,8 +81,10 @@ class Downloads:
         self._timeout = timeout
         self._least_speed = least_speed
         self._max_bytes = max_bytes
-        # It makes requests out of URLs, with what ~/.netrc says, and sends none: so it keeps no cookies.
+        # It makes requests out of URLs and sends none: so it keeps no cookies.
         self._session = requests.Session()
+        # Else it would send the password that ~/.netrc has for whatever host a job names.
+        self._session.trust_env = False
         self._adapter = GuardedAdapter(rules, calls, resolve, context)
 
     def close(self) -> None:
@@ -168,13 +173,15 @@ def _blocks(response: requests.Response, max_bytes: int) -> Iterator[bytes]:
     encoded = response.headers.get("Content-Encoding", "identity") != "identity"
     received = 0
     try:
-        for block in response.iter_content(BLOCK_BYTES):
+        # What has come, up to a block. `iter_content` waits for whole blocks, each of which is seconds of a
+        # compressed recording: the speed would hear of them too late.
+        for block in iter(partial(response.raw.read1, BLOCK_BYTES, decode_content=True), b""):
             received += len(block)
             # Also of what a server announced to be smaller, or compressed to a fraction.
             if received > max_bytes:
                 raise _too_large()
             yield block
-    except requests.exceptions.RequestException as error:
+    except urllib3.exceptions.HTTPError as error:
         raise mapped(error) from None
     # A body that is cut short would be a consultation that ends in mid-sentence, and nobody would know.
     if expected is not None and not encoded and received != expected:
@@ -186,8 +193,8 @@ def _length(response: requests.Response) -> int | None:
     return int(value) if value.isascii() and value.isdigit() else None
 
 
-def mapped(error: requests.exceptions.RequestException) -> JobError:
-    """What an exception of requests means for the job."""
+def mapped(error: Exception) -> JobError:
+    """What an exception of requests or urllib3 means for the job."""
     for kind, ours, text in FAILURES:
         if isinstance(error, kind):
             return ours(Reason.AUDIO_UNREACHABLE, f"{text} ({type(error).__name__})")
