@@ -23,7 +23,7 @@ _QUEUES = {getattr(lane, part) for lane in (Lane(), Lane("urgent")) for part in 
 _OPEN = {
     "queue": _QUEUES | {RESULTS, DEAD},
     "state": {"waiting", "running"},
-    "check": {"startup", "redis", "consumer", "door", "drain"},
+    "check": {"startup", "redis", "consumer", "door", "drain", "audit"},
     "status": {"2xx", "3xx", "4xx", "5xx", "error"},
 }
 
