@@ -24,6 +24,7 @@ LAYERS = {
     "worker.background": WORDS,
     "worker.claims": WORDS,
     "worker.clock": WORDS,
+    "worker.connection_faults": WORDS,
     "worker.dead_letter": WORDS,
     "worker.errors": WORDS,
     "worker.events": WORDS,
@@ -80,6 +81,7 @@ LAYERS = {
     "worker.audit_log": OUTSIDE,
     "worker.broker": OUTSIDE,
     "worker.broker.confirms": OUTSIDE,
+    "worker.broker.consumer": OUTSIDE,
     "worker.broker.declaring": OUTSIDE,
     "worker.broker.depth": OUTSIDE,
     "worker.broker.discards": OUTSIDE,
@@ -124,10 +126,20 @@ SIDEWAYS = {
     **dict.fromkeys(
         [
             f"worker.broker.{name}"
-            for name in ("confirms", "declaring", "discards", "envelope", "redis_time", "topology")
+            for name in (
+                "confirms",
+                "consumer",
+                "declaring",
+                "discards",
+                "envelope",
+                "redis_time",
+                "topology",
+            )
         ],
         "worker.broker.",
     ),
+    "worker.broker.consumer": "worker.broker.work_queue",
+    "worker.broker.envelope": "worker.broker.",
     "worker.broker.door": "worker.broker.redis_door",
     "worker.broker.door_scripts": "worker.broker.redis_door",
     "worker.broker.redis_corrections": "worker.broker.redis_leases",
@@ -159,6 +171,7 @@ LIBRARIES = {
     "amqp": {f"worker.broker.{name}" for name in ("confirms", "declaring", "depth", "senders")},
     "av": {"worker.audio.container"},
     "celery": {
+        "worker.broker.consumer",
         "worker.broker.discards",
         "worker.broker.redis_corrections",
         "worker.broker.strategy",
@@ -219,7 +232,7 @@ RESTRICTED: Mapping[str, set[str]] = {
     # Threads, sockets, processes, chance and other people's logs: nothing for words, rules and story.
     **dict.fromkeys(["asyncio", "concurrent", "multiprocessing", "queue", "signal", "subprocess"], _OUTER),
     **dict.fromkeys(["http", "select", "selectors", "socket", "socketserver", "urllib.request"], _OUTER),
-    "ssl": {"worker.trust"} | _OUTER,
+    "ssl": {"worker.connection_faults", "worker.trust"} | _OUTER,
     **dict.fromkeys(["logging", "random", "secrets", "shutil", "tempfile", "uuid"], _OUTER),
     # But the flag by which other threads interrupt a job, which is a word of the story, is made of it.
     "threading": {"worker.background", "worker.bell", "worker.interrupt"} | _OUTER,

@@ -69,12 +69,12 @@ class LedgerUnavailable(Exception):
 
     Args:
         error: What kind of error it was.
-        tls: Why TLS failed, if it was that.
+        why: What keeps us from it, in words, if somebody can do something about it.
     """
 
-    def __init__(self, error: str, tls: str | None = None) -> None:
-        super().__init__(f"{error}: {tls}" if tls else error)
-        self.tls = tls
+    def __init__(self, error: str, why: str | None = None) -> None:
+        super().__init__(f"{error}: {why}" if why else error)
+        self.why = why
 
 
 class ClaimLost(Exception):

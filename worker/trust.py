@@ -1,29 +1,15 @@
-"""Whom a connection trusts, what it shows of itself, and in words why TLS failed.
+"""Whom a connection trusts, and what it shows of itself.
 
 Every connection verifies the chain of the server's certificate and the host name in it. There is no setting
 that switches that off: a worker that talks to an impostor hands out its password, and consultations.
 """
 
 import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import certifi
-
-#: OpenSSL's codes of a refused certificate (X509_V_ERR_*), and what they mean.
-_REFUSED = {
-    9: "is not valid yet",
-    10: "has expired",
-    18: "is signed by itself and not trusted",
-    19: "comes from an authority that is not trusted",
-    20: "comes from an authority that is not trusted",
-    21: "comes from an authority that is not trusted",
-    62: "is for another host name",
-    64: "is for another address",
-}
-_WANTS_OURS = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "UNKNOWN_CA", "BAD_CERTIFICATE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,29 +44,6 @@ class Trust:
         }
 
 
-def tls_fault(error: BaseException) -> str | None:
-    """Why TLS failed, in words without any value; None where something else did.
-
-    Args:
-        error: As a library raised it, perhaps around the error that tells.
-    """
-    for link in _chain(error):
-        if isinstance(link, ssl.SSLCertVerificationError):
-            return f"its certificate {_REFUSED.get(link.verify_code, 'is refused')}"
-        if isinstance(link, ssl.SSLError):
-            if any(alert in str(link.reason or link) for alert in _WANTS_OURS):
-                return "it asks for a client certificate, and got none that it takes"
-            # In TLS 1.3 a server refuses us after our side of the handshake, and the alert may be lost.
-            return "it broke TLS off; perhaps it asks for a client certificate"
-    return None
-
-
-def broker_tls_fault(error: BaseException) -> str | None:
-    """The same of a connection to the broker, with what to look at."""
-    fault = tls_fault(error)
-    return fault and f"{fault}; see CORTI_WORKER_BROKER_CA_FILE and what is beside it"
-
-
 def authorities(ca_file: str | None) -> str:
     """Whom HTTP and streams trust: a PEM file, or a directory as OpenSSL has it.
 
@@ -103,15 +66,6 @@ def context(ca_file: str | None) -> ssl.SSLContext:
     if Path(place).is_dir():
         return ssl.create_default_context(capath=place)
     return ssl.create_default_context(cafile=place)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        link = link.__cause__ or link.__context__
 
 
 def _present(**files: Path | None) -> dict[str, str]:

@@ -4,7 +4,8 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -18,8 +19,8 @@ class ServerError(RuntimeError):
     """A server did not do what it was told; the message ends with the last lines of its log."""
 
 
-class Started(ABC):
-    """Something that starts with its context and is closed with it, also when the start fails."""
+class Server(ABC):
+    """Starts with its context and is closed with it, also when the start fails."""
 
     @abstractmethod
     def start(self) -> Self:
@@ -28,6 +29,23 @@ class Started(ABC):
     @abstractmethod
     def close(self) -> None:
         """End it, and remove what it left; it cannot be started afterwards."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Freeze it: connections stay open, nothing answers."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Let it go on."""
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It is frozen in this context, and not a moment longer, also when a signal or an error ends it."""
+        try:
+            self.pause()
+            yield
+        finally:
+            self.resume()
 
     def __enter__(self) -> Self:
         try:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from ops.lib import children
 from ops.lib.ports import PortClaim, is_port_free
-from ops.lib.process import ServerError, ServerProcess, Started
+from ops.lib.process import Server, ServerError, ServerProcess
 from ops.lib.rabbitmq_files import NodePorts, environment, find_rabbitmq, write_configuration
 
 _START_TIMEOUT_S = 60.0
@@ -31,7 +31,7 @@ class QueueDepth(NamedTuple):
     unacknowledged: int
 
 
-class RabbitMqServer(Started):
+class RabbitMqServer(Server):
     """Starts, breaks and mends one RabbitMQ node on ports that it keeps over restarts.
 
     Use it as a context manager, or call `start` and later `close`. A start takes about five seconds.
@@ -138,11 +138,11 @@ class RabbitMqServer(Started):
         return self.start()
 
     def pause(self) -> None:
-        """Freeze the node: connections stay open, nothing answers."""
+        """See `Server`."""
         self._node.pause()
 
     def resume(self) -> None:
-        """Let a paused node go on."""
+        """See `Server`."""
         self._node.resume()
 
     def stop_app(self) -> None:

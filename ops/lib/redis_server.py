@@ -12,12 +12,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ops.lib.ports import PortClaim
-from ops.lib.process import ServerProcess, Started
+from ops.lib.process import Server, ServerProcess
 
 _START_TIMEOUT_S = 15.0
 
 
-class RedisServer(Started):
+class RedisServer(Server):
     """Starts, breaks and mends one Redis server on a port that it keeps over restarts.
 
     Use it as a context manager, or call `start` and later `close`.
@@ -92,11 +92,11 @@ class RedisServer(Started):
         return self.start()
 
     def pause(self) -> None:
-        """Freeze the server: connections stay open, nothing answers."""
+        """See `Server`."""
         self._process.pause()
 
     def resume(self) -> None:
-        """Let a paused server go on."""
+        """See `Server`."""
         self._process.resume()
 
     def close(self) -> None:

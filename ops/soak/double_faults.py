@@ -27,11 +27,8 @@ def drain_while_the_broker_is_frozen(world: World) -> None:
     """The broker answers nobody for six seconds, beginning with the drain of a worker."""
     world.fleet.replace(kill=False)
     time.sleep(world.chance.uniform(0.0, 0.5))
-    world.broker.pause()
-    try:
+    with world.broker.frozen():
         time.sleep(6)
-    finally:
-        world.broker.resume()
 
 
 def kill_a_worker_while_redis_restarts(world: World) -> None:

@@ -61,9 +61,8 @@ def cut_every_connection(world: World) -> None:
 
 def freeze_redis(world: World) -> None:
     """Redis answers nobody for six seconds."""
-    world.redis.pause()
-    time.sleep(6)
-    world.redis.resume()
+    with world.redis.frozen():
+        time.sleep(6)
 
 
 def empty_redis(world: World) -> None:

@@ -121,6 +121,11 @@ def end(run: Run, number: signal.Signals, seconds: float = 15) -> None:
         assert run.left_files() == []
 
 
+def frozen(pid: int) -> bool:
+    """Whether a process was stopped by SIGSTOP."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 @pytest.mark.parametrize("number", [TERM, INT, HUP, KILL])
 def test_the_demo_ends_what_it_started(runs: list[Run], tmp_path: Path, number: signal.Signals) -> None:
     require(*RedisServer.available())
@@ -193,6 +198,16 @@ def test_the_soak_ends_what_it_started(runs: list[Run], tmp_path: Path, number: 
     run = start(runs, tmp_path, *PYTHON, "ops.soak", "--broker", "redis")
     run.until(WORKER)
     end(run, number)
+
+
+def test_the_soak_ends_in_the_middle_of_a_fault(runs: list[Run], tmp_path: Path) -> None:
+    require(*RedisServer.available())
+    run = start(runs, tmp_path, *PYTHON, "ops.soak", "--broker", "redis", "--only", "freeze_redis")
+    deadline = time.monotonic() + 60
+    while not any(frozen(pid) for pid, line in run.alive().items() if "-server" in line):
+        assert time.monotonic() < deadline, run.text()
+        time.sleep(0.05)
+    end(run, INT)
 
 
 def test_the_rendering_of_dashboards_ends_what_it_started(runs: list[Run], tmp_path: Path) -> None:

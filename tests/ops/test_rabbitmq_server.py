@@ -63,15 +63,10 @@ def test_a_stopped_application_refuses_connections_until_started(rabbitmq_server
 
 
 def test_a_paused_node_answers_nothing(rabbitmq_server: RabbitMqServer) -> None:
-    rabbitmq_server.pause()
-    try:
-        connection = amqp.Connection(
-            f"127.0.0.1:{rabbitmq_server.ports.amqp}", connect_timeout=0.3, read_timeout=0.3
-        )
-        with pytest.raises(TimeoutError):
-            connection.connect()
-    finally:
-        rabbitmq_server.resume()
+    address = f"127.0.0.1:{rabbitmq_server.ports.amqp}"
+    connection = amqp.Connection(address, connect_timeout=0.3, read_timeout=0.3)
+    with rabbitmq_server.frozen(), pytest.raises(TimeoutError):
+        connection.connect()
     connect(rabbitmq_server).close()
 
 

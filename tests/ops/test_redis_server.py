@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,13 @@ def test_data_survive_a_kill_and_a_restart_on_the_same_port(server: RedisServer)
 
 
 def test_a_paused_server_takes_connections_and_answers_nothing(server: RedisServer) -> None:
-    server.pause()
-    with socket.create_connection(("127.0.0.1", server.port), timeout=0.2) as connection:
-        connection.sendall(b"PING\r\n")
-        with pytest.raises(TimeoutError):
-            connection.recv(16)
-        server.resume()
+    with ExitStack() as stack:
+        with server.frozen():
+            address = ("127.0.0.1", server.port)
+            connection = stack.enter_context(socket.create_connection(address, timeout=0.2))
+            connection.sendall(b"PING\r\n")
+            with pytest.raises(TimeoutError):
+                connection.recv(16)
         connection.settimeout(5)
         assert connection.recv(16) == b"+PONG\r\n"
 

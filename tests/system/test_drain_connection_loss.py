@@ -2,6 +2,8 @@
 
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,19 @@ def cut_every_connection(server: RedisServer | RabbitMqServer) -> None:
     else:
         with server.cli_client() as client:
             client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+@contextmanager
+def away(server: RedisServer | RabbitMqServer) -> Iterator[None]:
+    if not isinstance(server, RabbitMqServer):
+        with server.frozen():
+            yield
+        return
+    server.stop_app()
+    try:
+        yield
+    finally:
+        server.start_app()
 
 
 def begin_drain(
@@ -109,11 +124,10 @@ def test_a_broker_that_comes_back_during_a_drain_gets_no_consumer(
     job = installation.job(path, pace=0.6)
     installation.put(job)
     installation.wait_for_streams(1)
-    server.stop_app() if isinstance(server, RabbitMqServer) else server.pause()
-    time.sleep(0.5)
-    worker.process.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
-    server.start_app() if isinstance(server, RabbitMqServer) else server.resume()
+    with away(server):
+        time.sleep(0.5)
+        worker.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
     cut_every_connection(server)
     late = put_late(installation, path)
 

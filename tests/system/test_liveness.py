@@ -66,11 +66,8 @@ def test_the_broker_answers_nobody(
 ) -> None:
     worker, job_id = started(installation, tmp_path)
     server: RedisServer | RabbitMqServer = request.getfixturevalue(f"{installation.broker}_server")
-    server.pause()
-    try:
+    with server.frozen():
         assert_alive_through(OUTAGE, worker)
-    finally:
-        server.resume()
     installation.box = queues.connect(installation.broker_url)
     (final,) = installation.finals(1, timeout=90).values()
     assert (final["subject"], final["type"]) == (job_id, "corti.job.completed.v1")

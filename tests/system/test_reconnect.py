@@ -96,9 +96,8 @@ def test_redis_freezes_for_twenty_seconds(
     on_redis: Installation, own_redis: RedisServer, tmp_path: Path
 ) -> None:
     def freeze() -> None:
-        own_redis.pause()
-        time.sleep(20)
-        own_redis.resume()
+        with own_redis.frozen():
+            time.sleep(20)
 
     assert_survives(on_redis, tmp_path / "a.wav", freeze)
 

@@ -15,9 +15,10 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from worker.broker.topology import keepalive
+from worker.connection_faults import connection_fault
 from worker.heartbeat import waiting
 from worker.ports import OutletUnavailable
-from worker.trust import Trust, tls_fault
+from worker.trust import Trust
 
 #: For a confirm, a declaration, a connection. A quorum queue answers in milliseconds.
 _TIMEOUT = 10.0
@@ -81,12 +82,12 @@ class ConfirmingConnection:
             except self._failures as error:
                 self._forget()
                 if not known:
-                    raise OutletUnavailable(tls_fault(error) or type(error).__name__) from None
+                    raise OutletUnavailable(connection_fault(error) or type(error).__name__) from None
                 try:
                     self._attempt(publish)
                 except self._failures as again:
                     self._forget()
-                    raise OutletUnavailable(tls_fault(again) or type(again).__name__) from None
+                    raise OutletUnavailable(connection_fault(again) or type(again).__name__) from None
 
     def routed(self) -> bool:
         """Within a publish: whether its last message found a queue."""

@@ -14,9 +14,10 @@ from worker.arrival import UNKNOWN, Arrival
 from worker.broker import envelope
 from worker.broker.declaring import declare_with_target
 from worker.broker.topology import MAIN_LANE, Lane, jobs_arguments, keepalive
+from worker.connection_faults import broker_fault, connection_fault
 from worker.heartbeat import waiting
 from worker.ports import OutletUnavailable
-from worker.trust import Trust, broker_tls_fault, tls_fault
+from worker.trust import Trust
 from worker.undelivered import GivenUp
 
 log = structlog.get_logger(__name__)
@@ -104,8 +105,8 @@ class RabbitDoor:
             try:
                 self._consume(connection, stop, beat, rest)
             except failures as error:
-                why = broker_tls_fault(error)
-                log.warning("door_lost_rabbitmq", error=type(error).__name__, tls=tls_fault(error))
+                why = broker_fault(error)
+                log.warning("door_lost_rabbitmq", error=type(error).__name__, why=connection_fault(error))
             finally:
                 # Closing returns an unacknowledged message to the queue, in its place.
                 with suppress(Exception), waiting():  # a broken connection may break once more when closed

@@ -14,9 +14,9 @@ from worker.broker.door import Rest, Takes
 from worker.broker.door_scripts import COME_BACK, RECLAIM
 from worker.broker.topology import MAIN_LANE, Lane
 from worker.clock import Clock, Deadline
+from worker.connection_faults import broker_fault, connection_fault
 from worker.heartbeat import waiting
 from worker.ports import OutletUnavailable
-from worker.trust import broker_tls_fault, tls_fault
 
 log = structlog.get_logger(__name__)
 
@@ -62,8 +62,8 @@ class RedisDoor:
                 stop.wait(door.PAUSE_SECONDS)
             except redis.RedisError as error:
                 self._next_sign = Deadline(0.0)
-                rest(broker_tls_fault(error))
-                log.warning("door_lost_redis", error=type(error).__name__, tls=tls_fault(error))
+                rest(broker_fault(error))
+                log.warning("door_lost_redis", error=type(error).__name__, why=connection_fault(error))
                 stop.wait(door.PAUSE_SECONDS)
         rest()
         with suppress(redis.RedisError):

@@ -101,8 +101,8 @@ class Keeper:
             self._trouble = None
         except LedgerUnavailable as error:
             self._trouble = (
-                f"no connection to Redis: {error.tls}; see CORTI_WORKER_REDIS_CA_FILE and what is beside it"
-                if error.tls
+                f"no connection to Redis: {error.why}"
+                if error.why
                 else "Redis does not answer: running jobs go on, new ones wait"
             )
             # Nobody can claim anything either while Redis is away, so the jobs go on.

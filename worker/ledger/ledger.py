@@ -10,10 +10,10 @@ from uuid import uuid4
 import redis
 
 from worker.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, Parcel
+from worker.connection_faults import redis_fault
 from worker.heartbeat import waiting
 from worker.ledger import scripts
 from worker.ports import Cipher
-from worker.trust import tls_fault
 
 OUTBOX = "corti:v1:outbox"
 SINCE = "corti:v1:outbox:since"
@@ -36,7 +36,7 @@ def mapped() -> Iterator[None]:
         with waiting():
             yield
     except redis.RedisError as error:
-        raise LedgerUnavailable(type(error).__name__, tls_fault(error)) from None
+        raise LedgerUnavailable(type(error).__name__, redis_fault(error)) from None
 
 
 class RedisLedger:

@@ -1,0 +1,152 @@
+"""Celery's consumer of `corti.work`: what we leave out of it, what it tells, and how it ends."""
+
+import threading
+from typing import Any
+
+import structlog
+from celery import bootsteps
+from celery.worker import state
+from celery.worker.consumer.tasks import Tasks as TasksStep
+
+from worker.broker.discards import KeepingConsumer
+from worker.connection_faults import broker_fault, connection_fault
+from worker.heartbeat import waiting
+
+log = structlog.get_logger(__name__)
+
+_REFUSED_WAIT = 1.0
+
+
+class Tasks(TasksStep):
+    """Celery's step that consumes jobs; once the worker drains, it does not begin to.
+
+    Celery starts it anew after each lost connection. A consumer in a draining worker would get the messages
+    of its own running jobs back and could only hand them back again: RabbitMQ counts each time, and gives a
+    message up after `DELIVERY_LIMIT` of them. The loop itself goes on, because it sends acknowledgements.
+    """
+
+    name = "Tasks"
+
+    def start(self, c: Any) -> None:
+        """Celery's loop calls `consume` a moment after this step."""
+        super().start(c)
+        consume = c.task_consumer.consume
+        c.task_consumer.consume = lambda *args, **named: None if c.draining else consume(*args, **named)
+
+
+class Attendance(bootsteps.StartStopStep):
+    """Tells the application whether Celery's consumer is at work.
+
+    `app.attendance` is a pair of callables: one for each turn of its loop, one for when it stops or
+    lost the broker.
+    """
+
+    requires = (Tasks,)
+
+    def start(self, c: Any) -> None:
+        """The consumer is connected."""
+        beat, _ = getattr(c.app, "attendance", (_nothing, _nothing))
+        c.refused = None
+        beat()
+        self._timer = c.timer.call_repeatedly(1.0, beat)
+
+    def stop(self, c: Any) -> None:
+        """The consumer stops or lost its connection."""
+        _, rest = getattr(c.app, "attendance", (_nothing, _nothing))
+        timer = getattr(self, "_timer", None)
+        if timer is not None:
+            timer.cancel()
+        rest(c.refused)
+
+
+def _nothing(_why: str | None = None) -> None:
+    pass
+
+
+class JobConsumer(KeepingConsumer):
+    """Celery's consumer without what we do not use, with `Attendance`, and with an end of consuming.
+
+    It discards nothing.
+
+    Left out: delayed delivery, which declares 28 exchanges and 28 queues on RabbitMQ for countdowns,
+    and the chatter among workers (gossip, heartbeat events, remote control; mingle
+    and events, which the other steps require, are switched off by `WORKER_OPTIONS`).
+    """
+
+    class Blueprint(bootsteps.Blueprint):
+        """The steps of the consumer."""
+
+        name = "Consumer"
+        default_steps = (
+            "celery.worker.consumer.connection:Connection",
+            Tasks,
+            "celery.worker.consumer.consumer:Evloop",
+            Attendance,
+        )
+
+        def shutdown(self, parent: Any) -> None:
+            """Stop everything."""
+            self.send_all(parent, "shutdown")
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, however long that takes, unless the worker stops; `/readyz` says what is in the way."""
+
+        def failed(error: Exception, interval: float) -> None:
+            _, rest = getattr(self.app, "attendance", (_nothing, _nothing))
+            rest(broker_fault(error))
+            log.warning(
+                "consumer_cannot_connect",
+                error=type(error).__name__,
+                why=connection_fault(error),
+                next_in=round(interval, 1),
+            )
+
+        connection = conn.ensure_connection(failed, None, callback=state.maybe_shutdown)
+        self.first_connection_attempt = False
+        return connection
+
+    #: Why the broker refuses what Celery's start asks for, in words; None while it does not.
+    refused: str | None = None
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """The broker refuses the connection."""
+        super().on_connection_error_before_connected(exc)
+        self._refusal(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """The connection was lost, or the broker refuses what Celery's start asks for."""
+        super().on_connection_error_after_connected(exc)
+        self._refusal(exc)
+
+    def _refusal(self, error: Exception) -> None:
+        self.refused = broker_fault(error)
+        if self.refused is None:
+            return
+        _, rest = getattr(self.app, "attendance", (_nothing, _nothing))
+        rest(self.refused)
+        log.warning("consumer_refused", error=type(error).__name__, why=self.refused)
+        with waiting():
+            # Celery would ask again at once. No right is granted and no password changed within a moment.
+            threading.Event().wait(_REFUSED_WAIT)
+
+    #: Set once, by the drain; from then on nothing is consumed in this process.
+    draining = False
+    _stopped: Any = None
+
+    def drain(self) -> None:
+        """Consume no more, ever. From any thread."""
+        self.draining = True
+        self.call_soon(self.stop_consuming)
+
+    def stop_consuming(self) -> None:
+        """Tell the broker to send no more. For the thread of Celery's loop."""
+        stopped, self._stopped = self._stopped, self.task_consumer
+        # While `cancel` waits for its answer, messages can arrive whose handler calls us again.
+        if self.task_consumer is not None and self.task_consumer is not stopped:
+            self.task_consumer.cancel()
+
+    def on_ready(self) -> None:
+        """Celery's loop has just begun to consume; the drain may have begun a moment before."""
+        super().on_ready()
+        if self.draining:
+            self.stop_consuming()
