@@ -44,7 +44,9 @@ def tls_fault(error: BaseException) -> str | None:
         if isinstance(link, ssl.SSLCertVerificationError):
             return f"its certificate {_REFUSED.get(link.verify_code, 'is refused')}"
         if isinstance(link, ssl.SSLError):
-            if any(alert in str(link.reason or link) for alert in _WANTS_OURS):
+            # Only OpenSSL's own errors have a reason, and those that Python's code makes do not.
+            reason = getattr(link, "reason", None) or str(link)
+            if any(alert in reason for alert in _WANTS_OURS):
                 return "it asks for a client certificate, and got none that it takes"
             # In TLS 1.3 a server refuses us after our side of the handshake, and the alert may be lost.
             return "it broke TLS off; perhaps it asks for a client certificate"

@@ -33,11 +33,24 @@ def _witnessed(attempt: "Attempt", stream: Stream, interaction: Interaction) -> 
         failure = error
         raise
     finally:
+        # It may have come without anybody taking it, before an interrupt or the end of a stream that broke.
+        attempt.witness.heard(stream.first_segment())
         attempt.witness.streamed(stream.figures()[0], interaction.id, failure)
 
 
 def _remaining(total: float | None, stream: Stream, pace: float) -> Callable[[], float | None]:
     return lambda: None if total is None else (total - stream.figures()[0].seconds) / pace
+
+
+@contextmanager
+def _expected(interrupt: Interrupt, remaining: Callable[[], float | None]) -> Iterator[None]:
+    """A drain can ask how long the job takes, until its stream breaks: then it has to begin anew."""
+    interrupt.expect(remaining)
+    try:
+        yield
+    except BaseException:
+        interrupt.expect(lambda: None)
+        raise
 
 
 class Witness:
@@ -106,8 +119,11 @@ class Transcriber:
             configuration = messages.configuration(job, audio.format)
             transcript, usage = Transcript(), None
             opened = self._authorised(lambda token: self.streams.open(interaction, token, configuration))
-            with opened as stream, _witnessed(attempt, stream, interaction):
-                interrupt.expect(_remaining(audio.total_seconds, stream, job.pace))
+            with (
+                opened as stream,
+                _witnessed(attempt, stream, interaction),
+                _expected(interrupt, _remaining(audio.total_seconds, stream, job.pace)),
+            ):
                 conversation = stream.converse(
                     audio.chunks(),
                     job.pace,

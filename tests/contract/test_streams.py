@@ -97,18 +97,19 @@ def test_a_stream_without_audio_ends_well(any_room: Studio) -> None:
 
 def test_at_real_time_audio_is_never_more_than_a_chunk_ahead(room: Studio) -> None:
     interaction = room.interaction()
-    room.talk(interaction=interaction, speed=1.0)
+    room.talk(chunks_of(speech(2)), interaction=interaction, speed=1.0)
     record = room.record(interaction)
     assert record["max_ahead_seconds"] <= CHUNK_SECONDS
-    assert 1.7 < record["last_audio_at"] - record["first_audio_at"] < 2.5
-    assert sum(room.pacer.figures.lateness) == 8
+    # 15 chunks after the first, in 3.75 s; a busy machine may read that one late.
+    assert 3.4 < record["last_audio_at"] - record["first_audio_at"] < 4.8
+    assert sum(room.pacer.figures.lateness) == 16
 
 
 def test_at_four_times_real_time_it_takes_a_quarter(room: Studio) -> None:
     interaction = room.interaction()
-    room.talk(interaction=interaction, speed=4.0)
+    room.talk(chunks_of(speech(2)), interaction=interaction, speed=4.0)
     record = room.record(interaction)
-    assert 1.7 / 4 < record["last_audio_at"] - record["first_audio_at"] < 1.0
+    assert 3.2 / 4 < record["last_audio_at"] - record["first_audio_at"] < 6.0 / 4
 
 
 def test_live_news_come_while_the_audio_goes_on(room: Studio) -> None:

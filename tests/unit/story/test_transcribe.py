@@ -195,30 +195,6 @@ def test_an_interrupt_ends_the_attempt_and_leaves_nothing_open() -> None:
     assert attempt.interaction is not None
 
 
-def test_an_interrupted_job_opens_no_stream() -> None:
-    world = World()
-    world.interrupt.trigger(Why.CLAIM_LOST)
-    with pytest.raises(Interrupted):
-        world.transcriber.transcribe(job(), Attempt(), world.interrupt, lambda _: None)
-    assert world.nothing_is_left_open()
-    assert world.service.streamed == []
-
-
-def test_it_is_known_how_long_the_audio_still_takes_at_its_pace() -> None:
-    world, left = World(), list[float | None]()
-    world.shelf.total_seconds = 0.625
-    world.service.during = lambda: left.append(world.interrupt.remaining())
-    transcribed(world, job(pace=2.5))
-    assert left == pytest.approx([0.625 / 2.5, 0.375 / 2.5, 0.125 / 2.5])
-    assert world.interrupt.remaining() == 0
-
-
-def test_audio_of_unknown_length_takes_an_unknown_time() -> None:
-    world = World()
-    transcribed(world)
-    assert world.interrupt.remaining() is None
-
-
 @pytest.mark.parametrize("at_hand", [True, False])
 def test_the_stream_learns_whether_its_audio_may_have_to_be_waited_for(*, at_hand: bool) -> None:
     world = World()

@@ -140,11 +140,11 @@ class OpenStream:
             self._service.during()
             self._audio += chunk.data
             self._seconds += chunk.seconds
+            if self._first is None and news and isinstance(news[0], TranscriptMessage):
+                self._first = self._service.clock.monotonic() - self._opened
             if live:
                 yield Sent(self._seconds)
             if news:
-                if self._first is None and isinstance(news[0], TranscriptMessage):
-                    self._first = self._service.clock.monotonic() - self._opened
                 yield news.popleft()
             self._service._perhaps_fail("stream")
         if self._first is None and any(isinstance(one, TranscriptMessage) for one in news):

@@ -1,0 +1,59 @@
+"""What others learn of an attempt while it runs: how long it still takes, and when its first segment came."""
+
+import pytest
+
+from tests.unit.examples import job
+from tests.unit.story.test_transcribe import AWAY, FIRST, failed, transcribed
+from tests.unit.story.world import World
+from worker.events import Data
+from worker.interrupt import Interrupted, Why
+from worker.transcribe import Attempt, Witness
+
+
+def test_it_is_known_how_long_the_audio_still_takes_at_its_pace() -> None:
+    world, left = World(), list[float | None]()
+    world.shelf.total_seconds = 0.625
+    world.service.during = lambda: left.append(world.interrupt.remaining())
+    transcribed(world, job(pace=2.5))
+    assert left == pytest.approx([0.625 / 2.5, 0.375 / 2.5, 0.125 / 2.5])
+    assert world.interrupt.remaining() == 0
+
+
+def test_of_a_stream_that_broke_nobody_knows_how_long_its_job_still_takes() -> None:
+    """A drain would wait for a job that has to begin anew."""
+    world = World()
+    world.shelf.total_seconds = 0.625
+    world.service.breaks("stream", AWAY)
+    assert failed(world) == AWAY
+    assert world.interrupt.remaining() is None
+
+
+def test_a_first_segment_counts_also_when_the_job_is_interrupted_before_it_has_taken_it() -> None:
+    world, heard = World(FIRST), list[float | None]()
+
+    class Listening(Witness):
+        def heard(self, first: float | None) -> None:
+            heard.append(first)
+
+    def interrupted(_: Data) -> None:
+        raise Interrupted(Why.DRAIN)
+
+    attempt = Attempt(witness=Listening())
+    with pytest.raises(Interrupted):
+        world.transcriber.transcribe(job(events=["progress"]), attempt, world.interrupt, interrupted)
+    assert heard == [0.0]
+
+
+def test_audio_of_unknown_length_takes_an_unknown_time() -> None:
+    world = World()
+    transcribed(world)
+    assert world.interrupt.remaining() is None
+
+
+def test_an_interrupted_job_opens_no_stream() -> None:
+    world = World()
+    world.interrupt.trigger(Why.CLAIM_LOST)
+    with pytest.raises(Interrupted):
+        world.transcriber.transcribe(job(), Attempt(), world.interrupt, lambda _: None)
+    assert world.nothing_is_left_open()
+    assert world.service.streamed == []
