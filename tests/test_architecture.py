@@ -1,7 +1,7 @@
-"""The layers of `worker/`: who may import whom, and which library lives where.
+"""The packages of `worker/`: who may import whom, and which library lives where.
 
-A module imports from lower layers; from its own layer only below layer 3, or within its own unit.
-A new module must be given its place in `LAYERS`, and a new library its adapter in `LIBRARIES`.
+A package imports only packages on lower levels. A new package must be given its place in `LEVELS`, and a new
+library its adapter in `LIBRARIES`.
 """
 
 import ast
@@ -14,209 +14,41 @@ import pytest
 from tests.unit.syntax import ROOT, Trees, inner_imports, trees, used
 
 MAX_LINES = 250
+MOST_PACKAGES = 15
 
-WORDS, RULES, STORY, OUTSIDE, PROCESS = range(5)
-#: Each unit and its layer. A package with a star is one unit: its modules may import each other.
-LAYERS = {
-    "worker": WORDS,
-    "worker.arrival": WORDS,
-    "worker.audit": WORDS,
-    "worker.background": WORDS,
-    "worker.claims": WORDS,
-    "worker.clock": WORDS,
-    "worker.connection_faults": WORDS,
-    "worker.dead_letter": WORDS,
-    "worker.errors": WORDS,
-    "worker.events": WORDS,
-    "worker.bell": WORDS,
-    "worker.heartbeat": WORDS,
-    "worker.hosts": WORDS,
-    "worker.interrupt": WORDS,
-    "worker.job": WORDS,
-    "worker.label_values": WORDS,
-    "worker.measure_kinds": WORDS,
-    "worker.measures": WORDS,
-    "worker.nulls": WORDS,
-    "worker.refusal_words": WORDS,
-    "worker.message": WORDS,
-    "worker.settings*": WORDS,
-    "worker.tenancy": WORDS,
-    "worker.trace": WORDS,
-    "worker.trust": WORDS,
-    "worker.audio": RULES,
-    "worker.audio.pace": RULES,
-    "worker.audio.reading": RULES,
-    "worker.audio.speed": RULES,
-    "worker.audio.wav": RULES,
-    "worker.corti": RULES,
-    "worker.corti.failures": RULES,
-    "worker.corti.messages": RULES,
-    "worker.corti.session": RULES,
-    "worker.corti.token": RULES,
-    "worker.corti.transcript": RULES,
-    "worker.redact": RULES,
-    "worker.retry": RULES,
-    "worker.account": STORY,
-    "worker.delivery": STORY,
-    "worker.intake": STORY,
-    "worker.live": STORY,
-    "worker.outbox": STORY,
-    "worker.parcel": STORY,
-    "worker.ports": STORY,
-    "worker.redelivery": STORY,
-    "worker.refusals": STORY,
-    "worker.runner": STORY,
-    "worker.traced": STORY,
-    "worker.transcribe": STORY,
-    "worker.undelivered": STORY,
-    "worker.audio.blocking": OUTSIDE,
-    "worker.audio.connections": OUTSIDE,
-    "worker.audio.container": OUTSIDE,
-    "worker.audio.downloads": OUTSIDE,
-    "worker.audio.file": OUTSIDE,
-    "worker.audio.library": OUTSIDE,
-    "worker.audio.roots": OUTSIDE,
-    "worker.audio.sockets": OUTSIDE,
-    "worker.audio.source": OUTSIDE,
-    "worker.audit_log": OUTSIDE,
-    "worker.broker": OUTSIDE,
-    "worker.broker.confirms": OUTSIDE,
-    "worker.broker.consumer": OUTSIDE,
-    "worker.broker.declaring": OUTSIDE,
-    "worker.broker.depth": OUTSIDE,
-    "worker.broker.discards": OUTSIDE,
-    "worker.broker.door": OUTSIDE,
-    "worker.broker.door_scripts": OUTSIDE,
-    "worker.broker.envelope": OUTSIDE,
-    "worker.broker.outlet": OUTSIDE,
-    "worker.broker.redis_corrections": OUTSIDE,
-    "worker.broker.redis_door": OUTSIDE,
-    "worker.broker.redis_leases": OUTSIDE,
-    "worker.broker.redis_time": OUTSIDE,
-    "worker.broker.senders": OUTSIDE,
-    "worker.broker.strategy": OUTSIDE,
-    "worker.broker.topology": OUTSIDE,
-    "worker.broker.work_queue": OUTSIDE,
-    "worker.cipher": OUTSIDE,
-    "worker.corti.rest*": OUTSIDE,
-    "worker.corti.stream*": OUTSIDE,
-    "worker.desk": OUTSIDE,
-    "worker.health": OUTSIDE,
-    "worker.ledger*": OUTSIDE,
-    "worker.log": OUTSIDE,
-    "worker.metrics": OUTSIDE,
-    "worker.otel": OUTSIDE,
-    "worker.token_cache*": OUTSIDE,
-    "worker.__main__": PROCESS,
-    "worker.app": PROCESS,
-    "worker.broker_side": PROCESS,
-    "worker.collector": PROCESS,
-    "worker.corti_side": PROCESS,
-    "worker.cli": PROCESS,
-    "worker.door_process": PROCESS,
-    "worker.drain": PROCESS,
-    "worker.observer": PROCESS,
-    "worker.process": PROCESS,
-    "worker.tasks": PROCESS,
-    "worker.telemetry": PROCESS,
-}
-#: Imports between units of layer 3 that are meant: what the broker's modules share, and the library
-#: of audio, which is made of its neighbours, from calls and sockets up to sources.
-SIDEWAYS = {
-    **dict.fromkeys(
-        [
-            f"worker.broker.{name}"
-            for name in (
-                "confirms",
-                "consumer",
-                "declaring",
-                "discards",
-                "envelope",
-                "redis_time",
-                "topology",
-            )
-        ],
-        "worker.broker.",
-    ),
-    "worker.broker.consumer": "worker.broker.work_queue",
-    "worker.broker.envelope": "worker.broker.",
-    "worker.broker.door": "worker.broker.redis_door",
-    "worker.broker.door_scripts": "worker.broker.redis_door",
-    "worker.broker.redis_corrections": "worker.broker.redis_leases",
-    "worker.broker.senders": "worker.broker.outlet",
-    **dict.fromkeys(["worker.audio.container", "worker.audio.source"], "worker.audio.library"),
-    **dict.fromkeys(["worker.audio.blocking", "worker.audio.sockets"], "worker.audio."),
-    **dict.fromkeys(["worker.audio.file", "worker.audio.roots"], "worker.audio."),
-    "worker.audio.connections": "worker.audio.downloads",
-}
+#: The packages and single modules of `worker/`, from the ground up.
+LEVELS = (
+    {"clock", "contract", "network"},
+    {"concurrency", "protocol", "settings"},
+    {"telemetry"},
+    {"jobs"},
+    {"audio", "broker", "corti", "store"},
+    {"process"},
+    {"cli"},
+    {"__main__"},
+)
+LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
-_BROKER = {
-    f"worker.broker.{name}"
-    for name in (
-        "confirms",
-        "declaring",
-        "depth",
-        "door",
-        "redis_corrections",
-        "redis_door",
-        "redis_leases",
-        "redis_time",
-        "senders",
-        "work_queue",
-    )
+_OUTER = {f"worker.{name}" for name in LEVEL if LEVEL[name] > LEVEL["jobs"]} | {
+    f"worker.telemetry.{name}" for name in ("audit_log", "health", "log", "metrics", "otel")
 }
-_OUTER = {name.rstrip("*") for name, layer in LAYERS.items() if layer >= OUTSIDE}
-#: Each library outside of the standard one, and the modules or whole units that may use it.
+#: Each library outside of the standard one, and the modules or whole packages that may use it.
 LIBRARIES = {
-    "amqp": {f"worker.broker.{name}" for name in ("confirms", "declaring", "depth", "senders")},
+    "amqp": {"worker.broker"},
     "av": {"worker.audio.container"},
-    "celery": {
-        "worker.broker.consumer",
-        "worker.broker.discards",
-        "worker.broker.redis_corrections",
-        "worker.broker.strategy",
-        "worker.broker.work_queue",
-        "worker.process",
-        "worker.tasks",
-    },
-    "certifi": {"worker.trust"},
+    "celery": {"worker.broker", "worker.process.tasks", "worker.process.worker"},
+    "certifi": {"worker.network.trust"},
     "click": {"worker.cli"},
-    "cryptography": {"worker.cipher", "worker.settings.kinds", "worker.token_cache.store"},
-    "kombu": _BROKER,
-    "opentelemetry": {"worker.otel"},
-    "prometheus_client": {"worker.metrics"},
-    "pydantic": {name.rstrip("*") for name, layer in LAYERS.items() if layer == WORDS} | {"worker.cli"},
-    "pydantic_core": {
-        "worker.audit_log",
-        "worker.corti.messages",
-        "worker.events",
-        "worker.job",
-        "worker.message",
-        "worker.nulls",
-    },
-    "redis": {"worker.broker_side", "worker.corti_side", "worker.ledger", "worker.token_cache"} | _BROKER,
-    "requests": {
-        "worker.audio.connections",
-        "worker.audio.downloads",
-        "worker.corti.rest",
-        "worker.corti_side",
-    },
-    "structlog": {
-        f"worker.{name}"
-        for name in (
-            "account",
-            "background",
-            "delivery",
-            "live",
-            "outbox",
-            "redelivery",
-            "refusals",
-            "runner",
-            "undelivered",
-        )
-    }
-    | _OUTER,
-    "urllib3": {"worker.audio.connections", "worker.audio.downloads"},
+    "cryptography": {"worker.settings.kinds", "worker.store.cipher", "worker.store.token_cache.store"},
+    "kombu": {"worker.broker"},
+    "opentelemetry": {"worker.telemetry.otel"},
+    "prometheus_client": {"worker.telemetry.metrics"},
+    "pydantic": {"worker.cli", "worker.contract", "worker.settings"},
+    "pydantic_core": {"worker.contract", "worker.protocol.messages", "worker.telemetry.audit_log"},
+    "redis": {"worker.broker", "worker.process.broker_side", "worker.process.corti_side", "worker.store"},
+    "requests": {"worker.audio", "worker.corti.rest", "worker.process.corti_side"},
+    "structlog": {"worker.concurrency.background", "worker.jobs"} | _OUTER,
+    "urllib3": {"worker.audio"},
     "websocket": {"worker.corti.stream.handshake"},
     "websockets": {"worker.corti.stream.frames"},
 }
@@ -224,18 +56,17 @@ LIBRARIES = {
 RESTRICTED: Mapping[str, set[str]] = {
     # The drain may end the process whatever hangs, and only `_exit` does that.
     # And only it opens a file step by step, and reads one without waiting.
-    "os": {"worker.audio.file", "worker.audio.roots", "worker.drain", "worker.settings.environment"},
+    "os": {"worker.audio.file", "worker.audio.roots", "worker.process.drain", "worker.settings.environment"},
     "time": {"worker.clock"},
     "datetime.now": {"worker.clock"},
     "importlib.import_module": set(),
     "builtins": set(),
-    # Threads, sockets, processes, chance and other people's logs: nothing for words, rules and story.
-    **dict.fromkeys(["asyncio", "concurrent", "multiprocessing", "queue", "signal", "subprocess"], _OUTER),
+    # Threads, sockets, processes, chance and other people's logs: nothing for what has no I/O.
+    **dict.fromkeys(["asyncio", "multiprocessing", "queue", "signal", "subprocess"], _OUTER),
     **dict.fromkeys(["http", "select", "selectors", "socket", "socketserver", "urllib.request"], _OUTER),
-    "ssl": {"worker.connection_faults", "worker.trust"} | _OUTER,
+    "ssl": {"worker.network"} | _OUTER,
     **dict.fromkeys(["logging", "random", "secrets", "shutil", "tempfile", "uuid"], _OUTER),
-    # But the flag by which other threads interrupt a job, which is a word of the story, is made of it.
-    "threading": {"worker.background", "worker.bell", "worker.interrupt"} | _OUTER,
+    **dict.fromkeys(["concurrent", "threading"], {"worker.concurrency"} | _OUTER),
 }
 
 _GUARDED = {**LIBRARIES, **RESTRICTED}
@@ -244,27 +75,30 @@ WORKER = trees("worker")
 IMPORTS = inner_imports(WORKER)
 
 
-def unit(module: str) -> str | None:
-    """The unit that a module belongs to, or None when it was given no layer."""
-    package = module
-    while package:
-        if f"{package}*" in LAYERS:
-            return f"{package}*"
-        package = package.rpartition(".")[0]
-    return module if module in LAYERS else None
+def package(module: str) -> str:
+    """The package of `worker/` that a module is in, or its own name; empty for `worker` itself."""
+    return module.partition(".")[2].partition(".")[0]
 
 
-def layer_faults(imports: Mapping[str, set[str]]) -> list[str]:
-    """Imports that point to a higher layer, or sideways where that is not meant."""
+def part(module: str) -> str | None:
+    """The package within that package, if it is in one: `rest` of `worker.corti.rest.http`."""
+    inner = ".".join(module.split(".")[:3])
+    return inner if any(other.startswith(f"{inner}.") for other in WORKER) else None
+
+
+def level_faults(imports: Mapping[str, set[str]]) -> list[str]:
+    """Imports of a package that is on no lower level, and of a package within one by its neighbour there."""
     faults = []
     for importer, targets in imports.items():
-        for target in targets:
-            upper, lower = unit(importer) or "", unit(target) or ""
-            here, there = LAYERS[upper], LAYERS[lower]
-            meant = target in SIDEWAYS and importer.startswith(SIDEWAYS[target])
-            sideways = here == there == OUTSIDE and upper != lower and not meant
-            if there > here or sideways:
-                faults.append(f"{importer} (layer {here}) imports {target} (layer {there})")
+        for target in targets - {"worker"}:
+            upper, lower = package(importer), package(target)
+            if upper == lower:
+                parts = {part(importer), part(target)} - {None}
+                wrong = len(parts) > 1
+            else:
+                wrong = LEVEL[upper] <= LEVEL[lower] if upper else True
+            if wrong:
+                faults.append(f"{importer} imports {target}")
     return faults
 
 
@@ -281,7 +115,8 @@ def library_faults(all_trees: Trees) -> list[str]:
     """Libraries, and guarded parts of the standard one, in modules that may not use them."""
     faults = []
     for module, tree in all_trees.items():
-        own = {module, (unit(module) or "").rstrip("*")}
+        names = module.split(".")
+        own = {".".join(names[: depth + 1]) for depth in range(len(names))}
         for name in sorted(set(used(tree))):
             parts = name.split(".")
             prefixes = [".".join(parts[: depth + 1]) for depth in range(len(parts))]
@@ -292,14 +127,15 @@ def library_faults(all_trees: Trees) -> list[str]:
     return faults
 
 
-def test_every_module_has_its_layer() -> None:
-    missing = [module for module in WORKER if unit(module) is None]
-    assert missing == [], "give them their layers in LAYERS of tests/test_architecture.py"
-    assert {name.rstrip("*") for name in LAYERS} - set(WORKER) == set(), "no such modules any more"
+def test_every_package_has_its_level_and_says_what_it_is_for() -> None:
+    found = {package(module) for module in WORKER} - {""}
+    assert found == LEVEL.keys()
+    assert len(found) <= MOST_PACKAGES, "a newcomer reads the list of packages at one glance"
+    assert all(ast.get_docstring(tree) for tree in WORKER.values())
 
 
-def test_imports_point_to_lower_layers() -> None:
-    assert layer_faults(IMPORTS) == []
+def test_packages_import_only_packages_below_them() -> None:
+    assert level_faults(IMPORTS) == []
 
 
 def test_imports_make_no_circle() -> None:
@@ -326,35 +162,35 @@ def test_every_module_can_be_read_at_one_sitting() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("worker.job", "import worker.retry"),
-        ("worker.job", "def f():\n    from worker.corti import session"),
-        ("worker.retry", "from worker.ports import Outlet"),
-        ("worker.runner", "from worker import log"),
-        ("worker.health", "from worker.app import Application"),
+        ("worker.contract.job", "import worker.jobs.retry"),
+        ("worker.contract.job", "def f():\n    from worker.protocol import session"),
+        ("worker.protocol.session", "from worker.settings import load"),
+        ("worker.telemetry.health", "from worker.process.app import Application"),
+        ("worker.jobs.runner", "from worker.store import ledger"),
+        ("worker.audio.source", "from worker.corti.rest import http"),
         ("worker.corti.stream.pacer", "from worker.corti.rest.http import refusal"),
-        ("worker.broker.door", "from worker.broker.outlet import PatientOutlet"),
-        ("worker.audio.source", "from worker.audio.container import sniff"),
+        ("worker.store.ledger.cap", "from worker.store.token_cache.store import TokenStore"),
     ],
 )
 def test_the_walk_notices_a_wrong_direction(module: str, source: str) -> None:
     changed = inner_imports({**WORKER, module: ast.parse(source)})
-    assert len(layer_faults(changed)) == 1
+    assert len(level_faults(changed)) == 1
 
 
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("worker.runner", "import requests"),
-        ("worker.token_cache.cache", "from cryptography.fernet import Fernet"),
-        ("worker.app", "from os import environ"),
-        ("worker.corti.session", "import time"),
-        ("worker.runner", "started = datetime.now(UTC)"),
-        ("worker.retry", "import random"),
-        ("worker.intake", "import logging"),
-        ("worker.job", "from urllib import request"),
-        ("worker.app", "import numpy"),
-        ("worker.app", "os = __import__('os')"),
-        ("worker.app", "os = importlib.import_module('os')"),
+        ("worker.jobs.runner", "import requests"),
+        ("worker.store.token_cache.cache", "from cryptography.fernet import Fernet"),
+        ("worker.process.app", "from os import environ"),
+        ("worker.protocol.session", "import time"),
+        ("worker.jobs.runner", "started = datetime.now(UTC)"),
+        ("worker.jobs.retry", "import random"),
+        ("worker.jobs.intake", "import logging"),
+        ("worker.contract.job", "from urllib import request"),
+        ("worker.process.app", "import numpy"),
+        ("worker.process.app", "os = __import__('os')"),
+        ("worker.process.app", "os = importlib.import_module('os')"),
     ],
 )
 def test_the_walk_notices_a_library_out_of_place(module: str, source: str) -> None:
@@ -362,5 +198,7 @@ def test_the_walk_notices_a_library_out_of_place(module: str, source: str) -> No
 
 
 def test_the_walk_notices_a_circle() -> None:
-    changed = inner_imports({**WORKER, "worker.errors": ast.parse("from worker.ports import Outlet")})
-    assert "worker.errors" in circle(changed)
+    changed = inner_imports(
+        {**WORKER, "worker.contract.errors": ast.parse("from worker.jobs.ports import Outlet")}
+    )
+    assert "worker.contract.errors" in circle(changed)

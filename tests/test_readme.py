@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from worker.errors import Reason
+from worker.contract.errors import Reason
 from worker.settings import markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]

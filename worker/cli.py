@@ -8,11 +8,12 @@ from typing import NoReturn
 import click
 from pydantic import BaseModel
 
-from worker import __version__, log
-from worker.dead_letter import DeadLetter
-from worker.events import Event
-from worker.job import Job
+from worker import __version__
+from worker.contract.dead_letter import DeadLetter
+from worker.contract.events import Event
+from worker.contract.job import Job
 from worker.settings import Settings, SettingsError, load, markdown_table, tracing
+from worker.telemetry import log
 
 #: What sysexits.h calls a configuration error.
 EXIT_CONFIG = 78
@@ -30,7 +31,7 @@ def main() -> None:
 def run() -> None:
     """Run jobs, and the door unless CORTI_WORKER_DOOR=false, until SIGTERM."""
     settings = _settings()
-    from worker.process import run_worker  # noqa: PLC0415  # faults of settings are told without loading Celery
+    from worker.process.worker import run_worker  # noqa: PLC0415  # faults of settings are told without loading Celery
 
     sys.exit(run_worker(settings))
 
@@ -39,7 +40,7 @@ def run() -> None:
 def door() -> None:
     """Run only the door: validate producers' messages and hand the good ones on."""
     settings = _settings()
-    from worker.door_process import run_door_alone  # noqa: PLC0415
+    from worker.process.door import run_door_alone  # noqa: PLC0415
 
     sys.exit(run_door_alone(settings))
 

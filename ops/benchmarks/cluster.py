@@ -1,7 +1,7 @@
 """Workers and a queue, moved through a day in steps: what a number of replicas does to consultations.
 
 A worker that is taken away stops taking jobs. Jobs that can end within its grace period do; it hands the
-others back at once, and they start again from their beginning elsewhere (worker/drain.py).
+others back at once, and they start again from their beginning elsewhere (worker/process/drain.py).
 """
 
 import heapq

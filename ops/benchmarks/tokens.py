@@ -22,12 +22,12 @@ from ops.benchmarks.meter import cores
 from ops.benchmarks.native.server import LoadServer
 from ops.lib import children
 from ops.lib.servers import RedisServer
-from worker.background import ThreadWaiter
 from worker.clock import SystemClock
+from worker.concurrency.background import ThreadWaiter
 from worker.corti.rest import TokenEndpoint, http_session
-from worker.corti.token import TokenPolicy
-from worker.metrics import Metrics
-from worker.token_cache import TokenCache
+from worker.protocol.token import TokenPolicy
+from worker.store.token_cache import TokenCache
+from worker.telemetry.metrics import Metrics
 
 SHARED, OWN = "shared cache (worker)", "a token per process"
 #: Lifetime of the service's tokens (protocol 2.2), for which the scaled one stands.

@@ -52,7 +52,7 @@ def main(file: Path | None, pace: float, broker: str, language: str, as_json: bo
         settings = _broker(stack, broker)
         settings |= _service(stack, console, folder, file)
         console.print("starting a worker ...")
-        log = folder / "worker.log"
+        log = folder / "worker.telemetry.log"
         audio = file or _SAMPLE / "consultation.wav"
         settings |= {"CORTI_WORKER_SLOTS": "10", "CORTI_WORKER_AUDIO_ROOT": str(audio.resolve().parent)}
         worker = stack.enter_context(WorkerProcess(settings, log)).ready()

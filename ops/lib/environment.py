@@ -195,7 +195,7 @@ def warm(venv: Path, root: Path) -> None:
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     # It may fail: a start is slower without it, and that is all.
     children.run(
-        [str(venv / "bin/python"), "-c", "import worker.process, worker.cli"],
+        [str(venv / "bin/python"), "-c", "import worker.process.worker, worker.cli"],
         cwd=root,
         env=env,
         stdout=children.DEVNULL,

@@ -7,12 +7,12 @@ import pytest
 
 from tests.chart.helm import NAME, NAMESPACE, Rendered, container, environment, render
 from tests.chart.matrix import CASES
-from worker import measures
 from worker.broker import redis_leases
 from worker.broker.topology import Lane
 from worker.settings import Settings, load
 from worker.settings.environment import variable
 from worker.settings.tenants import FILES
+from worker.telemetry import measures
 
 SECRET_SETTINGS = {"client_secret", "broker_url", "redis_url", "encryption_keys"}
 OURS = (f"Deployment/{NAME}", f"Deployment/{NAME}-door", f"ScaledJob/{NAME}")

@@ -11,9 +11,9 @@ from tests.contract.corti_side import CortiSide, make_job
 from tests.contract.studio import PCM, Studio, sha256, studio
 from tests.contract.waiting import eventually
 from tests.unit.story.world import AuthServer, Service
-from worker.corti import messages
-from worker.corti.token import Token
-from worker.ports import Interaction, Interactions, Streams
+from worker.jobs.ports import Interaction, Interactions, Streams
+from worker.protocol import messages
+from worker.protocol.token import Token
 
 
 class Bench(Protocol):

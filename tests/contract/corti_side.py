@@ -12,11 +12,11 @@ from ops.sandbox.launch import Endpoint, Sandbox
 from tests.contract.fakes import FakeRecorder
 from tests.contract.secrecy import assert_silent
 from worker.clock import SystemClock
+from worker.contract.errors import JobError
+from worker.contract.job import Job
 from worker.corti.rest import RestInteractions, TokenEndpoint, http_session
-from worker.corti.token import Token
-from worker.errors import JobError
-from worker.job import Job
-from worker.ports import Interactions
+from worker.jobs.ports import Interactions
+from worker.protocol.token import Token
 
 PATIENT = "Ada Lovelace 1815-12-10"
 

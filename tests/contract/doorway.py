@@ -11,13 +11,13 @@ from amqp.exceptions import MessageNacked
 
 from ops.lib import queues
 from tests.contract.fakes import FakeIntake
-from worker.arrival import Arrival
 from worker.broker.declaring import declare_with_target
 from worker.broker.door import Door, RabbitDoor, Takes
 from worker.broker.redis_door import RedisDoor
 from worker.broker.senders import RabbitSender, RedisSender
 from worker.broker.topology import JOBS, MAIN_LANE, jobs_arguments
 from worker.clock import SystemClock
+from worker.jobs.arrival import Arrival
 
 
 class Doorway:

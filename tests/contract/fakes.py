@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from worker import measure_kinds
-from worker.arrival import UNKNOWN, Arrival
 from worker.broker.topology import DEAD, MAIN_LANE, RESULTS
-from worker.errors import JobError
-from worker.ports import OutletUnavailable, ReplyRefused
+from worker.contract.errors import JobError
+from worker.jobs.arrival import UNKNOWN, Arrival
+from worker.jobs.ports import OutletUnavailable, ReplyRefused
+from worker.telemetry import measure_kinds
 
 _EPOCH = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _PATIENCE = 20.0

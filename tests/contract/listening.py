@@ -16,10 +16,10 @@ from worker.audio.reading import Source
 from worker.audio.roots import Roots
 from worker.audio.source import Sources
 from worker.clock import SystemClock
-from worker.errors import JobError, Reason
-from worker.hosts import HostRules
-from worker.interrupt import Interrupt
-from worker.job import Audio
+from worker.concurrency.interrupt import Interrupt
+from worker.contract.errors import JobError, Reason
+from worker.contract.job import Audio
+from worker.network.hosts import HostRules
 
 SECRET = "Ada-Lovelace"
 BODY = bytes(range(256)) * 1024

@@ -15,18 +15,18 @@ import pytest
 from tests.contract.corti_side import CortiSide, make_job
 from tests.contract.secrecy import assert_silent
 from tests.contract.waiting import eventually
-from worker.audio.pace import Chunk, PcmChunks
 from worker.clock import SystemClock
-from worker.corti import messages
-from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
-from worker.corti.session import Content, Timings
+from worker.concurrency.heartbeat import Heartbeat
+from worker.concurrency.interrupt import Interrupt
+from worker.contract.errors import JobError
+from worker.contract.events import Fact, Segment
 from worker.corti.stream import Feeder, Pacer, Turnstile, WebSocketStreams
 from worker.corti.stream.streams import WebSocketStream
-from worker.errors import JobError
-from worker.events import Fact, Segment
-from worker.heartbeat import Heartbeat
-from worker.interrupt import Interrupt
-from worker.ports import Interaction, Sent
+from worker.jobs.ports import Interaction, Sent
+from worker.protocol import messages
+from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
+from worker.protocol.pace import Chunk, PcmChunks
+from worker.protocol.session import Content, Timings
 
 RATE = 16_000
 PCM = f"audio/pcm; rate={RATE}; channels=1; bits=16"

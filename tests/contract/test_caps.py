@@ -11,10 +11,10 @@ from redis.retry import Retry
 
 from tests.contract.fakes import FakeRecorder
 from tests.contract.waiting import eventually
-from worker import measures
-from worker.claims import NoPlace
-from worker.interrupt import Interrupt, Interrupted, Why
-from worker.ledger import TenantCaps
+from worker.concurrency.interrupt import Interrupt, Interrupted, Why
+from worker.jobs.claims import NoPlace
+from worker.store.ledger import TenantCaps
+from worker.telemetry import measures
 
 
 @pytest.fixture

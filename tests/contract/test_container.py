@@ -7,8 +7,8 @@ import pytest
 
 from tests.unit.audio.sounds import CONTAINERS, blocks, encode, encoded, pictures, tone, wav_file
 from worker.audio.container import container_chunks, essence, sniff
-from worker.audio.pace import MAX_CHUNK_BYTES, Chunk
-from worker.errors import JobError, PermanentError, Reason, TransientError
+from worker.contract.errors import JobError, PermanentError, Reason, TransientError
+from worker.protocol.pace import MAX_CHUNK_BYTES, Chunk
 
 TYPES = sorted(CONTAINERS)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.waiting import eventually
 from worker.broker.discards import KeepingConsumer
-from worker.ports import OutletUnavailable
+from worker.jobs.ports import OutletUnavailable
 
 
 class Channel:

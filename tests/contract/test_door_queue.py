@@ -7,10 +7,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.contract.waiting import eventually
-from worker.arrival import UNKNOWN, Arrival
 from worker.broker import declaring
 from worker.broker.door import RabbitDoor
 from worker.broker.topology import JOBS
+from worker.jobs.arrival import UNKNOWN, Arrival
 
 
 class Pile:

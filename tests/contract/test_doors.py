@@ -15,10 +15,10 @@ from tests.contract.doorway import Doorway
 from tests.contract.fakes import FakeIntake
 from tests.contract.relay import Relay
 from tests.contract.waiting import eventually
-from worker.arrival import Arrival
 from worker.broker import senders, topology
 from worker.broker.door import POLL_SECONDS
 from worker.broker.topology import DELIVERY_LIMIT, JOBS, MAIN_LANE
+from worker.jobs.arrival import Arrival
 
 _AT = datetime(2026, 5, 4, 10, 30, 0, 125_000, tzinfo=UTC)
 _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

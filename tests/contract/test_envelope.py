@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from worker.arrival import Arrival
 from worker.broker import envelope
 from worker.broker.topology import ACCEPTED_AT, MAIN_LANE, Lane
+from worker.jobs.arrival import Arrival
 
 _AT = datetime(2026, 5, 4, 10, 30, 0, 125_000, tzinfo=UTC)
 _NOTED = Arrival(_AT, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")

@@ -22,10 +22,10 @@ import websocket
 from worker.audio.downloads import mapped as download_mapped
 from worker.broker.confirms import ConfirmingConnection
 from worker.broker.senders import RedisSender
+from worker.contract.errors import JobError, PermanentError, Reason, TransientError
 from worker.corti.rest.http import mapped as rest_mapped
 from worker.corti.stream.handshake import mapped as stream_mapped
-from worker.errors import JobError, PermanentError, Reason, TransientError
-from worker.ports import OutletUnavailable
+from worker.jobs.ports import OutletUnavailable
 
 _SECRET = "wss://host/streams?token=Bearer%20secret"
 

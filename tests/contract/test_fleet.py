@@ -12,14 +12,14 @@ from ops.lib import queues
 from ops.lib.servers import RedisServer
 from tests.contract.fakes import FakeClock
 from tests.contract.relay import Relay
-from worker.arrival import Arrival
 from worker.broker.depth import Depth, RabbitDepth, RedisDepth
 from worker.broker.senders import RabbitSender, RedisSender
 from worker.broker.topology import Lane
-from worker.claims import LedgerUnavailable
-from worker.ledger import Fleet
-from worker.observer import LOOK_SECONDS, Observer
-from worker.ports import OutletUnavailable
+from worker.jobs.arrival import Arrival
+from worker.jobs.claims import LedgerUnavailable
+from worker.jobs.ports import OutletUnavailable
+from worker.process.observer import LOOK_SECONDS, Observer
+from worker.store.ledger import Fleet
 
 
 @pytest.fixture

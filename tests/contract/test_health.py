@@ -20,11 +20,12 @@ from structlog.testing import capture_logs
 from tests.contract.fakes import FakeRecorder
 from tests.contract.waiting import eventually
 from tests.unit import fakes as story
-from worker import __version__, measure_kinds, measures, trace
+from worker import __version__
 from worker.clock import SystemClock
-from worker.health import Check, HealthServer
-from worker.metrics import Levels, Metrics
-from worker.ports import Recorder
+from worker.telemetry import measure_kinds, measures, trace
+from worker.telemetry.health import Check, HealthServer
+from worker.telemetry.metrics import Levels, Metrics
+from worker.telemetry.recorder import Recorder
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 GAUGES = [measure for measure in measures.EVERY if isinstance(measure, measure_kinds.Gauge)]

@@ -18,9 +18,9 @@ from tests.contract.web_host import WebHost, answer
 from worker.audio import speed
 from worker.audio.downloads import MOST_REDIRECTS
 from worker.audio.library import Library
-from worker.errors import JobError, PermanentError, TransientError
-from worker.interrupt import Interrupt
-from worker.job import Audio
+from worker.concurrency.interrupt import Interrupt
+from worker.contract.errors import JobError, PermanentError, TransientError
+from worker.contract.job import Audio
 
 
 def resolving(*addresses: str) -> Any:

@@ -12,7 +12,7 @@ from tests.conftest import require
 from tests.contract.listening import BODY, audio_sources, failure_of, read
 from worker.audio.roots import Roots
 from worker.audio.source import Sources
-from worker.errors import JobError, PermanentError
+from worker.contract.errors import JobError, PermanentError
 
 
 def failure_in_time(sources: Sources, uri: str) -> JobError:

@@ -8,8 +8,8 @@ import pytest
 from ops.sandbox.launch import Sandbox
 from tests.contract.benches import Bench, SandboxBench, StoryBench
 from tests.contract.corti_side import PATIENT, CortiSide, as_token, corti_side, creation_failure, make_job
-from worker import measures
-from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.telemetry import measures
 
 
 @pytest.fixture(params=["story", "sandbox"])

@@ -12,13 +12,13 @@ from kombu.transport import redis as kombu_redis
 from ops.lib.servers import RedisServer
 from tests.contract.fakes import FakeClock, FakeRecorder
 from tests.contract.waiting import eventually
-from worker import measures
 from worker.broker import redis_corrections
 from worker.broker.redis_leases import Leases, transport_options, unacked, unacked_index
 from worker.broker.redis_time import ServerTime
 from worker.broker.topology import MAIN_LANE
 from worker.broker.work_queue import make_celery
 from worker.clock import SystemClock
+from worker.telemetry import measures
 
 UNACKED, UNACKED_INDEX = unacked(MAIN_LANE), unacked_index(MAIN_LANE)
 

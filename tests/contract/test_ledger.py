@@ -8,10 +8,10 @@ import redis
 from cryptography.fernet import Fernet
 
 from ops.lib.servers import RedisServer
-from worker.cipher import FernetCipher, NoCipher
-from worker.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, Parcel
-from worker.ledger import RedisLedger
-from worker.ledger.ledger import OUTBOX, QUARANTINE, SINCE
+from worker.jobs.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, Parcel
+from worker.store.cipher import FernetCipher, NoCipher
+from worker.store.ledger import RedisLedger
+from worker.store.ledger.ledger import OUTBOX, QUARANTINE, SINCE
 
 PARCEL = Parcel("job", "completed", "corti.job.completed.v1", b'{"words": "of a patient"}', None, None)
 

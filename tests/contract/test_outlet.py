@@ -15,21 +15,30 @@ from tests.contract.corti_side import make_job
 from tests.contract.fakes import FakeClock, FakeRecorder, FakeSender
 from tests.contract.relay import Relay
 from tests.contract.waiting import eventually
-from worker import measures
-from worker.arrival import Arrival
-from worker.background import ThreadWaiter
 from worker.broker.outlet import PatientOutlet
 from worker.broker.senders import RabbitSender, RedisSender, Sender
 from worker.broker.topology import DEAD, MAIN_LANE, RESULTS
-from worker.claims import Parcel
 from worker.clock import SystemClock
-from worker.dead_letter import DeadLetter
-from worker.errors import Reason
-from worker.events import COMPLETED, FAILED, PROGRESS, AudioFigures, Completed, Event, Failed, Progress
-from worker.message import InvalidJob, Problem
-from worker.parcel import Packer
-from worker.ports import OutletUnavailable, ReplyRefused
-from worker.refusals import Refusals
+from worker.concurrency.background import ThreadWaiter
+from worker.contract.dead_letter import DeadLetter
+from worker.contract.errors import Reason
+from worker.contract.events import (
+    COMPLETED,
+    FAILED,
+    PROGRESS,
+    AudioFigures,
+    Completed,
+    Event,
+    Failed,
+    Progress,
+)
+from worker.contract.message import InvalidJob, Problem
+from worker.jobs.arrival import Arrival
+from worker.jobs.claims import Parcel
+from worker.jobs.parcel import Packer
+from worker.jobs.ports import OutletUnavailable, ReplyRefused
+from worker.jobs.refusals import Refusals
+from worker.telemetry import measures
 
 _NOW = datetime(2026, 5, 4, tzinfo=UTC)
 _LIVE = Event(
@@ -76,7 +85,7 @@ class FakeWorld:
         )
 
     def wait(self, seconds: float) -> None:
-        """See `worker.ports.Waiter`."""
+        """See `worker.jobs.ports.Waiter`."""
         self.clock.wait(seconds)
         self.sender.up = self.sender.up or self.clock.monotonic() >= self.mended_at
 

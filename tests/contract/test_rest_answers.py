@@ -13,8 +13,8 @@ import trustme
 from ops.sandbox.launch import Sandbox
 from tests.contract.corti_side import CortiSide, as_token, corti_side, creation_failure, make_job
 from tests.contract.web_host import WebHost, answer
+from worker.contract.errors import Reason, TokenRefused, TransientError
 from worker.corti.rest import http_session
-from worker.errors import Reason, TokenRefused, TransientError
 
 
 @pytest.mark.parametrize(

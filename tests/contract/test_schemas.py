@@ -10,13 +10,13 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from tests.unit.examples import FULL, SMALLEST, fact, segment
 from tests.unit.fakes import EPOCH
-from worker import events
 from worker.cli import main
-from worker.dead_letter import DeadLetter
-from worker.errors import Reason
-from worker.events import Event, Facts, Failed, Segments, Started
-from worker.job import Job
-from worker.message import InvalidJob, Problem
+from worker.contract import events
+from worker.contract.dead_letter import DeadLetter
+from worker.contract.errors import Reason
+from worker.contract.events import Event, Facts, Failed, Segments, Started
+from worker.contract.job import Job
+from worker.contract.message import InvalidJob, Problem
 
 
 @cache

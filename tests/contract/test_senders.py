@@ -14,9 +14,9 @@ from tests.contract.relay import Relay
 from worker.broker.outlet import PatientOutlet
 from worker.broker.senders import RabbitSender, RedisSender, Sender
 from worker.broker.topology import DEAD, RESULTS, reply_arguments
-from worker.claims import Parcel
-from worker.events import COMPLETED, PROGRESS, SEGMENTS, Event, Progress
-from worker.ports import OutletUnavailable, ReplyRefused
+from worker.contract.events import COMPLETED, PROGRESS, SEGMENTS, Event, Progress
+from worker.jobs.claims import Parcel
+from worker.jobs.ports import OutletUnavailable, ReplyRefused
 
 _REPLIES = "corti.results.clinic-7"
 

@@ -20,8 +20,8 @@ from worker.audio.file import File
 from worker.audio.library import Library
 from worker.audio.roots import Roots
 from worker.audio.source import Sources
-from worker.interrupt import Interrupt, Interrupted, Why
-from worker.job import Audio
+from worker.concurrency.interrupt import Interrupt, Interrupted, Why
+from worker.contract.job import Audio
 
 #: Longer than any test: only the interrupt can end what waits.
 FOR_EVER = 600.0

@@ -9,10 +9,10 @@ from tests.contract.corti_side import make_job
 from tests.contract.studio import FAST, chunks_of, sha256, speech
 from tests.contract.token_world import TokenWorld
 from tests.unit.story.world import AuthServer
-from worker.audio.pace import Chunk
-from worker.errors import PermanentError, Reason, TokenRefused
-from worker.interrupt import Interrupt
-from worker.ports import Sent, Tokens
+from worker.concurrency.interrupt import Interrupt
+from worker.contract.errors import PermanentError, Reason, TokenRefused
+from worker.jobs.ports import Sent, Tokens
+from worker.protocol.pace import Chunk
 
 
 @pytest.fixture(params=["story", "sandbox"])

@@ -11,8 +11,8 @@ from ops.sandbox.launch import Sandbox, start
 from tests.contract.corti_side import corti_side
 from tests.contract.studio import FAST, Studio, chunks_of, sha256, speech, studio, talk_failure
 from tests.contract.waiting import eventually
-from worker.corti.session import Timings
-from worker.errors import JobError, PermanentError, Reason, TransientError
+from worker.contract.errors import JobError, PermanentError, Reason, TransientError
+from worker.protocol.session import Timings
 
 _IMPATIENT = Timings(config=0.3, ping=0.3, pong=0.3, end=0.3)
 

@@ -14,9 +14,9 @@ from ops.sandbox.launch import Sandbox
 from tests.contract.corti_side import as_token, corti_side
 from tests.contract.secrecy import assert_silent
 from tests.contract.studio import Studio, studio, talk_failure
-from worker import trace
-from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
-from worker.ports import Interaction
+from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.jobs.ports import Interaction
+from worker.telemetry import trace
 
 
 def refused_at(sandbox: Sandbox, url: str) -> JobError:

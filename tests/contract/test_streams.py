@@ -16,12 +16,12 @@ from ops.sandbox.launch import Sandbox
 from tests.contract.corti_side import corti_side
 from tests.contract.studio import CHUNK_SECONDS, Studio, chunks_of, sha256, speech, studio
 from tests.contract.waiting import eventually
-from worker import measures
-from worker.audio.pace import Chunk, PcmChunks
+from worker.concurrency.interrupt import Interrupt
+from worker.contract.errors import JobError, PermanentError, Reason
 from worker.corti.stream.conversation import Conversation
-from worker.errors import JobError, PermanentError, Reason
-from worker.interrupt import Interrupt
-from worker.ports import Sent
+from worker.jobs.ports import Sent
+from worker.protocol.pace import Chunk, PcmChunks
+from worker.telemetry import measures
 
 
 @pytest.fixture(params=["wss", "wss distant", "ws"])

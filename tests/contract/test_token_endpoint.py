@@ -14,9 +14,9 @@ from tests.contract.corti_side import CortiSide, corti_side
 from tests.contract.fakes import FakeEndpoint
 from tests.contract.secrecy import assert_silent
 from tests.contract.web_host import WebHost, answer
+from worker.contract.errors import JobError, Reason, TransientError
 from worker.corti.rest.token_endpoint import ASSUMED_SECONDS
-from worker.errors import JobError, Reason, TransientError
-from worker.token_cache.cache import Endpoint
+from worker.store.token_cache.cache import Endpoint
 
 
 @pytest.fixture(params=["fake", "sandbox"])

@@ -8,11 +8,11 @@ import pytest
 import redis
 
 from tests.contract.token_world import LOCAL_LIFE, TokenWorld, new_key
-from worker import measures
 from worker.clock import SystemClock
-from worker.corti.token import Token
-from worker.errors import JobError, Reason, TransientError
-from worker.token_cache import TokenCache
+from worker.contract.errors import JobError, Reason, TransientError
+from worker.protocol.token import Token
+from worker.store.token_cache import TokenCache
+from worker.telemetry import measures
 
 _THREADS = 12
 

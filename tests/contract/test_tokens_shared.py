@@ -9,11 +9,11 @@ import redis
 
 from ops.lib.servers import RedisServer
 from tests.contract.token_world import FETCH_TIMEOUT, LOCAL_LIFE, LOCK_LIFE, TokenWorld, new_key
-from worker import measures
-from worker.background import ThreadWaiter
 from worker.clock import SystemClock
-from worker.errors import Reason, TransientError
-from worker.token_cache import TokenCache
+from worker.concurrency.background import ThreadWaiter
+from worker.contract.errors import Reason, TransientError
+from worker.store.token_cache import TokenCache
+from worker.telemetry import measures
 
 _OLD, _NEW = new_key(), new_key()
 

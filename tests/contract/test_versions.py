@@ -8,10 +8,10 @@ import pytest
 import redis
 
 from tests.contract.fakes import FakeRecorder
-from worker.cipher import NoCipher
-from worker.claims import Busy, Claim, ClaimLost, Finished, Parcel
-from worker.ledger import RedisLedger
-from worker.outbox import Sweeper
+from worker.jobs.claims import Busy, Claim, ClaimLost, Finished, Parcel
+from worker.jobs.outbox import Sweeper
+from worker.store.cipher import NoCipher
+from worker.store.ledger import RedisLedger
 
 KEY = "corti:v1:job:job"
 PARCEL = Parcel("job", "completed", "corti.job.completed.v1", b"{}", None, None)
@@ -43,11 +43,11 @@ class Shelf:
         self.parcels: list[Parcel] = []
 
     def deliver(self, parcel: Parcel) -> None:
-        """See `worker.ports.Outlet`."""
+        """See `worker.jobs.ports.Outlet`."""
         self.parcels.append(parcel)
 
     def bury(self, letter: object) -> None:
-        """See `worker.ports.Outlet`."""
+        """See `worker.jobs.ports.Outlet`."""
         raise AssertionError(letter)
 
 

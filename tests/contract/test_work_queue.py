@@ -16,12 +16,12 @@ import redis
 
 from ops.lib.servers import RedisServer
 from tests.contract.relay import Relay
-from worker.arrival import Arrival
 from worker.broker.envelope import arrival, noted
 from worker.broker.redis_leases import transport_options
 from worker.broker.topology import ACCEPTED_AT, MAIN_LANE, WORK, work_arguments
 from worker.broker.work_queue import TASK, CeleryWorkQueue, make_celery
-from worker.ports import OutletUnavailable
+from worker.jobs.arrival import Arrival
+from worker.jobs.ports import OutletUnavailable
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 _NOW = datetime(2026, 5, 4, 10, 30, 0, 125_000, tzinfo=UTC)

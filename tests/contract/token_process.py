@@ -12,11 +12,11 @@ from multiprocessing.synchronize import Barrier
 
 import redis
 
-from worker import measure_kinds
 from worker.clock import SystemClock
 from worker.corti.rest import TokenEndpoint, http_session
-from worker.corti.token import TokenPolicy
-from worker.token_cache import TokenCache
+from worker.protocol.token import TokenPolicy
+from worker.store.token_cache import TokenCache
+from worker.telemetry import measure_kinds
 
 
 class Sleeper:

@@ -7,12 +7,12 @@ from cryptography.fernet import Fernet
 
 from tests.contract.fakes import FakeClock, FakeEndpoint, FakeRecorder
 from worker.clock import Clock
-from worker.corti.token import TokenPolicy
-from worker.ports import Waiter
-from worker.token_cache import TokenCache
+from worker.jobs.ports import Waiter
+from worker.protocol.token import TokenPolicy
+from worker.store.token_cache import TokenCache
 
 FETCH_TIMEOUT = 10.0
-#: The lock outlives a request by this margin (worker/token_cache).
+#: The lock outlives a request by this margin (worker/store/token_cache).
 LOCK_LIFE = FETCH_TIMEOUT + 10.0
 #: How long a process may go on with its own copy before it looks at Redis again.
 LOCAL_LIFE = 5.0
@@ -72,7 +72,7 @@ class TokenWorld:
                 self.client.delete(key)
 
     def wait(self, seconds: float) -> None:
-        """See `worker.ports.Waiter`."""
+        """See `worker.jobs.ports.Waiter`."""
         self.waited += seconds
         self.pass_time(seconds)
 

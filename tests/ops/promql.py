@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from worker.broker.topology import DEAD, RESULTS, Lane
-from worker.label_values import KNOWN
-from worker.measure_kinds import Counter, Gauge, Histogram, Info
-from worker.measures import EVERY
-from worker.metrics import Metrics
+from worker.telemetry.label_values import KNOWN
+from worker.telemetry.measure_kinds import Counter, Gauge, Histogram, Info
+from worker.telemetry.measures import EVERY
+from worker.telemetry.metrics import Metrics
 
 MEASURES = {one.name: one for one in EVERY}
 _NAME = re.compile(r"(?<![\w:$])(?:(?:corti|process|python)[_:][a-zA-Z0-9_:]+|ALERTS\b)")

@@ -12,7 +12,7 @@ from rich.console import Console
 from ops.benchmarks import meter, report, tokens
 from ops.benchmarks.figures import Figure, figure, most_within, percentile, ratios, slope
 from ops.benchmarks.plots import spread, streams_plot
-from worker.corti.token import TokenPolicy
+from worker.protocol.token import TokenPolicy
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -17,8 +17,8 @@ from ops.benchmarks.fleet import patience
 from ops.benchmarks.streams import Load
 from ops.benchmarks.subjects import without_telemetry
 from worker.clock import SystemClock
-from worker.health import HealthServer
-from worker.metrics import Metrics
+from worker.telemetry.health import HealthServer
+from worker.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 SILENCED = """

@@ -14,7 +14,7 @@ from ops.lib import prometheus_server
 from tests.conftest import require
 from tests.ops import promql
 from tests.ops.test_alerts import EXPRESSIONS, RECORDED
-from worker import measures
+from worker.telemetry import measures
 
 ROOT = Path(__file__).parents[2]
 PANELS = [(board, panel) for board in BOARDS for panels in board.rows.values() for panel in panels]

@@ -3,7 +3,7 @@
 from typing import Never
 
 from worker.cli import main
-from worker.delivery import Deliveries
+from worker.jobs.delivery import Deliveries
 
 
 def _broken(*_: object) -> Never:

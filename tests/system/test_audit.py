@@ -8,7 +8,7 @@ import pytest
 
 from tests.system.audio import clip
 from tests.system.installation import Installation
-from worker.audit_log import MOST_WAITING
+from worker.telemetry.audit_log import MOST_WAITING
 
 pytestmark = pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
 

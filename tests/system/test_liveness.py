@@ -13,7 +13,7 @@ from ops.lib.servers import RabbitMqServer, RedisServer
 from ops.lib.worker_process import WorkerProcess
 from tests.system.audio import clip
 from tests.system.installation import Installation
-from worker.heartbeat import STUCK_SECONDS
+from worker.concurrency.heartbeat import STUCK_SECONDS
 
 OUTAGE = STUCK_SECONDS + 10
 

@@ -16,10 +16,10 @@ from ops.lib.worker_process import WorkerProcess
 from tests.system.audio import clip
 from tests.system.installation import HERE, Installation
 from tests.system.versions import declare_as_before, old_source
-from worker.arrival import Arrival
 from worker.broker.redis_leases import transport_options
 from worker.broker.work_queue import CeleryWorkQueue, make_celery
 from worker.clock import SystemClock
+from worker.jobs.arrival import Arrival
 
 LEASE = 6
 

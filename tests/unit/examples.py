@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from worker.events import Fact, Segment
-from worker.job import Job
+from worker.contract.events import Fact, Segment
+from worker.contract.job import Job
 
 SMALLEST: dict[str, Any] = {
     "job_id": "visit-17",

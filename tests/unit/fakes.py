@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from worker.arrival import Arrival
-from worker.audit import Entry
-from worker.claims import Parcel
-from worker.dead_letter import DeadLetter
-from worker.events import Data, Event
-from worker.interrupt import Interrupt
-from worker.measure_kinds import Counter, Histogram
-from worker.ports import OutletUnavailable, ReplyRefused
+from worker.concurrency.interrupt import Interrupt
+from worker.contract.dead_letter import DeadLetter
+from worker.contract.events import Data, Event
+from worker.jobs.arrival import Arrival
+from worker.jobs.claims import Parcel
+from worker.jobs.ports import OutletUnavailable, ReplyRefused
+from worker.telemetry.audit import Entry
+from worker.telemetry.measure_kinds import Counter, Histogram
 
 EPOCH = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 

@@ -45,7 +45,7 @@ def inner_imports(all_trees: Trees) -> dict[str, set[str]]:
     """The modules among these that each of them imports."""
 
     def module(name: str) -> str:
-        # `from worker import job` names a module, `from worker.job import Job` something within one.
+        # `from worker import job` names a module, `from worker.contract.job import Job` something within one.
         return name if name in all_trees else name.rpartition(".")[0]
 
     return {

@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 
 from tests.unit.examples import FULL
 from tests.unit.fakes import EPOCH, FakeClock, FakeRecorder
-from worker import measures
-from worker.audit import Entry, Step, Unaudited, audit_event
-from worker.audit_log import AuditLog
-from worker.job import Job
+from worker.contract.job import Job
+from worker.telemetry import measures
+from worker.telemetry.audit import Entry, Step, Unaudited, audit_event
+from worker.telemetry.audit_log import AuditLog
 
 JOB = Job.from_message(json.dumps(FULL).encode())
 
@@ -163,7 +163,7 @@ def test_a_trail_that_nobody_reads_holds_up_one_record_for_a_moment_and_then_non
 
 
 def test_what_nobody_reads_at_the_end_holds_up_no_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.audit_log._FLUSH", 0.01)
+    monkeypatch.setattr("worker.telemetry.audit_log._FLUSH", 0.01)
     stream = Blocked()
     log, _ = trail(stream)
     with capture_logs() as logs, log:

@@ -7,8 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.fakes import FakeClock
-from worker.background import MOST_BROKEN_TURNS, BackgroundThread, PeriodicThread
-from worker.heartbeat import Heartbeat
+from worker.concurrency.background import MOST_BROKEN_TURNS, BackgroundThread, PeriodicThread
+from worker.concurrency.heartbeat import Heartbeat
 
 PATIENCE = 10.0
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from worker.bell import Bell
+from worker.concurrency.bell import Bell
 
 
 def test_a_bell_rings_until_it_is_heard_and_once_however_often_it_was_rung() -> None:

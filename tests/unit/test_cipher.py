@@ -5,7 +5,7 @@ import base64
 import pytest
 from cryptography.fernet import Fernet
 
-from worker.cipher import make_cipher
+from worker.store.cipher import make_cipher
 
 OLD, NEW, OTHER = (Fernet.generate_key().decode() for _ in range(3))
 PLAIN = b'{"text": "It hurts, says Ada."}'

@@ -6,8 +6,8 @@ from threading import Event
 import pytest
 
 from tests.unit.fakes import FakeClock
-from worker import collector
-from worker.collector import CROWDED, PATIENCE, Collector
+from worker.concurrency import collector
+from worker.concurrency.collector import CROWDED, PATIENCE, Collector
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import redis
 from amqp import exceptions as amqp
 
-from worker.connection_faults import broker_fault, connection_fault, redis_fault, tls_fault
+from worker.network.connection_faults import broker_fault, connection_fault, redis_fault, tls_fault
 
 REFUSED = "it refuses the worker's user (password, virtual host or rights); see ops/docs/permissions.md"
 

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.fakes import EPOCH
-from worker.dead_letter import DeadLetter, FieldError
-from worker.errors import Reason
-from worker.message import Problem
+from worker.contract.dead_letter import DeadLetter, FieldError
+from worker.contract.errors import Reason
+from worker.contract.message import Problem
 
 
 def letter(body: bytes) -> DeadLetter:

@@ -7,8 +7,8 @@ from contextvars import ContextVar
 
 import pytest
 
-from worker.desk import Desk
-from worker.errors import Reason, TransientError
+from worker.concurrency.desk import Desk
+from worker.contract.errors import Reason, TransientError
 
 job: ContextVar[str] = ContextVar("job", default="none")
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.unit.fakes import FakeClock
-from worker.drain import Drain, RunningJobs
-from worker.interrupt import Interrupt, Why
+from worker.concurrency.interrupt import Interrupt, Why
+from worker.process.drain import Drain, RunningJobs
 
 
 class Exited(Exception):

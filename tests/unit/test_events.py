@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from tests.unit.examples import fact, segment
 from tests.unit.fakes import EPOCH
-from worker import events
-from worker.errors import Reason
-from worker.events import (
+from worker.contract import events
+from worker.contract.errors import Reason
+from worker.contract.events import (
     AudioFigures,
     Completed,
     Data,

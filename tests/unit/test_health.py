@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.health import _verdict
+from worker.telemetry.health import _verdict
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.hosts import HostRules
+from worker.network.hosts import HostRules
 
 PUBLIC = ["8.8.8.8", "193.99.144.80", "2a02:2e0:3fe:1001:302::", "64:ff9b::8.8.8.8", "2002:808:808::1"]
 NOT_PUBLIC = [

@@ -5,7 +5,7 @@ from weakref import WeakSet
 
 import pytest
 
-from worker.interrupt import Interrupt, Interrupted, Why
+from worker.concurrency.interrupt import Interrupt, Interrupted, Why
 
 
 def test_without_an_interrupt_nothing_happens() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.examples import FULL, SMALLEST
-from worker.job import Job
-from worker.message import InvalidJob
+from worker.contract.job import Job
+from worker.contract.message import InvalidJob
 
 MARKER = "Zebedee"
 Path = tuple[str | int, ...]

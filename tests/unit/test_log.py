@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import structlog
 
-from worker import trace
-from worker.job import Job
-from worker.log import LibraryFilter, configure, guard
+from worker.contract.job import Job
+from worker.telemetry import trace
+from worker.telemetry.log import LibraryFilter, configure, guard
 
 BODY = '{"patient": {"name": "Ada Example"}}'
 LIBRARIES = [
@@ -78,7 +78,7 @@ def test_libraries_are_heard_from_warnings_up(level: int, kept: bool) -> None:
     assert LibraryFilter().filter(record("celery.app.trace", "Task %s", BODY, level=level)) is kept
 
 
-@pytest.mark.parametrize("name", ["worker", "worker.runner"])
+@pytest.mark.parametrize("name", ["worker", "worker.jobs.runner"])
 def test_our_own_records_pass_as_they_are(name: str) -> None:
     made = record(name, "it is %s", "so", level=logging.DEBUG)
     assert LibraryFilter().filter(made)
@@ -206,7 +206,7 @@ def test_an_exception_that_nobody_caught_is_logged_by_class_and_place(guarded: i
     sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
     first, second = (json.loads(line) for line in guarded.getvalue().splitlines())
     assert (first["event"], first["level"], first["error"]) == ("process_broke", "critical", "InvalidJob")
-    assert first["where"].startswith("worker.job:")
+    assert first["where"].startswith("worker.contract.job:")
     assert (second["errno"], second["where"]) == (98, None)
     assert "Ada" not in guarded.getvalue()
 

@@ -5,11 +5,11 @@ from collections import Counter as Tally
 
 import pytest
 
-from worker import measures
-from worker.label_values import KNOWN
-from worker.measure_kinds import Counter, Gauge, Histogram, Info
-from worker.measures import EVERY
-from worker.metrics import Metrics
+from worker.telemetry import measures
+from worker.telemetry.label_values import KNOWN
+from worker.telemetry.measure_kinds import Counter, Gauge, Histogram, Info
+from worker.telemetry.measures import EVERY
+from worker.telemetry.metrics import Metrics
 
 #: Reason codes, outcomes and their like. A label with a value per job or patient has no place here.
 ALLOWED_LABELS = {

@@ -7,8 +7,8 @@ from codecs import BOM_UTF8
 import pytest
 
 from tests.unit.examples import SMALLEST, body
-from worker.job import Job
-from worker.message import MAX_MESSAGE_BYTES, InvalidJob, Problem, decode
+from worker.contract.job import Job
+from worker.contract.message import MAX_MESSAGE_BYTES, InvalidJob, Problem, decode
 
 NOT_JSON = Problem("$", "expected JSON in UTF-8 (RFC 8259)")
 NO_ENVELOPE = Problem("data", "expected a CloudEvent 1.0 with the job as a JSON object in data")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.unit.examples import FULL, SMALLEST
-from worker.job import Job
-from worker.message import InvalidJob
+from worker.contract.job import Job
+from worker.contract.message import InvalidJob
 
 
 def read(value: dict[str, Any]) -> Job:

@@ -7,10 +7,10 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from worker import trace
-from worker.errors import PermanentError, Reason
-from worker.interrupt import Interrupted, Why
-from worker.otel import OtelTracer
+from worker.concurrency.interrupt import Interrupted, Why
+from worker.contract.errors import PermanentError, Reason
+from worker.telemetry import trace
+from worker.telemetry.otel import OtelTracer
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 UNSAMPLED = PARENT[:-1] + "0"

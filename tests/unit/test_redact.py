@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from worker.redact import redact, text
+from worker.telemetry.redact import redact, text
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl-_x"
 

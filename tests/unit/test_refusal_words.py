@@ -9,9 +9,9 @@ import pytest
 from pydantic import BaseModel
 
 from tests.unit.examples import FULL
-from worker.job import Job
-from worker.message import InvalidJob, Problem
-from worker.refusal_words import EXAMPLES
+from worker.contract.job import Job
+from worker.contract.message import InvalidJob, Problem
+from worker.contract.refusal_words import EXAMPLES
 
 #: Values of every kind of JSON, and texts that no form allows; what fits a key is no violation there.
 VIOLATIONS: tuple[Any, ...] = (

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.fakes import EPOCH
-from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
-from worker.retry import OUTAGES, GiveUp, RetryPolicy, Trouble, TryAgain
+from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.jobs.retry import OUTAGES, GiveUp, RetryPolicy, Trouble, TryAgain
 
 POLICY = RetryPolicy(attempts=5, base=1.0, cap=60.0)
 CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.environment import NEEDED, SECRET, faults
+from worker.network.trust import Trust
 from worker.settings import load
-from worker.trust import Trust
 
 REDIS = f"rediss://:{SECRET}@broker.example:6379/0"
 RABBIT = {

@@ -1,8 +1,8 @@
 """Whose a job is, and what it inherits from its tenant."""
 
 from tests.unit.examples import body
-from worker.job import Job
-from worker.tenancy import Tenancy
+from worker.contract.job import Job
+from worker.contract.tenancy import Tenancy
 
 TENANCY = Tenancy("base", {"base": None, "clinic-a": "none", "clinic-b": "retain"})
 

@@ -6,16 +6,16 @@ from typing import Never
 import pytest
 
 from tests.unit.fakes import FakeClock, FakeRecorder
-from worker.background import BackgroundThread
-from worker.collector import Collector
+from worker.concurrency.background import BackgroundThread
+from worker.concurrency.collector import Collector
+from worker.concurrency.desk import Desk
+from worker.concurrency.heartbeat import Heartbeat
 from worker.corti.stream.feed import Feeder
 from worker.corti.stream.pacer import Pacer
 from worker.corti.stream.turnstile import Turnstile
-from worker.desk import Desk
-from worker.drain import Drain, RunningJobs
-from worker.heartbeat import Heartbeat
-from worker.ledger.keeper import Keeper
-from worker.observer import Observer
+from worker.process.drain import Drain, RunningJobs
+from worker.process.observer import Observer
+from worker.store.ledger.keeper import Keeper
 
 PATIENCE = 10.0
 ENDED = "its thread ended by ZeroDivisionError"
@@ -64,7 +64,7 @@ def test_the_renewal_of_claims() -> None:
 
 
 def test_the_observer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.observer.LOOK_SECONDS", 0.001)
+    monkeypatch.setattr("worker.process.observer.LOOK_SECONDS", 0.001)
     anything = Broken()
     observer = Observer(anything, anything, broken, broken, "corti.work", FakeClock())  # type: ignore[arg-type]
     observer.start()
@@ -72,7 +72,7 @@ def test_the_observer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_schedule_of_the_garbage_collector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.collector.PERIOD", 0.001)
+    monkeypatch.setattr("worker.concurrency.collector.PERIOD", 0.001)
     with Collector(broken, FakeClock()) as collector:
         assert ended(collector._thread._thread) == ENDED
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from worker import trace
+from worker.telemetry import trace
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OTHER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-from worker.bell import Bell
+from worker.concurrency.bell import Bell
 
 T = TypeVar("T")
 _Inbox = SimpleQueue[Callable[[], None] | None]

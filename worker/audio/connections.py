@@ -13,8 +13,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from worker.audio.blocking import BlockingCalls
 from worker.audio.sockets import PatientSocket, PatientTlsSocket, Wait, connected, current
-from worker.errors import PermanentError, Reason, TransientError
-from worker.hosts import HostRules
+from worker.contract.errors import PermanentError, Reason, TransientError
+from worker.network.hosts import HostRules
 
 #: Hosts, and connections to each of them, that are kept open for the next download.
 _HOSTS, _KEPT = 4, 16

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import av
 import av.error
 
-from worker.audio.pace import MAX_CHUNK_BYTES, Chunk
-from worker.errors import PermanentError, Reason
+from worker.contract.errors import PermanentError, Reason
+from worker.protocol.pace import MAX_CHUNK_BYTES, Chunk
 
 #: First bytes of a container, and how it is declared to the service (protocol 5).
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (

@@ -22,9 +22,9 @@ from worker.audio.connections import GuardedAdapter, forbidden
 from worker.audio.reading import Source, reader
 from worker.audio.sockets import Wait, current
 from worker.clock import Clock
-from worker.errors import JobError, PermanentError, Reason, TransientError
-from worker.hosts import HostRules
-from worker.interrupt import Interrupt
+from worker.concurrency.interrupt import Interrupt
+from worker.contract.errors import JobError, PermanentError, Reason, TransientError
+from worker.network.hosts import HostRules
 
 #: Of a download, at a time.
 BLOCK_BYTES = 16 * 1024

@@ -4,7 +4,7 @@ import os
 import threading
 from io import FileIO
 
-from worker.errors import JobError, Reason, TransientError
+from worker.contract.errors import JobError, Reason, TransientError
 
 #: Only Linux can say whether a read would wait.
 _NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)

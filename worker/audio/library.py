@@ -8,14 +8,14 @@ from functools import partial
 from itertools import chain, islice
 from typing import Literal
 
-from worker import job as jobs
 from worker.audio import container, wav
-from worker.audio.pace import Chunk, PcmChunks, Read, exactly
 from worker.audio.reading import Source
 from worker.audio.source import Sources
-from worker.errors import PermanentError, Reason
-from worker.interrupt import Interrupt
-from worker.ports import Audio
+from worker.concurrency.interrupt import Interrupt
+from worker.contract import job as jobs
+from worker.contract.errors import PermanentError, Reason
+from worker.jobs.ports import Audio
+from worker.protocol.pace import Chunk, PcmChunks, Read, exactly
 
 _HEAD = 64
 _BLOCK = 16 * 1024
@@ -42,7 +42,7 @@ class Library:
 
     @contextmanager
     def open(self, audio: jobs.Audio, interrupt: Interrupt) -> Iterator[Audio]:
-        """See `worker.ports.AudioLibrary`."""
+        """See `worker.jobs.ports.AudioLibrary`."""
         # In a call of its own: names here would keep the first blocks for as long as the job runs.
         with self._sources.open(audio, interrupt, lambda source: self._begun(source, audio)) as opened:
             yield opened
@@ -153,7 +153,7 @@ class _Opened:
         self._chunks = chunks
 
     def chunks(self) -> Iterator[Chunk]:
-        """See `worker.ports.Audio`."""
+        """See `worker.jobs.ports.Audio`."""
         return self._chunks
 
     def report_to(self, heard: Callable[[float], None]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from worker.audio.pace import Read
+from worker.protocol.pace import Read
 
 
 @dataclass(frozen=True, slots=True)

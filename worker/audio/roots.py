@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from worker.audio.file import File, broken_read
-from worker.errors import PermanentError, Reason
+from worker.contract.errors import PermanentError, Reason
 
 #: What another attempt will find just the same.
 _NO_SUCH_FILE = frozenset(

@@ -15,8 +15,8 @@ from typing import Any, Self, TypeVar
 from worker.audio.blocking import STEP_SECONDS
 from worker.audio.speed import Speed
 from worker.clock import Clock
-from worker.errors import Reason, TransientError
-from worker.interrupt import Interrupt
+from worker.concurrency.interrupt import Interrupt
+from worker.contract.errors import Reason, TransientError
 
 T = TypeVar("T")
 

@@ -11,13 +11,13 @@ from io import BytesIO
 from typing import Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from worker import job as jobs
 from worker.audio.blocking import BlockingCalls
 from worker.audio.file import File
 from worker.audio.reading import Source
 from worker.audio.roots import Roots
-from worker.errors import PermanentError, Reason
-from worker.interrupt import Interrupt
+from worker.concurrency.interrupt import Interrupt
+from worker.contract import job as jobs
+from worker.contract.errors import PermanentError, Reason
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ multichannel recorders write, and wants to seek, which a download cannot.
 import struct
 from dataclasses import dataclass
 
-from worker.errors import PermanentError, Reason
+from worker.contract.errors import PermanentError, Reason
 
 _PCM = 1
 _EXTENSIBLE = 0xFFFE

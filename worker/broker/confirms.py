@@ -15,10 +15,10 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from worker.broker.topology import keepalive
-from worker.connection_faults import connection_fault
-from worker.heartbeat import waiting
-from worker.ports import OutletUnavailable
-from worker.trust import Trust
+from worker.concurrency.heartbeat import waiting
+from worker.jobs.ports import OutletUnavailable
+from worker.network.connection_faults import connection_fault
+from worker.network.trust import Trust
 
 #: For a confirm, a declaration, a connection. A quorum queue answers in milliseconds.
 _TIMEOUT = 10.0

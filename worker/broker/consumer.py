@@ -9,8 +9,8 @@ from celery.worker import state
 from celery.worker.consumer.tasks import Tasks as TasksStep
 
 from worker.broker.discards import KeepingConsumer
-from worker.connection_faults import broker_fault, connection_fault
-from worker.heartbeat import waiting
+from worker.concurrency.heartbeat import waiting
+from worker.network.connection_faults import broker_fault, connection_fault
 
 log = structlog.get_logger(__name__)
 

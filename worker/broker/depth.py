@@ -1,7 +1,7 @@
 """How many messages wait in our queues.
 
 RabbitMQ tells a client what is ready, not what is delivered and unacknowledged: that is for its management
-API, which a worker has no credentials for. What runs is counted in worker/ledger/fleet.py.
+API, which a worker has no credentials for. What runs is counted in worker/store/ledger/fleet.py.
 """
 
 from contextlib import suppress
@@ -13,8 +13,8 @@ from amqp.exceptions import NotFound
 from kombu.exceptions import OperationalError
 
 from worker.broker.topology import DEAD, RESULTS, Lane, keepalive
-from worker.ports import OutletUnavailable
-from worker.trust import Trust
+from worker.jobs.ports import OutletUnavailable
+from worker.network.trust import Trust
 
 _TIMEOUT = 5.0
 

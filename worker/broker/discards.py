@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from celery.worker.consumer import Consumer
 
-from worker.ports import OutletUnavailable
+from worker.jobs.ports import OutletUnavailable
 
 log = structlog.get_logger(__name__)
 

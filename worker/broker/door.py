@@ -10,15 +10,15 @@ import kombu
 import structlog
 from kombu.exceptions import OperationalError
 
-from worker.arrival import UNKNOWN, Arrival
 from worker.broker import envelope
 from worker.broker.declaring import declare_with_target
 from worker.broker.topology import MAIN_LANE, Lane, jobs_arguments, keepalive
-from worker.connection_faults import broker_fault, connection_fault
-from worker.heartbeat import waiting
-from worker.ports import OutletUnavailable
-from worker.trust import Trust
-from worker.undelivered import GivenUp
+from worker.concurrency.heartbeat import waiting
+from worker.jobs.arrival import UNKNOWN, Arrival
+from worker.jobs.ports import OutletUnavailable
+from worker.jobs.undelivered import GivenUp
+from worker.network.connection_faults import broker_fault, connection_fault
+from worker.network.trust import Trust
 
 log = structlog.get_logger(__name__)
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from worker import trace
-from worker.arrival import Arrival
 from worker.broker.topology import ACCEPTED_AT, BROKEN, DELIVERY_COUNT, TRACEPARENT, Lane
+from worker.jobs.arrival import Arrival
+from worker.telemetry import trace
 
 _DEATHS = "x-death"
 

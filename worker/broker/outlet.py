@@ -10,15 +10,16 @@ from typing import Protocol
 
 import structlog
 
-from worker import measures
-from worker.arrival import Arrival
 from worker.broker.senders import Sender
-from worker.claims import Parcel
 from worker.clock import Clock, Deadline
-from worker.dead_letter import DeadLetter, letter_id
-from worker.events import Event
-from worker.heartbeat import waiting
-from worker.ports import OutletUnavailable, Recorder, ReplyRefused, Waiter
+from worker.concurrency.heartbeat import waiting
+from worker.contract.dead_letter import DeadLetter, letter_id
+from worker.contract.events import Event
+from worker.jobs.arrival import Arrival
+from worker.jobs.claims import Parcel
+from worker.jobs.ports import OutletUnavailable, ReplyRefused, Waiter
+from worker.telemetry import measures
+from worker.telemetry.recorder import Recorder
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,7 @@ class PatientOutlet:
         self._buried: dict[str, None] = {}
 
     def publish(self, event: Event, reply_to: str | None) -> None:
-        """See `worker.ports.LiveEvents`."""
+        """See `worker.jobs.ports.LiveEvents`."""
         # Each try on a broker that does not answer costs seconds of a thread that has audio to feed.
         if not self._live_again.passed(self._clock.monotonic()):
             raise OutletUnavailable("the broker was away a moment ago")
@@ -69,7 +70,7 @@ class PatientOutlet:
         self._recorder.count(measures.EVENTS_PUBLISHED, type=event.type)
 
     def deliver(self, parcel: Parcel) -> None:
-        """See `worker.ports.Outlet`."""
+        """See `worker.jobs.ports.Outlet`."""
         letter = parcel.letter
         if letter is not None and parcel.job_id not in self._buried:
             self._insist(lambda: self._sender.send_dead_letter(letter, letter_id(parcel.job_id)))
@@ -79,12 +80,12 @@ class PatientOutlet:
         self._recorder.count(measures.EVENTS_PUBLISHED, type=parcel.event_type)
 
     def set_aside(self, body: bytes, arrival: Arrival) -> None:
-        """See `worker.ports.Aside`."""
+        """See `worker.jobs.ports.Aside`."""
         with waiting():
             self._sender.send_aside(body, arrival)
 
     def bury(self, letter: DeadLetter) -> None:
-        """See `worker.ports.Outlet`."""
+        """See `worker.jobs.ports.Outlet`."""
         body = letter.to_json()
         self._insist(lambda: self._sender.send_dead_letter(body, letter.id or letter.sha256))
 

@@ -16,7 +16,7 @@ from kombu.transport import virtual
 
 from worker.broker.redis_time import ServerTime
 from worker.clock import SystemClock
-from worker.heartbeat import waiting
+from worker.concurrency.heartbeat import waiting
 
 _CORRECTED = {"celery": "5.7.0", "kombu": "5.7.0"}
 #: Seconds for which kombu's look at the time needs no question: it has one for each delivery.

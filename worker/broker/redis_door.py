@@ -14,9 +14,9 @@ from worker.broker.door import Rest, Takes
 from worker.broker.door_scripts import COME_BACK, RECLAIM
 from worker.broker.topology import MAIN_LANE, Lane
 from worker.clock import Clock, Deadline
-from worker.connection_faults import broker_fault, connection_fault
-from worker.heartbeat import waiting
-from worker.ports import OutletUnavailable
+from worker.concurrency.heartbeat import waiting
+from worker.jobs.ports import OutletUnavailable
+from worker.network.connection_faults import broker_fault, connection_fault
 
 log = structlog.get_logger(__name__)
 

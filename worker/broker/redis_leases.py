@@ -24,14 +24,14 @@ from typing import Any
 import redis
 import structlog
 
-from worker import measures
-from worker.background import PeriodicThread
 from worker.broker import redis_corrections
 from worker.broker.redis_time import ServerTime
 from worker.broker.topology import MAIN_LANE, Lane
 from worker.clock import Clock
-from worker.heartbeat import waiting
-from worker.ports import Recorder
+from worker.concurrency.background import PeriodicThread
+from worker.concurrency.heartbeat import waiting
+from worker.telemetry import measures
+from worker.telemetry.recorder import Recorder
 
 log = structlog.get_logger(__name__)
 

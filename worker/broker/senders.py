@@ -24,7 +24,6 @@ import structlog
 from amqp.exceptions import ChannelError, MessageNacked, PreconditionFailed
 from redis.exceptions import NoPermissionError
 
-from worker.arrival import Arrival
 from worker.broker import envelope
 from worker.broker.confirms import ConfirmingConnection, confirmed
 from worker.broker.declaring import declare
@@ -38,9 +37,10 @@ from worker.broker.topology import (
     quorum_arguments,
     reply_arguments,
 )
-from worker.events import CONTENT_TYPE
-from worker.ports import OutletUnavailable, ReplyRefused
-from worker.trust import Trust
+from worker.contract.events import CONTENT_TYPE
+from worker.jobs.arrival import Arrival
+from worker.jobs.ports import OutletUnavailable, ReplyRefused
+from worker.network.trust import Trust
 
 log = structlog.get_logger(__name__)
 

@@ -19,9 +19,9 @@ from celery.utils.log import get_logger
 from celery.worker.request import Request
 from celery.worker.state import task_ready, task_reserved
 
-from worker.arrival import Arrival
 from worker.broker.envelope import arrival
-from worker.ports import never
+from worker.jobs.arrival import Arrival
+from worker.jobs.ports import never
 
 #: Where kombu notes that a message could not be handed back; Celery's own, so that its filter applies.
 logger = get_logger(__name__)

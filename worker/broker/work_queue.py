@@ -6,15 +6,15 @@ import kombu
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from worker.arrival import Arrival
 from worker.broker.confirms import ConfirmingConnection
 from worker.broker.consumer import JobConsumer
 from worker.broker.declaring import WorkQueue
 from worker.broker.envelope import noted
 from worker.broker.topology import MAIN_LANE, Lane, keepalive, work_arguments
-from worker.heartbeat import waiting
-from worker.ports import OutletUnavailable
-from worker.trust import Trust
+from worker.concurrency.heartbeat import waiting
+from worker.jobs.arrival import Arrival
+from worker.jobs.ports import OutletUnavailable
+from worker.network.trust import Trust
 
 TASK = "corti.transcribe"
 
@@ -81,7 +81,7 @@ def make_celery(
 
 
 class CeleryWorkQueue:
-    """Puts jobs on Celery's queue with confirmation. Implements `worker.intake.WorkQueue`."""
+    """Puts jobs on Celery's queue with confirmation. Implements `worker.jobs.intake.WorkQueue`."""
 
     def __init__(self, app: Celery, url: str, *, on_rabbit: bool, trust: Trust | None = None) -> None:
         self._app = app
@@ -90,7 +90,7 @@ class CeleryWorkQueue:
         self._connection_errors = app.connection_for_write().transport.connection_errors
 
     def put(self, body: bytes, arrival: Arrival) -> None:
-        """See `worker.intake.WorkQueue`."""
+        """See `worker.jobs.intake.WorkQueue`."""
         text, headers = body.decode(), noted(arrival)
         if self._confirming is not None:
             self._confirming.publish(lambda producer: self._send(text, headers, producer))

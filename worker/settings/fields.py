@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from worker.job import Retention
+from worker.contract.job import Retention
 from worker.settings.kinds import (
     AudioHosts,
     AuditPlace,

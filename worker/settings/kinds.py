@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 from cryptography.fernet import Fernet
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
-from worker.hosts import HostRules
+from worker.network.hosts import HostRules
 
 
 def _url(*schemes: str) -> AfterValidator:

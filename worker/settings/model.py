@@ -4,10 +4,10 @@ from typing import Any, Self
 
 from pydantic import PrivateAttr, model_validator
 
+from worker.network.trust import Trust
 from worker.settings import tls
 from worker.settings.fields import Fields
 from worker.settings.tenants import Tenant
-from worker.trust import Trust
 
 
 class Settings(Fields):

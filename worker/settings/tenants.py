@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
-from worker.job import Retention
+from worker.contract.job import Retention
 from worker.settings.kinds import ExistingFile, HttpUrl, Region, SocketUrl, TenantName
 
 #: The files of a tenant's directory, each with the field that it holds.

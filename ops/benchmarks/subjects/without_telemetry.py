@@ -13,16 +13,15 @@ from typing import Any, Self
 
 import structlog
 
-import worker.app
-import worker.log
-import worker.telemetry
-from worker import audit, cli
+from worker import cli
 from worker.corti.stream import pacer
-from worker.observer import Observer
+from worker.process import app, telemetry
+from worker.process.observer import Observer
+from worker.telemetry import audit, log
 
 
 class NoMetrics:
-    """In place of `worker.metrics.Metrics`."""
+    """In place of `worker.telemetry.metrics.Metrics`."""
 
     def count(self, *_: Any, **__: str) -> None:
         """Count nothing."""
@@ -88,7 +87,7 @@ class NoObserver(Observer):
 
 
 def configure(*_: Any) -> None:
-    """In place of `worker.log.configure`."""
+    """In place of `worker.telemetry.log.configure`."""
     # Any: structlog's type of a logger has methods that nobody here calls.
     quiet: Any = NoLog
     structlog.configure(processors=[], wrapper_class=quiet, cache_logger_on_first_use=True)
@@ -97,20 +96,20 @@ def configure(*_: Any) -> None:
 
 
 def guard() -> None:
-    """In place of `worker.log.guard`: what breaks shows as Python shows it."""
+    """In place of `worker.telemetry.log.guard`: what breaks shows as Python shows it."""
 
 
 _NOTHING = audit.Entry(audit.Step.RECEIVED, None)
 
 #: Where a part of telemetry is looked up when a worker is made, its name there, and what takes its place.
 REPLACED: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
-    (worker.telemetry, "Metrics", NoMetrics),
-    (worker.telemetry.Telemetry, "_audit", lambda *_: audit.Unaudited()),
+    (telemetry, "Metrics", NoMetrics),
+    (telemetry.Telemetry, "_audit", lambda *_: audit.Unaudited()),
     (audit.Entry, "of", lambda *_, **__: _NOTHING),
     (pacer, "Figures", NoFigures),
-    (worker.app, "Observer", NoObserver),
-    (worker.log, "configure", configure),
-    (worker.log, "guard", guard),
+    (app, "Observer", NoObserver),
+    (log, "configure", configure),
+    (log, "guard", guard),
 )
 
 

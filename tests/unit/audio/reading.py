@@ -8,12 +8,12 @@ import pytest
 
 from tests.unit.audio.sounds import blocks
 from worker.audio.library import Library
-from worker.audio.pace import Chunk
 from worker.audio.reading import Source, reader
 from worker.audio.source import Sources
-from worker.errors import PermanentError
-from worker.interrupt import Interrupt
-from worker.job import Audio
+from worker.concurrency.interrupt import Interrupt
+from worker.contract.errors import PermanentError
+from worker.contract.job import Audio
+from worker.protocol.pace import Chunk
 
 T = TypeVar("T")
 

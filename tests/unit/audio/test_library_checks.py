@@ -13,9 +13,9 @@ from tests.unit.audio.sounds import blocks, encoded, fmt, riff, riff_chunk, tone
 from worker.audio.library import Library
 from worker.audio.reading import Source
 from worker.audio.source import Sources
-from worker.errors import PermanentError, Reason, TransientError
-from worker.interrupt import Interrupt
-from worker.job import Audio
+from worker.concurrency.interrupt import Interrupt
+from worker.contract.errors import PermanentError, Reason, TransientError
+from worker.contract.job import Audio
 
 
 @pytest.mark.parametrize("data", [wav_file(tone(0.6)), b"ID3"], ids=["wav", "short"])

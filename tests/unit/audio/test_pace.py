@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.audio.pace import MAX_CHUNK_BYTES, Chunk, Pace, PcmChunks
 from worker.audio.reading import reader
-from worker.errors import PermanentError
+from worker.contract.errors import PermanentError
+from worker.protocol.pace import MAX_CHUNK_BYTES, Chunk, Pace, PcmChunks
 
 
 def test_nothing_is_due_before_the_start() -> None:

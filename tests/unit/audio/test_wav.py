@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.unit.audio.sounds import EXTENSIBLE, FLOAT, extension, fmt, riff, riff_chunk, wav_file
 from worker.audio.wav import WavHeader, is_wav, read_header
-from worker.errors import PermanentError
+from worker.contract.errors import PermanentError
 
 DATA = riff_chunk(b"data", b"\1\2\3\4")
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from worker.corti.session import Close, Command, Ping, SendText, Session, State, Timings
+from worker.protocol.session import Close, Command, Ping, SendText, Session, State, Timings
 
 CONFIGURATION = '{"type":"config"}'
 TIMINGS = Timings(config=15, ping=20, pong=10, end=120)

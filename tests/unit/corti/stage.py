@@ -5,11 +5,11 @@ import math
 from tests.unit.corti.memory_socket import MemorySocket, Service
 from tests.unit.corti.session_steps import TIMINGS
 from tests.unit.examples import job
-from worker.audio.pace import Chunk, Pace
-from worker.corti.messages import configuration
-from worker.corti.session import Session
 from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.feed import chunks_ahead
+from worker.protocol.messages import configuration
+from worker.protocol.pace import Chunk, Pace
+from worker.protocol.session import Session
 
 QUARTER = Chunk(bytes(8000), 0.25)
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.unit.examples import FULL, job
-from worker.corti.messages import END, configuration
-from worker.job import Job
+from worker.contract.job import Job
+from worker.protocol.messages import END, configuration
 
 
 def configured(wanted: Job, audio_format: str | None = None) -> dict[str, Any]:

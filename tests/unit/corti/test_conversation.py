@@ -3,8 +3,8 @@
 import pytest
 
 from tests.unit.corti.stage import QUARTER, Stage
-from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
 from worker.corti.stream.conversation import PILE
+from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
 
 
 def test_the_configuration_goes_out_when_the_pacer_takes_over() -> None:

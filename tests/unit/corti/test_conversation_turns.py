@@ -1,7 +1,7 @@
 """When the pacer has to turn a conversation next, and when the job's thread has to wake up."""
 
 from tests.unit.corti.stage import QUARTER, Stage
-from worker.audio.pace import Chunk, Pace
+from worker.protocol.pace import Chunk, Pace
 
 SILENT = 1 << 30  # a service that says nothing before the end, however much it hears
 

@@ -7,13 +7,13 @@ import pytest
 
 from tests.unit.corti.stage import QUARTER, Stage
 from tests.unit.fakes import FakeClock
-from worker.audio.pace import Chunk
-from worker.corti.session import State
+from worker.concurrency.heartbeat import Heartbeat
+from worker.contract.errors import Reason, TransientError
 from worker.corti.stream import feed
 from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.feed import Feed, Feeder, chunks_ahead
-from worker.errors import Reason, TransientError
-from worker.heartbeat import Heartbeat
+from worker.protocol.pace import Chunk
+from worker.protocol.session import State
 
 
 class Fed:

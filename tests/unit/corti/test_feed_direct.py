@@ -3,10 +3,10 @@
 import pytest
 
 from tests.unit.corti.stage import Stage
-from worker.audio.pace import Chunk, Pace, PcmChunks
 from worker.corti.stream import feed
 from worker.corti.stream.feed import Feed
 from worker.corti.stream.frames import audio_frame
+from worker.protocol.pace import Chunk, Pace, PcmChunks
 
 
 class Disk:

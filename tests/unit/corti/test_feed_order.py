@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from tests.unit.corti.stage import Stage
 from tests.unit.fakes import FakeClock, FakeRecorder
-from worker.audio.pace import Chunk, Pace, PcmChunks
+from worker.concurrency.heartbeat import Heartbeat
+from worker.concurrency.interrupt import Interrupt
 from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.feed import NEVER, Feed, Feeder
 from worker.corti.stream.pacer import Pacer
 from worker.corti.stream.streams import WebSocketStream
 from worker.corti.stream.turnstile import Turnstile
-from worker.heartbeat import Heartbeat
-from worker.interrupt import Interrupt
+from worker.protocol.pace import Chunk, Pace, PcmChunks
 
 CHUNK = 8000
 #: Twelve chunks that cannot be mistaken for each other, and a last one that is shorter.

@@ -4,9 +4,9 @@ import prometheus_client
 import pytest
 from prometheus_client.metrics_core import Metric
 
-from worker import measures
 from worker.corti.stream.pacer import Figures
-from worker.metrics import Metrics
+from worker.telemetry import measures
+from worker.telemetry.metrics import Metrics
 
 
 def test_figures_put_lateness_into_the_buckets_that_prometheus_would() -> None:

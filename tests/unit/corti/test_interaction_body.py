@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.unit.examples import FULL, job
+from worker.contract.job import Job
 from worker.corti.rest.interactions import interaction_body
-from worker.job import Job
 
 
 def test_the_smallest_job_sends_only_what_the_service_requires() -> None:

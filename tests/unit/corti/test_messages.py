@@ -8,8 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.examples import segment
-from worker.corti import messages
-from worker.corti.messages import (
+from worker.contract.events import Facts
+from worker.protocol import messages
+from worker.protocol.messages import (
     ConfigStatus,
     Ended,
     FactsMessage,
@@ -18,7 +19,6 @@ from worker.corti.messages import (
     Unknown,
     Usage,
 )
-from worker.events import Facts
 
 SEGMENT = {
     "id": "b1c7ae3c-0000-4000-8000-000000000000",

@@ -11,13 +11,13 @@ from tests.unit.corti.session_steps import TIMINGS
 from tests.unit.corti.stage import QUARTER
 from tests.unit.examples import job
 from tests.unit.fakes import FakeClock
-from worker.audio.pace import Chunk, Pace
-from worker.corti.messages import configuration
-from worker.corti.session import Session
+from worker.concurrency.heartbeat import Heartbeat
 from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.pacer import TICK, Pacer
 from worker.corti.stream.turnstile import Turnstile
-from worker.heartbeat import Heartbeat
+from worker.protocol.messages import configuration
+from worker.protocol.pace import Chunk, Pace
+from worker.protocol.session import Session
 
 START = 50.0
 SILENT = 1 << 30  # a service that says nothing before the end, however much it hears

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.fakes import EPOCH
+from worker.contract.errors import JobError, PermanentError, TokenRefused, TransientError
 from worker.corti.rest.http import refusal, retry_after
-from worker.errors import JobError, PermanentError, TokenRefused, TransientError
 
 PATIENT = "Ada Example"
 

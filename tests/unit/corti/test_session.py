@@ -20,8 +20,8 @@ from tests.unit.corti.session_steps import (
     error,
     streaming,
 )
-from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
-from worker.errors import PermanentError, Reason, TransientError
+from worker.contract.errors import PermanentError, Reason, TransientError
+from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
 
 
 def interruption() -> TransientError:

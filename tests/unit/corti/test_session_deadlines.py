@@ -18,7 +18,7 @@ from tests.unit.corti.session_steps import (
     ending,
     streaming,
 )
-from worker.corti.session import Session, Timings
+from worker.protocol.session import Session, Timings
 
 
 def test_the_answer_to_the_configuration_has_its_time_whatever_else_arrives() -> None:

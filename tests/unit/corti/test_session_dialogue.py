@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.unit.corti.service_model import ServiceModel
 from tests.unit.corti.session_steps import TIMINGS
 from tests.unit.examples import job
-from worker.corti.messages import FactsMessage, TranscriptMessage, Usage, configuration
-from worker.corti.session import Close, Content, SendText, Session, State
+from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage, configuration
+from worker.protocol.session import Close, Content, SendText, Session, State
 
 
 class Dialogue:

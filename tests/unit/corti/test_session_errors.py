@@ -17,7 +17,7 @@ from tests.unit.corti.session_steps import (
     error,
     streaming,
 )
-from worker.errors import PermanentError, TransientError
+from worker.contract.errors import PermanentError, TransientError
 
 
 def test_an_error_by_itself_changes_nothing_but_is_remembered() -> None:

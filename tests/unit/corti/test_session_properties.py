@@ -20,8 +20,8 @@ from tests.unit.corti.session_steps import (
     State,
     error,
 )
-from worker.corti.session import Close, Command, Ping
-from worker.errors import Reason, TransientError
+from worker.contract.errors import Reason, TransientError
+from worker.protocol.session import Close, Command, Ping
 
 CONTENT = [json.dumps(message) for message in (TRANSCRIPT, FACTS, USAGE)]
 TEXTS = [

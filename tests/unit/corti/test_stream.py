@@ -7,15 +7,15 @@ import pytest
 
 from tests.unit.corti.stage import QUARTER, Stage
 from tests.unit.fakes import FakeClock, FakeRecorder
-from worker.audio.pace import Chunk
-from worker.corti.messages import TranscriptMessage
+from worker.concurrency.heartbeat import Heartbeat
+from worker.concurrency.interrupt import Interrupt, Interrupted, Why
+from worker.contract.errors import Reason, TransientError
 from worker.corti.stream.feed import Feeder, chunks_ahead
 from worker.corti.stream.pacer import Pacer
 from worker.corti.stream.streams import WebSocketStream
 from worker.corti.stream.turnstile import Turnstile
-from worker.errors import Reason, TransientError
-from worker.heartbeat import Heartbeat
-from worker.interrupt import Interrupt, Interrupted, Why
+from worker.protocol.messages import TranscriptMessage
+from worker.protocol.pace import Chunk
 
 AHEAD = chunks_ahead(0.25, 1.0, at_hand=True)[0]
 

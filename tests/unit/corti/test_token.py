@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.corti.token import Freshness, Token, TokenPolicy
+from worker.protocol.token import Freshness, Token, TokenPolicy
 
 FRESH, DUE, EXPIRED = Freshness.FRESH, Freshness.DUE, Freshness.EXPIRED
 ORDER = [FRESH, DUE, EXPIRED]

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.examples import fact, segment
-from worker.corti.transcript import Transcript
-from worker.events import Segment
+from worker.contract.events import Segment
+from worker.protocol.transcript import Transcript
 
 
 def told(*segments: Segment) -> list[str]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from tests.unit.fakes import FakeClock
-from worker.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, Parcel
+from worker.jobs.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, Parcel
 
 
 @dataclass

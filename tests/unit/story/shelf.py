@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from worker.audio.pace import Chunk
-from worker.interrupt import Interrupt
-from worker.job import Audio
+from worker.concurrency.interrupt import Interrupt
+from worker.contract.job import Audio
+from worker.protocol.pace import Chunk
 
 
 @dataclass

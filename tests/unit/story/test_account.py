@@ -12,15 +12,15 @@ from structlog.testing import capture_logs
 from tests.unit.examples import body
 from tests.unit.fakes import EPOCH, FakeOutlet, FakeRecorder
 from tests.unit.story.world import World
-from worker import measures, trace
-from worker.arrival import Arrival, Verdict
-from worker.audit import Entry, Step
-from worker.corti.messages import TranscriptMessage
-from worker.errors import PermanentError, Reason, TransientError
-from worker.events import Segment
-from worker.intake import Intake
-from worker.refusals import Refusals
-from worker.trace import Kind, Value
+from worker.contract.errors import PermanentError, Reason, TransientError
+from worker.contract.events import Segment
+from worker.jobs.arrival import Arrival, Verdict
+from worker.jobs.intake import Intake
+from worker.jobs.refusals import Refusals
+from worker.protocol.messages import TranscriptMessage
+from worker.telemetry import measures, trace
+from worker.telemetry.audit import Entry, Step
+from worker.telemetry.trace import Kind, Value
 
 CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
 UNKNOWN = Arrival()

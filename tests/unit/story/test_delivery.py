@@ -8,12 +8,12 @@ import pytest
 from tests.unit.examples import body
 from tests.unit.fakes import EPOCH
 from tests.unit.story.world import World
-from worker import measures
-from worker.arrival import Verdict
-from worker.claims import Claim
-from worker.errors import PermanentError, Reason, TransientError
-from worker.events import COMPLETED, FAILED, STARTED, Completed, Failed
-from worker.interrupt import Why
+from worker.concurrency.interrupt import Why
+from worker.contract.errors import PermanentError, Reason, TransientError
+from worker.contract.events import COMPLETED, FAILED, STARTED, Completed, Failed
+from worker.jobs.arrival import Verdict
+from worker.jobs.claims import Claim
+from worker.telemetry import measures
 
 JOB = "visit-17"
 CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
@@ -197,7 +197,7 @@ def test_a_job_that_runs_does_not_need_the_ledger() -> None:
 @pytest.mark.parametrize("step", ["store", "delivered"])
 def test_the_end_of_a_job_waits_for_the_ledger(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
-    monkeypatch.setattr("worker.runner.Interrupt", lambda: world.interrupt)
+    monkeypatch.setattr("worker.jobs.runner.Interrupt", lambda: world.interrupt)
     world.ledger.away = {step: 3}
     assert world.run(body()) is Verdict.DONE
     assert world.waits == [1.0] * 3
@@ -206,7 +206,7 @@ def test_the_end_of_a_job_waits_for_the_ledger(step: str, monkeypatch: pytest.Mo
 
 def test_a_job_whose_end_nobody_can_record_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
-    monkeypatch.setattr("worker.runner.Interrupt", lambda: world.interrupt)
+    monkeypatch.setattr("worker.jobs.runner.Interrupt", lambda: world.interrupt)
     world.ledger.away = {"store": -1}
     assert world.run(body()) is Verdict.HAND_BACK
     assert sum(world.waits) == pytest.approx(300)

@@ -5,9 +5,9 @@ import pytest
 from tests.unit.examples import body
 from tests.unit.story.test_delivery import claimed, handed_back
 from tests.unit.story.world import World
-from worker.arrival import Verdict
-from worker.events import COMPLETED, STARTED
-from worker.interrupt import Why
+from worker.concurrency.interrupt import Why
+from worker.contract.events import COMPLETED, STARTED
+from worker.jobs.arrival import Verdict
 
 
 def test_a_delivery_that_cannot_go_aside_is_held_until_it_can() -> None:

@@ -5,13 +5,13 @@ import pytest
 from tests.unit.examples import body
 from tests.unit.fakes import EPOCH
 from tests.unit.story.world import World
-from worker import measures
-from worker.arrival import Arrival, Verdict
-from worker.claims import Claim
-from worker.errors import Reason
-from worker.events import COMPLETED, FAILED, STARTED, Failed
-from worker.interrupt import Why
-from worker.message import InvalidJob
+from worker.concurrency.interrupt import Why
+from worker.contract.errors import Reason
+from worker.contract.events import COMPLETED, FAILED, STARTED, Failed
+from worker.contract.message import InvalidJob
+from worker.jobs.arrival import Arrival, Verdict
+from worker.jobs.claims import Claim
+from worker.telemetry import measures
 
 
 def die(world: World, times: int) -> None:

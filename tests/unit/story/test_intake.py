@@ -9,14 +9,14 @@ from structlog.testing import capture_logs
 
 from tests.unit.examples import SMALLEST, body
 from tests.unit.fakes import EPOCH, FakeAudit, FakeClock, FakeOutlet, FakeRecorder, FakeWorkQueue
-from worker import measures
-from worker.arrival import Arrival
-from worker.audit import Step
-from worker.dead_letter import DeadLetter
-from worker.errors import Reason
-from worker.intake import Intake
-from worker.ports import OutletUnavailable
-from worker.refusals import Refusals
+from worker.contract.dead_letter import DeadLetter
+from worker.contract.errors import Reason
+from worker.jobs.arrival import Arrival
+from worker.jobs.intake import Intake
+from worker.jobs.ports import OutletUnavailable
+from worker.jobs.refusals import Refusals
+from worker.telemetry import measures
+from worker.telemetry.audit import Step
 
 
 class Doorway:

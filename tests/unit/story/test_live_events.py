@@ -5,9 +5,9 @@ import pytest
 from tests.unit.examples import body
 from tests.unit.story.test_runner import CUT, LIVE, speaking
 from tests.unit.story.world import World
-from worker.errors import Reason, TransientError
-from worker.events import STARTED, Started
-from worker.interrupt import Why
+from worker.concurrency.interrupt import Why
+from worker.contract.errors import Reason, TransientError
+from worker.contract.events import STARTED, Started
 
 
 def live_ids(world: World) -> list[str]:

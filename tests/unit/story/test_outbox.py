@@ -5,9 +5,9 @@ from structlog.testing import capture_logs
 
 from tests.unit.examples import body
 from tests.unit.story.world import World
-from worker import measures
-from worker.errors import PermanentError, Reason
-from worker.events import COMPLETED, FAILED, STARTED
+from worker.contract.errors import PermanentError, Reason
+from worker.contract.events import COMPLETED, FAILED, STARTED
+from worker.telemetry import measures
 
 
 def left_behind(*job_ids: str) -> World:

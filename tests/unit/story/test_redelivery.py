@@ -6,16 +6,16 @@ import pytest
 
 from tests.unit.examples import body
 from tests.unit.story.world import World
-from worker import redelivery
-from worker.arrival import Arrival, Verdict
 from worker.broker.topology import DELIVERY_LIMIT
-from worker.claims import Claim
-from worker.errors import Reason
-from worker.events import COMPLETED, FAILED, STARTED, Failed
-from worker.interrupt import Why
-from worker.message import InvalidJob
-from worker.ports import OutletUnavailable
-from worker.redelivery import MANY_DELIVERIES, MOST_BROKEN, Redelivery
+from worker.concurrency.interrupt import Why
+from worker.contract.errors import Reason
+from worker.contract.events import COMPLETED, FAILED, STARTED, Failed
+from worker.contract.message import InvalidJob
+from worker.jobs import redelivery
+from worker.jobs.arrival import Arrival, Verdict
+from worker.jobs.claims import Claim
+from worker.jobs.ports import OutletUnavailable
+from worker.jobs.redelivery import MANY_DELIVERIES, MOST_BROKEN, Redelivery
 
 JOB = "visit-17"
 

@@ -9,12 +9,12 @@ from structlog.testing import capture_logs
 from tests.unit.examples import FULL, body, fact, segment
 from tests.unit.fakes import EPOCH
 from tests.unit.story.world import World
-from worker import measures
-from worker.arrival import Verdict
-from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
-from worker.errors import Reason, TransientError
-from worker.events import COMPLETED, FACTS, PROGRESS, SEGMENTS, STARTED, Completed, Started
-from worker.message import InvalidJob
+from worker.contract.errors import Reason, TransientError
+from worker.contract.events import COMPLETED, FACTS, PROGRESS, SEGMENTS, STARTED, Completed, Started
+from worker.contract.message import InvalidJob
+from worker.jobs.arrival import Verdict
+from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
+from worker.telemetry import measures
 
 INTERIM = TranscriptMessage((segment("it hurts, says Ada", 8, 9, final=False),))
 WORDS = TranscriptMessage((segment("It hurts, says Ada.", 1, 2), segment("Where?", 3, 4)))

@@ -10,11 +10,11 @@ from structlog.testing import capture_logs
 from tests.unit.examples import body
 from tests.unit.fakes import EPOCH
 from tests.unit.story.world import World
-from worker import measures
-from worker.arrival import Verdict
-from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
-from worker.events import COMPLETED, FAILED, STARTED, Failed
-from worker.tenancy import Tenancy
+from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.contract.events import COMPLETED, FAILED, STARTED, Failed
+from worker.contract.tenancy import Tenancy
+from worker.jobs.arrival import Verdict
+from worker.telemetry import measures
 
 CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
 DENIED = PermanentError(Reason.CONFIG_DENIED, "the service refused the configuration")

@@ -10,16 +10,16 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from tests.unit.examples import SMALLEST
 from tests.unit.story.world import World
-from worker import trace
-from worker.claims import Parcel
-from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
-from worker.dead_letter import DeadLetter
-from worker.errors import JobError, PermanentError, Reason, TokenRefused
-from worker.events import COMPLETED, Completed, Segment
-from worker.job import Job
-from worker.otel import OtelTracer
-from worker.traced import TracedInteractions, TracedOutlet, TracedStreams, TracedTokens
-from worker.transcribe import Attempt, Transcriber
+from worker.contract.dead_letter import DeadLetter
+from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused
+from worker.contract.events import COMPLETED, Completed, Segment
+from worker.contract.job import Job
+from worker.jobs.claims import Parcel
+from worker.jobs.transcribe import Attempt, Transcriber
+from worker.process.traced import TracedInteractions, TracedOutlet, TracedStreams, TracedTokens
+from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
+from worker.telemetry import trace
+from worker.telemetry.otel import OtelTracer
 
 JOB = Job.from_message(json.dumps(SMALLEST).encode())
 SAID = TranscriptMessage((Segment(text="Ada", start=0.0, end=1.0, channel=0, speaker=None, final=True),))

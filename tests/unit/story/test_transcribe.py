@@ -7,13 +7,13 @@ import pytest
 
 from tests.unit.examples import fact, job, segment
 from tests.unit.story.world import World
-from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
-from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
-from worker.events import AudioFigures, Completed, Data, Facts, Progress, Segments
-from worker.interrupt import Interrupted, Why
-from worker.job import Job
-from worker.ports import Interaction
-from worker.transcribe import Attempt
+from worker.concurrency.interrupt import Interrupted, Why
+from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.contract.events import AudioFigures, Completed, Data, Facts, Progress, Segments
+from worker.contract.job import Job
+from worker.jobs.ports import Interaction
+from worker.jobs.transcribe import Attempt
+from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
 
 FIRST = TranscriptMessage((segment("it hurts", 1, 2, final=False),))
 SECOND = TranscriptMessage((segment("It hurts.", 1, 2.5), segment("Where?", 3, 4)))

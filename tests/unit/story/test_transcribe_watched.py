@@ -5,9 +5,9 @@ import pytest
 from tests.unit.examples import job
 from tests.unit.story.test_transcribe import AWAY, FIRST, failed, transcribed
 from tests.unit.story.world import World
-from worker.events import Data
-from worker.interrupt import Interrupted, Why
-from worker.transcribe import Attempt, Witness
+from worker.concurrency.interrupt import Interrupted, Why
+from worker.contract.events import Data
+from worker.jobs.transcribe import Attempt, Witness
 
 
 def test_it_is_known_how_long_the_audio_still_takes_at_its_pace() -> None:

@@ -8,18 +8,18 @@ from structlog.testing import capture_logs
 from tests.unit.examples import SMALLEST, body
 from tests.unit.fakes import EPOCH, FakeAudit, FakeWorkQueue
 from tests.unit.story.world import World
-from worker import measures
-from worker.arrival import Arrival, Verdict
-from worker.audit import Step
-from worker.claims import Claim
-from worker.errors import Reason
-from worker.events import COMPLETED, FAILED, Failed
-from worker.intake import Intake
-from worker.parcel import Packer
-from worker.ports import OutletUnavailable
-from worker.refusals import Refusals
-from worker.tenancy import Tenancy
-from worker.undelivered import GivenUp, Undelivered
+from worker.contract.errors import Reason
+from worker.contract.events import COMPLETED, FAILED, Failed
+from worker.contract.tenancy import Tenancy
+from worker.jobs.arrival import Arrival, Verdict
+from worker.jobs.claims import Claim
+from worker.jobs.intake import Intake
+from worker.jobs.parcel import Packer
+from worker.jobs.ports import OutletUnavailable
+from worker.jobs.refusals import Refusals
+from worker.jobs.undelivered import GivenUp, Undelivered
+from worker.telemetry import measures
+from worker.telemetry.audit import Step
 
 JOB = "visit-17"
 NOTED = Arrival(EPOCH)

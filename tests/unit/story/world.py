@@ -8,26 +8,26 @@ from dataclasses import dataclass, field
 from tests.unit.fakes import FakeClock, FakeInterrupt, FakeOutlet, FakeRecorder
 from tests.unit.story.ledger import MemoryLedger
 from tests.unit.story.shelf import Shelf
-from worker.arrival import Verdict
-from worker.audio.pace import Chunk
-from worker.claims import Claim, NoPlace
-from worker.corti.messages import FactsMessage, TranscriptMessage, Usage
-from worker.corti.session import Content
-from worker.corti.token import Token
-from worker.delivery import Deliveries
-from worker.errors import PermanentError, Reason, TokenRefused
-from worker.events import AudioFigures
-from worker.interrupt import Interrupt, Why
-from worker.interrupt import Interrupt as AnyInterrupt
-from worker.job import Job
-from worker.live import LivePublisher
-from worker.outbox import Sweeper
-from worker.parcel import Packer
-from worker.ports import Interaction, Sent
-from worker.retry import RetryPolicy
-from worker.runner import Runner
-from worker.tenancy import Tenancy
-from worker.transcribe import Transcriber
+from worker.concurrency.interrupt import Interrupt, Why
+from worker.concurrency.interrupt import Interrupt as AnyInterrupt
+from worker.contract.errors import PermanentError, Reason, TokenRefused
+from worker.contract.events import AudioFigures
+from worker.contract.job import Job
+from worker.contract.tenancy import Tenancy
+from worker.jobs.arrival import Verdict
+from worker.jobs.claims import Claim, NoPlace
+from worker.jobs.delivery import Deliveries
+from worker.jobs.live import LivePublisher
+from worker.jobs.outbox import Sweeper
+from worker.jobs.parcel import Packer
+from worker.jobs.ports import Interaction, Sent
+from worker.jobs.retry import RetryPolicy
+from worker.jobs.runner import Runner
+from worker.jobs.transcribe import Transcriber
+from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
+from worker.protocol.pace import Chunk
+from worker.protocol.session import Content
+from worker.protocol.token import Token
 
 
 class AuthServer:

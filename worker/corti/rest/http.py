@@ -14,8 +14,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
-from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
-from worker.trust import authorities
+from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.network.trust import authorities
 
 #: requests' exceptions, most specific first. What is not here is a fault of ours and surfaces as such.
 FAILURES: tuple[tuple[type[Exception], type[JobError], Reason, str], ...] = (

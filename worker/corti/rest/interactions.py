@@ -7,13 +7,14 @@ from urllib.parse import urlsplit
 
 import requests
 
-from worker import measures, trace
 from worker.clock import Clock
+from worker.contract.errors import Reason, TransientError
+from worker.contract.job import Job
 from worker.corti.rest.http import mapped, refusal
-from worker.corti.token import Token
-from worker.errors import Reason, TransientError
-from worker.job import Job
-from worker.ports import Interaction, Recorder
+from worker.jobs.ports import Interaction
+from worker.protocol.token import Token
+from worker.telemetry import measures, trace
+from worker.telemetry.recorder import Recorder
 
 _PAGE_SIZE, _MOST_PAGES = 100, 20
 
@@ -40,7 +41,7 @@ class RestInteractions:
         self._clock = clock
 
     def create(self, job: Job, token: Token) -> Interaction:
-        """See `worker.ports.Interactions`."""
+        """See `worker.jobs.ports.Interactions`."""
         response = self._call("POST", "/interactions/", "create_interaction", token, interaction_body(job))
         with mapped("Corti API"):
             value = response.json()
@@ -53,7 +54,7 @@ class RestInteractions:
             ) from None
 
     def find(self, job: Job, token: Token) -> Interaction | None:
-        """See `worker.ports.Interactions`.
+        """See `worker.jobs.ports.Interactions`.
 
         The service has no filter for the identifier (protocol 3.3), so the newest interactions are read
         page by page: what is looked for was created minutes ago, by an attempt whose answer got lost.

@@ -8,10 +8,10 @@ from typing import Any
 import requests
 import structlog
 
-from worker import trace
 from worker.clock import Clock
+from worker.contract.errors import Reason, TransientError
 from worker.corti.rest.http import mapped, refusal
-from worker.errors import Reason, TransientError
+from worker.telemetry import trace
 
 log = structlog.get_logger(__name__)
 

@@ -9,12 +9,12 @@ import math
 from collections.abc import Callable
 from socket import socket
 
-from worker.corti.messages import TranscriptMessage
-from worker.corti.session import Close, Ping, SendText, Session, State
+from worker.contract.errors import Reason, TransientError
 from worker.corti.stream.frames import Alive, Closed, TextMessage, audio_frame
 from worker.corti.stream.job_side import JobSide
 from worker.corti.stream.wire import Wire
-from worker.errors import Reason, TransientError
+from worker.protocol.messages import TranscriptMessage
+from worker.protocol.session import Close, Ping, SendText, Session, State
 
 #: News for which a job is woken that wants none of them live. Put together they shrink: words that are
 #: replaced and facts that change would lie here as long as the consultation lasts.

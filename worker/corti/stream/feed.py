@@ -15,10 +15,10 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import Self
 
-from worker.audio.pace import Chunk, PcmChunks
-from worker.background import BackgroundThread
+from worker.concurrency.background import BackgroundThread
+from worker.concurrency.heartbeat import Heartbeat, waiting
 from worker.corti.stream.conversation import Conversation
-from worker.heartbeat import Heartbeat, waiting
+from worker.protocol.pace import Chunk, PcmChunks
 
 #: Audio held ready, in seconds of its time (32 kB a second): little where it is at hand, so that
 #: thousands of streams fit in memory; more where a network may be slow for once.

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import websocket
 
-from worker import trace
-from worker.corti.token import Token
-from worker.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.protocol.token import Token
+from worker.telemetry import trace
 
 #: websocket-client's and the socket's exceptions, most specific first; ValueError is what the former
 #: thinks of a bad URL. A refused upgrade (`WebSocketBadStatusException`) is read by its status instead.

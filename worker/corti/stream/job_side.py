@@ -7,9 +7,9 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from worker.audio.pace import Chunk, Pace
-from worker.bell import Bell
-from worker.corti.session import Content
+from worker.concurrency.bell import Bell
+from worker.protocol.pace import Chunk, Pace
+from worker.protocol.session import Content
 
 #: How often a job that wants live events hears how far its audio is.
 REPORT_SECONDS = 1.0

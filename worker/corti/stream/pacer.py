@@ -13,12 +13,12 @@ from collections import deque
 from contextlib import AbstractContextManager
 from typing import Self
 
-from worker import measures
-from worker.background import BackgroundThread
 from worker.clock import Clock
+from worker.concurrency.background import BackgroundThread
+from worker.concurrency.heartbeat import Heartbeat
 from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.turnstile import Turnstile
-from worker.heartbeat import Heartbeat
+from worker.telemetry import measures
 
 #: The least time between two turns. All chunks that fall due within it cost one wake-up: half of it costs
 #: an eighth more CPU at 1,000 streams, and 10 ms of lateness is a 25th of a chunk.

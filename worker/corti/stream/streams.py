@@ -6,20 +6,21 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
-from worker import measures
-from worker.audio.pace import Chunk, Pace
 from worker.clock import Clock
-from worker.corti.session import Content, Session, Timings
+from worker.concurrency.interrupt import Interrupt
+from worker.contract.errors import Reason
+from worker.contract.events import AudioFigures
 from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.feed import NEVER, Feed, Feeder, chunks_ahead
 from worker.corti.stream.handshake import connect
 from worker.corti.stream.job_side import REPORT_SECONDS
 from worker.corti.stream.pacer import Pacer
-from worker.corti.token import Token
-from worker.errors import Reason
-from worker.events import AudioFigures
-from worker.interrupt import Interrupt
-from worker.ports import Interaction, Recorder, Sent
+from worker.jobs.ports import Interaction, Sent
+from worker.protocol.pace import Chunk, Pace
+from worker.protocol.session import Content, Session, Timings
+from worker.protocol.token import Token
+from worker.telemetry import measures
+from worker.telemetry.recorder import Recorder
 
 
 class WebSocketStreams:
@@ -59,7 +60,7 @@ class WebSocketStreams:
         self._clock = clock
 
     def open(self, interaction: Interaction, token: Token, configuration: str) -> "WebSocketStream":
-        """See `worker.ports.Streams`."""
+        """See `worker.jobs.ports.Streams`."""
         with self._gate:
             started = self._clock.monotonic()
             sock = connect(interaction.stream_url, token, self._context, self._connect_timeout)
@@ -104,7 +105,7 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
         interrupt: Interrupt,
         at_hand: bool = False,
     ) -> Iterator[Content | Sent]:
-        """See `worker.ports.Stream`."""
+        """See `worker.jobs.ports.Stream`."""
         conversation = self._conversation
         interrupt.on_trigger(conversation.wake)
         self._forget = partial(interrupt.forget, conversation.wake)
@@ -153,12 +154,12 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
             raise conversation.session.failure
 
     def first_segment(self) -> float | None:
-        """See `worker.ports.Stream`."""
+        """See `worker.jobs.ports.Stream`."""
         conversation = self._conversation
         return None if conversation.heard_at is None else conversation.heard_at - conversation.opened_at
 
     def figures(self) -> tuple[AudioFigures, tuple[str, ...]]:
-        """See `worker.ports.Stream`."""
+        """See `worker.jobs.ports.Stream`."""
         conversation = self._conversation
         audio = AudioFigures(seconds=round(conversation.position, 3), bytes=conversation.bytes_sent)
         return audio, conversation.session.warnings

@@ -1,0 +1,78 @@
+"""Interrupting one job from outside of its thread: it lost its claim, ran out of time, or must make way."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
+
+from worker.concurrency.bell import Bell
+
+
+class Why(Enum):
+    """Why a job is interrupted."""
+
+    DRAIN = "the worker stops: hand the job back"
+    CLAIM_LOST = "somebody else has the claim: stop, and publish nothing"
+    EXPIRED = "the job's time is over: fail it"
+
+
+class Interrupted(Exception):
+    """The job's thread noticed an interrupt."""
+
+    def __init__(self, why: Why) -> None:
+        super().__init__(why.value)
+        self.why = why
+
+
+class Interrupt:
+    """One job's interrupt. Any thread may trigger it; the first reason stands."""
+
+    def __init__(self) -> None:
+        self.why: Why | None = None
+        self._bell = Bell()
+        self._lock = threading.Lock()
+        self._wakers: list[Callable[[], None]] = []
+        self._remaining: Callable[[], float | None] = lambda: None
+
+    def expect(self, remaining: Callable[[], float | None]) -> None:
+        """The job can tell how many seconds its audio still takes."""
+        self._remaining = remaining
+
+    def remaining(self) -> float | None:
+        """Seconds the job's audio still takes, or None when nobody knows."""
+        return self._remaining()
+
+    def trigger(self, why: Why) -> None:
+        """Interrupt the job."""
+        with self._lock:
+            if self.why is not None:
+                return
+            self.why = why
+            wakers = tuple(self._wakers)
+        self._bell.ring()
+        for wake in wakers:
+            wake()
+
+    def on_trigger(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called at the interrupt, or now if there was one."""
+        with self._lock:
+            self._wakers.append(wake)
+            triggered = self.why is not None
+        if triggered:
+            wake()
+
+    def forget(self, wake: Callable[[], None]) -> None:
+        """Undo `on_trigger`: what would be woken is over. A job in an outage opens many streams in a row."""
+        with self._lock, suppress(ValueError):
+            self._wakers.remove(wake)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass; raises Interrupted as soon as there is an interrupt."""
+        if self.why is None:
+            self._bell.wait(seconds)
+        self.check()
+
+    def check(self) -> None:
+        """Raise Interrupted if there was an interrupt."""
+        if self.why is not None:
+            raise Interrupted(self.why)

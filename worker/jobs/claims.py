@@ -1,0 +1,142 @@
+"""The words of the ledger: claims, what else a claim can find, the parcel that ends a job, and places."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from worker.concurrency.interrupt import Interrupt
+from worker.contract.job import JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to run a job now.
+
+    Attributes:
+        job_id: The job.
+        owner: Random name of this claim.
+        fence: A number that only grows; of two claims on a job the larger one is right.
+        attempts: Number of the attempt that this claim starts with, from 1.
+        takeover: Whether a claim before it ran out, because its worker died or froze.
+        interaction_id: The job's interaction, if an earlier attempt made one; else empty.
+        stream_url: Where it streams to; else empty.
+    """
+
+    job_id: JobId
+    owner: str
+    fence: int
+    attempts: int
+    takeover: bool = False
+    interaction_id: str = ""
+    stream_url: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """What asking for the claim came to, for metrics; so for `Busy` and `Finished`."""
+        return "taken_over" if self.takeover else "claimed"
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Somebody has the claim; without renewal it ends in `seconds`."""
+
+    seconds: float
+    outcome: ClassVar[str] = "busy"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The job has ended. `undelivered`: its result is not confirmed by the broker yet."""
+
+    undelivered: bool
+    outcome: ClassVar[str] = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """How a job ended, ready to be delivered: its final event, and the dead letter if it failed."""
+
+    job_id: str
+    outcome: str
+    event_type: str
+    event: bytes
+    reply_to: str | None
+    letter: bytes | None
+
+
+class LedgerUnavailable(Exception):
+    """Redis did not answer. Nothing was lost by it: the broker has the job.
+
+    Args:
+        error: What kind of error it was.
+        why: What keeps us from it, in words, if somebody can do something about it.
+    """
+
+    def __init__(self, error: str, why: str | None = None) -> None:
+        super().__init__(f"{error}: {why}" if why else error)
+        self.why = why
+
+
+class ClaimLost(Exception):
+    """Somebody else has the claim now, or the job is finished: stop, and publish nothing."""
+
+
+class Claims(Protocol):
+    """Claims on jobs. Every method raises LedgerUnavailable when Redis does not answer."""
+
+    def claim(self, job_id: str) -> Claim | Busy | Finished:
+        """Ask for the right to run a job."""
+        ...
+
+    def release(self, claim: Claim) -> None:
+        """Give a claim back; its attempt does not count."""
+        ...
+
+
+class Attempts(Protocol):
+    """What a job carries from one attempt to the next, across workers."""
+
+    def again(self, claim: Claim) -> int:
+        """Count another attempt; raises ClaimLost."""
+        ...
+
+    def remember(self, claim: Claim, interaction_id: str, stream_url: str) -> None:
+        """Keep the job's interaction."""
+        ...
+
+
+class Outbox(Protocol):
+    """Results between the end of a job and the broker's confirmation."""
+
+    def store(self, claim: Claim, parcel: Parcel) -> None:
+        """Keep a parcel, and with it the end of the job; raises ClaimLost."""
+        ...
+
+    def delivered(self, job_id: str) -> None:
+        """The broker has confirmed the parcel."""
+        ...
+
+
+class Places(Protocol):
+    """Places among the streams that a tenant may have at once. A tenant without a cap has always one."""
+
+    def crowded(self, tenant: str | None) -> bool:
+        """Whether `place` would raise NoPlace now, as far as one can tell."""
+        ...
+
+    def place(self, tenant: str | None, owner: str, interrupt: Interrupt) -> AbstractContextManager[None]:
+        """Wait for a place and hold it while the context lasts.
+
+        Args:
+            tenant: The job's.
+            owner: Name of the job's claim.
+            interrupt: Ends the wait.
+
+        Raises:
+            NoPlace: Too many of the tenant's jobs wait here already.
+        """
+        ...
+
+
+class NoPlace(Exception):
+    """The tenant's places are taken, and so is the room to wait for one: the job must step aside."""

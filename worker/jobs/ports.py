@@ -1,0 +1,234 @@
+"""What the story needs from outside, as small Protocols. Adapters implement them; tests bring fakes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.concurrency.interrupt import Interrupt
+from worker.contract import job as jobs
+from worker.contract.dead_letter import DeadLetter
+from worker.contract.events import AudioFigures, Event
+from worker.jobs.arrival import Arrival
+from worker.jobs.claims import Parcel
+from worker.protocol.pace import Chunk
+from worker.protocol.session import Content
+from worker.protocol.token import Token
+
+#: Waits until it harms no running stream to go on. See `worker.corti.stream.turnstile`.
+GiveWay = Callable[[], None]
+
+
+def never() -> None:
+    """A `GiveWay` that does not wait."""
+
+
+class Tokens(Protocol):
+    """Access tokens."""
+
+    def get(self) -> Token:
+        """A token that is good now.
+
+        Raises:
+            JobError: When none can be had.
+        """
+        ...
+
+    def refused(self, token: Token) -> None:
+        """The service refused this token: nobody shall use it again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """Corti's object for one encounter: its id, and where to stream to (without a token)."""
+
+    id: str
+    stream_url: str
+
+
+class Cipher(Protocol):
+    """Encrypts what is stored outside of this process."""
+
+    def encrypt(self, plain: bytes) -> bytes:
+        """The stored form."""
+        ...
+
+    def decrypt(self, secret: bytes) -> bytes | None:
+        """The plain form, or None when it was stored with a key that we do not have."""
+        ...
+
+
+class Interactions(Protocol):
+    """Creates interactions, and finds those that were created."""
+
+    def create(self, job: jobs.Job, token: Token) -> Interaction:
+        """Create the interaction of a job.
+
+        Raises:
+            TokenRefused: The token is no good.
+            JobError: Anything else that went wrong.
+        """
+        ...
+
+    def find(self, job: jobs.Job, token: Token) -> Interaction | None:
+        """The interaction that has the job's encounter identifier, if there is one. Raises like `create`."""
+        ...
+
+
+class Audio(Protocol):
+    """Opened audio."""
+
+    @property
+    def format(self) -> str | None:
+        """MIME string to declare, or None to let the service find out."""
+        ...
+
+    @property
+    def total_seconds(self) -> float | None:
+        """How long the audio lasts, if that is known before it was read."""
+        ...
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether `chunks` never waits for a network."""
+        ...
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The chunks, once. Blocks while the source does, but for the first one.
+
+        Raises:
+            JobError: The source failed.
+            Interrupted: By the interrupt that the audio was opened with.
+        """
+        ...
+
+
+class AudioLibrary(Protocol):
+    """Finds audio."""
+
+    def open(self, audio: jobs.Audio, interrupt: "Interrupt") -> AbstractContextManager[Audio]:
+        """Open the audio of a job.
+
+        Args:
+            audio: Of the job.
+            interrupt: Ends the waiting for its source, also while it is read later.
+
+        Raises:
+            JobError: It cannot be reached, or is nothing we can stream.
+            Interrupted: By `interrupt`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Progress of a stream: audio sent so far."""
+
+    seconds: float
+
+
+class Stream(Protocol):
+    """One open stream."""
+
+    def converse(
+        self,
+        chunks: Iterator[Chunk],
+        speed: float,
+        *,
+        live: bool,
+        interrupt: Interrupt,
+        at_hand: bool = False,
+    ) -> Iterator[Content | Sent]:
+        """Send the audio at its pace and yield what comes back, until the service has ended the stream.
+
+        Args:
+            chunks: The audio.
+            speed: Times real time.
+            live: Yield as things happen; otherwise they may come in one batch at the end.
+            interrupt: Ends the conversation early.
+            at_hand: Whether taking a chunk never waits for a network.
+
+        Raises:
+            JobError: The stream did not come to a good end, or `chunks` raised.
+            Interrupted: By `interrupt`.
+        """
+        ...
+
+    def first_segment(self) -> float | None:
+        """Seconds from the open stream to the arrival of its first segment; None before that."""
+        ...
+
+    def figures(self) -> tuple[AudioFigures, tuple[str, ...]]:
+        """What was sent, and warnings noted on the way."""
+        ...
+
+
+class Streams(Protocol):
+    """Opens streams."""
+
+    def open(
+        self, interaction: Interaction, token: Token, configuration: str
+    ) -> AbstractContextManager[Stream]:
+        """Connect to an interaction's stream.
+
+        Raises:
+            TokenRefused: The token is no good.
+            JobError: Anything else that went wrong.
+        """
+        ...
+
+
+class LiveEvents(Protocol):
+    """Where events go that are sent while a job runs."""
+
+    def publish(self, event: Event, reply_to: str | None) -> None:
+        """Publish an event, with one try.
+
+        Raises:
+            OutletUnavailable: The broker did not confirm.
+        """
+        ...
+
+
+class Outlet(Protocol):
+    """Where the ends of jobs go. Both calls return when the broker has confirmed.
+
+    They raise OutletUnavailable when it did not within the outlet's patience.
+    """
+
+    def deliver(self, parcel: Parcel) -> None:
+        """Publish a final event, after its dead letter if there is one."""
+        ...
+
+    def bury(self, letter: DeadLetter) -> None:
+        """Put the dead letter of a message that is no job on corti.dead."""
+        ...
+
+
+class Aside(Protocol):
+    """Where deliveries wait that cannot run now."""
+
+    def set_aside(self, body: bytes, arrival: Arrival) -> None:
+        """Have a job come back through the door in a while, with what is known of it.
+
+        Raises:
+            OutletUnavailable: The broker did not confirm.
+        """
+        ...
+
+
+class OutletUnavailable(Exception):
+    """The broker did not confirm in time. The job must stay with the broker, so that it runs again."""
+
+
+class ReplyRefused(OutletUnavailable):
+    """Only the queue that the job names in `reply_to` does not take its events; other jobs' arrive."""
+
+
+class Waiter(Protocol):
+    """Lets time pass."""
+
+    def wait(self, seconds: float) -> None:
+        """Return after `seconds`."""
+        ...

@@ -1,0 +1,102 @@
+"""Deliveries that cannot be dealt with now: how often a job may come back, and in what form."""
+
+from dataclasses import dataclass, replace
+
+import structlog
+
+from worker.clock import Clock
+from worker.concurrency.interrupt import Interrupt, Interrupted
+from worker.contract.dead_letter import DeadLetter
+from worker.contract.errors import Reason
+from worker.contract.message import InvalidJob
+from worker.jobs.arrival import Arrival, Verdict
+from worker.jobs.delivery import Deliveries
+from worker.jobs.intake import WorkQueue
+from worker.jobs.ports import Outlet, OutletUnavailable
+from worker.jobs.retry import GiveUp
+
+log = structlog.get_logger(__name__)
+
+#: Deliveries of one job that may break by a fault of ours. With the pauses between them they take a quarter
+#: of an hour, in which a release that breaks every delivery can be rolled back.
+MOST_BROKEN = 20
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+#: RabbitMQ gives a message up when it was delivered `DELIVERY_LIMIT` times (50), for whatever reason. From
+#: here on a copy goes back instead, which RabbitMQ counts from nothing.
+MANY_DELIVERIES = 25
+_FAULT = GiveUp(Reason.INTERNAL_ERROR, "the worker has a fault; see delivery_broke in its log")
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivery:
+    """Takes deliveries, and sees to those that cannot be dealt with now.
+
+    Attributes:
+        deliveries: What is done with a delivery.
+        work: Where copies go.
+        outlet: For the dead letter of a job that cannot even be failed.
+        clock: For time.
+        queue: Name of Celery's queue.
+    """
+
+    deliveries: Deliveries
+    work: WorkQueue
+    outlet: Outlet
+    clock: Clock
+    queue: str
+
+    def take(self, body: bytes, interrupt: Interrupt, arrival: Arrival) -> Verdict:
+        """Take a delivery. Raises InvalidJob like `Deliveries.take`, and nothing else that is a fault."""
+        verdict = self._guarded(body, interrupt, arrival)
+        if verdict is Verdict.HAND_BACK and arrival.deliveries >= MANY_DELIVERIES:
+            return self._copied(body, arrival)
+        return verdict
+
+    def _guarded(self, body: bytes, interrupt: Interrupt, arrival: Arrival) -> Verdict:
+        try:
+            return self.deliveries.take(body, interrupt, arrival)
+        except InvalidJob:
+            raise
+        except Exception as error:  # noqa: BLE001  # the pool would swallow it, and the job hang
+            return self._broke(error, body, interrupt, arrival)
+
+    def _broke(self, error: Exception, body: bytes, interrupt: Interrupt, arrival: Arrival) -> Verdict:
+        broken = arrival.broken + 1
+        log.error("delivery_broke", error=type(error).__name__, times=broken)
+        if broken >= MOST_BROKEN:
+            return self._give_up(body, arrival, interrupt)
+        try:
+            interrupt.wait(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (broken - 1)))
+        except Interrupted:
+            return Verdict.HAND_BACK
+        return self._copied(body, replace(arrival, broken=broken))
+
+    def _copied(self, body: bytes, arrival: Arrival) -> Verdict:
+        """Put a copy on the queue, and have the delivery acknowledged; or hand it back if that fails."""
+        try:
+            self.work.put(body, arrival)
+        except OutletUnavailable:
+            return Verdict.HAND_BACK
+        return Verdict.DONE
+
+    def _give_up(self, body: bytes, arrival: Arrival, interrupt: Interrupt) -> Verdict:
+        try:
+            return self.deliveries.fail(body, arrival, interrupt, _FAULT)
+        except OutletUnavailable:
+            return Verdict.HAND_BACK
+        except Exception as error:  # noqa: BLE001  # the fault may lie just here
+            log.critical("job_could_not_be_failed", error=type(error).__name__)
+        now = self.clock.wall()
+        letter = DeadLetter.of(
+            body,
+            reason=_FAULT.reason,
+            detail=_FAULT.detail,
+            queue=self.queue,
+            received_at=now,
+            dead_at=now,
+        )
+        try:
+            self.outlet.bury(letter)
+        except OutletUnavailable:
+            return Verdict.HAND_BACK
+        return Verdict.DONE

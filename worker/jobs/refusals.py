@@ -1,0 +1,78 @@
+"""Messages that hold no job become dead letters: one place makes them, and says so in all records."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from worker.clock import Clock
+from worker.contract.dead_letter import DeadLetter
+from worker.contract.errors import Reason
+from worker.contract.message import InvalidJob
+from worker.jobs.ports import Outlet
+from worker.telemetry import measures
+from worker.telemetry.audit import Audit, Entry, Step, Unaudited
+from worker.telemetry.recorder import Recorder
+
+log = structlog.get_logger(__name__)
+
+_NO_JOB = "the message is no valid job: see errors"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Makes dead letters of messages without a job. No producer hears of them otherwise."""
+
+    outlet: Outlet
+    recorder: Recorder
+    clock: Clock
+    audit: Audit = field(default_factory=Unaudited)
+
+    def bury(
+        self,
+        body: bytes,
+        refusal: InvalidJob,
+        queue: str,
+        *,
+        reason: Reason = Reason.INVALID_JOB,
+        detail: str = _NO_JOB,
+        received_at: datetime | None = None,
+    ) -> None:
+        """Put a message on the queue of dead letters; returns when the broker has confirmed.
+
+        Args:
+            body: The message, as it came.
+            refusal: Why no job could be read from it.
+            queue: Where it was.
+            reason: Why it was given up.
+            detail: The same in words.
+            received_at: When it was taken in, if that is known.
+
+        Raises:
+            OutletUnavailable: The broker did not confirm; the message must stay where it is.
+        """
+        now = self.clock.wall()
+        letter = DeadLetter.of(
+            body,
+            reason=reason,
+            detail=detail,
+            queue=queue,
+            received_at=received_at or now,
+            dead_at=now,
+            job_id=refusal.job_id,
+            problems=refusal.problems,
+        )
+        self.outlet.bury(letter)
+        self.recorder.count(measures.DEAD_LETTERS, reason=reason)
+        self.audit.record(Entry(Step.FAILED, refusal.job_id, reason=reason.value))
+        # Not the fields: the name of an unknown key is the producer's, and could be anybody's name.
+        log.warning(
+            "message_refused",
+            job_id=refusal.job_id,
+            reason=reason.value,
+            queue=queue,
+            size=len(body),
+            sha256=hashlib.sha256(body).hexdigest()[:16],
+            problems=len(refusal.problems),
+        )

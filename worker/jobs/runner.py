@@ -1,0 +1,218 @@
+"""One delivery from its claim to its confirmed result: attempts, decisions, events, dead letters."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import structlog
+
+from worker.clock import Clock, Deadline
+from worker.concurrency.interrupt import Interrupt, Interrupted, Why
+from worker.contract.errors import JobError, PermanentError, Reason, TransientError
+from worker.contract.events import Completed, Data, Failed
+from worker.contract.job import Job
+from worker.contract.tenancy import UNKNOWN
+from worker.jobs.account import Account
+from worker.jobs.claims import Attempts, Claim, LedgerUnavailable, Outbox
+from worker.jobs.live import LivePublisher
+from worker.jobs.parcel import Packer
+from worker.jobs.ports import Interaction, Outlet, OutletUnavailable
+from worker.jobs.retry import OUTAGES, GiveUp, RetryPolicy, Trouble
+from worker.jobs.transcribe import Attempt, Transcriber
+from worker.telemetry import measures
+from worker.telemetry.audit import Audit, Unaudited
+from worker.telemetry.recorder import Recorder
+from worker.telemetry.trace import Tracer, Untraced
+
+log = structlog.get_logger(__name__)
+
+_PAUSE = 1.0
+_OUT_OF_TIME = GiveUp(Reason.EXPIRED, "the job's time ran out: its not_after, or CORTI_WORKER_JOB_SECONDS")
+_NO_CREDENTIALS = (
+    "this worker has no credentials for the job's tenant; see CORTI_TENANT and CORTI_WORKER_TENANTS_DIR"
+)
+_NO_TENANT = "the job names no tenant, and this worker has no default; see CORTI_CLIENT_ID"
+
+
+@dataclass(frozen=True, slots=True)
+class _Outage:
+    """Tries in a row that met an outage, and when the first of them failed."""
+
+    tries: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Runs claimed jobs. One object serves all job threads; it holds no state of a job.
+
+    Attributes:
+        transcribers: What transcribes each tenant's jobs, with that tenant's credentials and no others.
+        live: Publishes the live events of a job under a claim with this fence.
+    """
+
+    transcribers: Mapping[str, Transcriber]
+    live: Callable[[Job, int], LivePublisher]
+    outlet: Outlet
+    outbox: Outbox
+    attempts: Attempts
+    retry: RetryPolicy
+    recorder: Recorder
+    clock: Clock
+    chance: Callable[[], float]
+    packer: Packer
+    patience: float
+    tracer: Tracer = field(default_factory=Untraced)
+    audit: Audit = field(default_factory=Unaudited)
+
+    def run(
+        self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt, waited: float | None = None
+    ) -> None:
+        """Run a job and return when its final event is confirmed.
+
+        Args:
+            job: The job.
+            body: Its message.
+            claim: The right to run it.
+            interrupt: Ends it early.
+            waited: Seconds it waited for its first start, if this is it.
+
+        Raises:
+            Interrupted: The worker stops, or the claim was lost.
+            ClaimLost: Somebody else has the claim: nothing was published.
+            OutletUnavailable: The result is not confirmed; the delivery must not be acknowledged.
+        """
+        received_at = self.clock.wall()
+        self.recorder.count(measures.JOBS_RECEIVED)
+        account = self._account(job, claim, waited)
+        known = Interaction(claim.interaction_id, claim.stream_url) if claim.interaction_id else None
+        attempt = Attempt(
+            claim.attempts, known, remember=lambda found: self._remember(claim, found), witness=account
+        )
+        try:
+            outcome = self._attempts(account, attempt, interrupt)
+        except Interrupted as interrupted:
+            if interrupted.why is not Why.EXPIRED:
+                raise
+            outcome = _failed(job, attempt, _OUT_OF_TIME)
+        self._end(job, body, claim, outcome, received_at)
+        account.finished(outcome)
+
+    def expire(self, job: Job, body: bytes, claim: Claim) -> None:
+        """Fail a job whose time ran out before it could begin. Raises like `run`."""
+        self.fail(job, body, claim, _OUT_OF_TIME)
+
+    def fail(self, job: Job, body: bytes, claim: Claim, decision: GiveUp) -> None:
+        """Fail a job without another attempt. Raises like `run`."""
+        account = self._account(job, claim, None)
+        outcome = _failed(job, Attempt(claim.attempts), decision)
+        self._end(job, body, claim, outcome, self.clock.wall())
+        account.finished(outcome)
+
+    def _account(self, job: Job, claim: Claim, waited: float | None) -> Account:
+        tenant = job.tenant if job.tenant and job.tenant in self.transcribers else UNKNOWN
+        return Account(job, claim, self.recorder, self.tracer, self.audit, self.clock, tenant, waited)
+
+    def _end(
+        self, job: Job, body: bytes, claim: Claim, outcome: Completed | Failed, received_at: datetime
+    ) -> None:
+        """Store the end of a job, deliver it, and note that."""
+        parcel = self.packer.pack(job, body, outcome, received_at)
+        self._insist(lambda: self.outbox.store(claim, parcel))
+        self.outlet.deliver(parcel)
+        self._insist(lambda: self.outbox.delivered(job.job_id))
+
+    def _attempts(self, account: Account, attempt: Attempt, interrupt: Interrupt) -> Completed | Failed:
+        job = account.job
+        publisher = self.live(job, account.claim.fence)
+        if attempt.number > self.retry.attempts:
+            # Only workers that died can have used them up: a job that kills its worker ends here.
+            died = "the workers that ran this job died; see their logs and the audio"
+            used_up = replace(attempt, number=attempt.number - 1)
+            return _failed(job, used_up, GiveUp(Reason.ATTEMPTS_EXHAUSTED, died))
+        outage = _Outage(0, 0.0)
+        # The first start is told in any case, every other one only to who listens live.
+        announce = attempt.number == 1
+        while True:
+            if announce or job.events:
+                publisher.begin(attempt.number, announce=announce)
+            announce = False
+            failure = self._attempt(job, attempt, interrupt, publisher.publish)
+            if isinstance(failure, Completed):
+                return failure
+            interrupt.check()
+            outage = self._outage(failure, outage)
+            trouble = Trouble(attempt.number, outage.tries, self.clock.monotonic() - outage.since)
+            decision = self.retry.decide(failure, trouble, self.chance(), self.clock.wall(), job.not_after)
+            if isinstance(decision, GiveUp):
+                return _failed(job, attempt, decision)
+            account.retried(failure, attempt.number, decision.delay)
+            interrupt.wait(decision.delay)
+            if decision.counts:
+                attempt.number = self._next_number(account.claim, attempt.number)
+                structlog.contextvars.bind_contextvars(attempt=attempt.number)
+
+    def _outage(self, failure: JobError, before: "_Outage") -> "_Outage":
+        if failure.reason not in OUTAGES:
+            return _Outage(0, self.clock.monotonic())
+        return _Outage(before.tries + 1, before.since if before.tries else self.clock.monotonic())
+
+    def _attempt(
+        self, job: Job, attempt: Attempt, interrupt: Interrupt, report: Callable[[Data], None]
+    ) -> Completed | JobError:
+        try:
+            return self._admit(job).transcribe(job, attempt, interrupt, report)
+        except JobError as error:
+            return error
+        except (Interrupted, OutletUnavailable):
+            raise
+        except Exception as error:  # noqa: BLE001  # a bug of ours must not lose a consultation
+            # Only the type's name: the text of a foreign exception may hold anything.
+            log.error("attempt_broke", job_id=job.job_id, attempt=attempt.number, error=type(error).__name__)
+            return TransientError(
+                Reason.INTERNAL_ERROR, "the worker has a fault; see attempt_broke in its log"
+            )
+
+    def _admit(self, job: Job) -> Transcriber:
+        transcriber = self.transcribers.get(job.tenant or "")
+        if transcriber is None:
+            raise PermanentError(Reason.UNKNOWN_TENANT, _NO_CREDENTIALS if job.tenant else _NO_TENANT)
+        if job.not_after is not None and self.clock.wall() >= job.not_after:
+            raise PermanentError(Reason.EXPIRED, "the job's not_after has passed")
+        return transcriber
+
+    def _remember(self, claim: Claim, interaction: Interaction) -> None:
+        try:
+            self.attempts.remember(claim, interaction.id, interaction.stream_url)
+        except LedgerUnavailable as error:
+            log.warning("interaction_not_remembered", job_id=claim.job_id, error=str(error))
+
+    def _next_number(self, claim: Claim, number: int) -> int:
+        try:
+            return self.attempts.again(claim)
+        except LedgerUnavailable:
+            return number + 1
+
+    def _insist(self, step: Callable[[], None]) -> None:
+        """Repeat a step of the ledger until Redis takes it, within patience."""
+        deadline = Deadline.after(self.patience, self.clock.monotonic())
+        pause = Interrupt()
+        while True:
+            try:
+                return step()
+            except LedgerUnavailable as error:
+                if deadline.passed(self.clock.monotonic()):
+                    raise OutletUnavailable(str(error)) from None
+                log.warning("ledger_unavailable", error=str(error))
+            pause.wait(_PAUSE)
+
+
+def _failed(job: Job, attempt: Attempt, decision: GiveUp) -> Failed:
+    return Failed(
+        reason=decision.reason,
+        detail=decision.detail,
+        cause=decision.cause,
+        attempts=attempt.number,
+        interaction_id=attempt.interaction.id if attempt.interaction else None,
+        metadata=job.metadata,
+    )

@@ -1,0 +1,185 @@
+"""The path of one job, told once: token, interaction, audio, stream, fold."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from worker.concurrency.interrupt import Interrupt
+from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused
+from worker.contract.events import AudioFigures, Completed, Data, Facts, Progress, Segments
+from worker.contract.job import Job
+from worker.jobs.ports import AudioLibrary, Interaction, Interactions, Sent, Stream, Streams, Tokens
+from worker.protocol import messages
+from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
+from worker.protocol.token import Token
+from worker.protocol.transcript import Transcript
+
+T = TypeVar("T")
+Report = Callable[[Data], None]
+
+
+def _forget(_: Interaction) -> None:
+    pass
+
+
+@contextmanager
+def _witnessed(attempt: "Attempt", stream: Stream, interaction: Interaction) -> Iterator[None]:
+    attempt.witness.opened()
+    failure = None
+    try:
+        yield
+    except JobError as error:
+        failure = error
+        raise
+    finally:
+        # It may have come without anybody taking it, before an interrupt or the end of a stream that broke.
+        attempt.witness.heard(stream.first_segment())
+        attempt.witness.streamed(stream.figures()[0], interaction.id, failure)
+
+
+def _remaining(total: float | None, stream: Stream, pace: float) -> Callable[[], float | None]:
+    return lambda: None if total is None else (total - stream.figures()[0].seconds) / pace
+
+
+@contextmanager
+def _expected(interrupt: Interrupt, remaining: Callable[[], float | None]) -> Iterator[None]:
+    """A drain can ask how long the job takes, until its stream breaks: then it has to begin anew."""
+    interrupt.expect(remaining)
+    try:
+        yield
+    except BaseException:
+        interrupt.expect(lambda: None)
+        raise
+
+
+class Witness:
+    """Told of what happens on the way; this one keeps nothing of it."""
+
+    def opened(self) -> None:
+        """A stream is open."""
+
+    def heard(self, first: float | None) -> None:
+        """Segments are in the job's hands; the first arrived so many seconds after the stream was open."""
+
+    def streamed(self, figures: AudioFigures, interaction_id: str, failure: JobError | None) -> None:
+        """A stream is over, well or not; so much audio was sent on it."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What one attempt leaves to the next, on this worker or another.
+
+    An interaction is created once per job and used again: a second create with the same identifier
+    is refused by the service (protocol 3.2).
+
+    Attributes:
+        number: Of the attempt, from 1.
+        interaction: The job's interaction, once there is one.
+        remember: Told of an interaction as soon as it exists.
+        asked: Whether this worker has asked the service to create it; the answer may have got lost.
+        witness: Told of what happens on the way.
+    """
+
+    number: int = 1
+    interaction: Interaction | None = None
+    remember: Callable[[Interaction], None] = _forget
+    asked: bool = False
+    witness: Witness = field(default_factory=Witness)
+
+
+@dataclass(frozen=True, slots=True)
+class Transcriber:
+    """Runs one attempt at a job on the ports it was given."""
+
+    tokens: Tokens
+    interactions: Interactions
+    audio: AudioLibrary
+    streams: Streams
+
+    def transcribe(self, job: Job, attempt: Attempt, interrupt: Interrupt, report: Report) -> Completed:
+        """Stream a job's audio and fold what comes back.
+
+        Args:
+            job: The job.
+            attempt: Carries the interaction from one attempt to the next; changed in place.
+            interrupt: Ends the attempt early.
+            report: Takes the data of live events that the job asked for.
+
+        Raises:
+            JobError: The attempt failed; its class says whether another one can help.
+            Interrupted: By `interrupt`.
+        """
+        with self.audio.open(job.audio, interrupt) as audio:
+            if attempt.interaction is None:
+                attempt.interaction = self._interaction(job, attempt)
+                attempt.remember(attempt.interaction)
+            interrupt.check()
+            interaction = attempt.interaction
+            configuration = messages.configuration(job, audio.format)
+            transcript, usage = Transcript(), None
+            opened = self._authorised(lambda token: self.streams.open(interaction, token, configuration))
+            with (
+                opened as stream,
+                _witnessed(attempt, stream, interaction),
+                _expected(interrupt, _remaining(audio.total_seconds, stream, job.pace)),
+            ):
+                conversation = stream.converse(
+                    audio.chunks(),
+                    job.pace,
+                    live=bool(job.events),
+                    interrupt=interrupt,
+                    at_hand=audio.at_hand,
+                )
+                for news in conversation:
+                    match news:
+                        case TranscriptMessage(segments):
+                            attempt.witness.heard(stream.first_segment())
+                            transcript.add_segments(segments)
+                            if "transcript" in job.events:
+                                report(Segments(segments=segments))
+                        case FactsMessage(facts):
+                            transcript.add_facts(facts)
+                            if "facts" in job.events:
+                                report(Facts(facts=facts))
+                        case Usage():
+                            usage = news.credits
+                        case Sent(seconds):
+                            if "progress" in job.events:
+                                report(Progress(audio_seconds=seconds, total_seconds=audio.total_seconds))
+                figures, warnings = stream.figures()
+        return Completed(
+            interaction_id=interaction.id,
+            segments=transcript.segments,
+            facts=transcript.facts,
+            audio=figures,
+            credits=usage,
+            warnings=warnings,
+            attempts=attempt.number,
+            metadata=job.metadata,
+        )
+
+    def _interaction(self, job: Job, attempt: Attempt) -> Interaction:
+        asked_before, attempt.asked = attempt.asked, True
+        try:
+            return self._authorised(lambda token: self.interactions.create(job, token))
+        except PermanentError as error:
+            # Ours if an earlier attempt may have created it without hearing so, or if it bears the name
+            # of this very job. Any other is the producer's, or somebody else's: not to be touched.
+            ours = asked_before or attempt.number > 1 or job.encounter.identifier is None
+            if error.reason is not Reason.DUPLICATE_ENCOUNTER or not ours:
+                raise
+            found = self._authorised(lambda token: self.interactions.find(job, token))
+            if found is None:
+                raise
+            return found
+
+    def _authorised(self, call: Callable[[Token], T]) -> T:
+        token = self.tokens.get()
+        try:
+            return call(token)
+        except TokenRefused:
+            # Revoked or rotated before its time. One fresh token; if that is refused too, the
+            # retry policy decides, so that a broken account cannot make us hammer the endpoint.
+            self.tokens.refused(token)
+            return call(self.tokens.get())

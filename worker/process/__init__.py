@@ -1,0 +1,1 @@
+"""One process: built, run, observed, drained and stopped."""

@@ -1,0 +1,198 @@
+"""The composition root: settings in, a running process out. Things close in the reverse of their making."""
+
+import random
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import structlog
+
+from worker.broker.outlet import PatientOutlet
+from worker.broker.topology import RESULTS
+from worker.clock import SystemClock
+from worker.concurrency.background import BackgroundThread, ThreadWaiter
+from worker.concurrency.desk import Desk
+from worker.concurrency.heartbeat import Heartbeat
+from worker.contract.message import InvalidJob, Problem
+from worker.contract.tenancy import Tenancy
+from worker.corti.stream import Turnstile
+from worker.jobs.intake import Intake
+from worker.jobs.live import LivePublisher
+from worker.jobs.parcel import Packer
+from worker.jobs.ports import GiveWay, never
+from worker.jobs.refusals import Refusals
+from worker.jobs.retry import RetryPolicy
+from worker.jobs.runner import Runner
+from worker.jobs.undelivered import Undelivered
+from worker.process.broker_side import BrokerSide, redis_client
+from worker.process.corti_side import CortiSide
+from worker.process.observer import Observer
+from worker.process.telemetry import Telemetry
+from worker.settings import Settings
+from worker.store.cipher import make_cipher
+from worker.store.ledger import Fleet, RedisLedger
+from worker.telemetry import measures
+
+#: Calls of jobs to Redis at the same time. Each takes a millisecond.
+_REDIS_THREADS = 4
+#: Live events on their way to the broker.
+_MAIL_THREADS = 4
+
+log = structlog.get_logger(__name__)
+
+
+class Application:
+    """One process: what the door and the worker share, built from settings.
+
+    Args:
+        settings: Valid settings.
+        stack: Closes what is made here.
+    """
+
+    def __init__(self, settings: Settings, stack: ExitStack) -> None:
+        self.settings = settings
+        self.stack = stack
+        self.clock = SystemClock()
+        self.waiter = ThreadWaiter()
+        self.telemetry = Telemetry(settings, self.clock, stack)
+        self.metrics = self.telemetry.metrics
+        self.live, self.ready = self.telemetry.live, self.telemetry.ready
+        own = settings.own_tenant
+        self.tenancy = Tenancy(
+            own.name if own else None, {tenant.name: tenant.retention for tenant in settings.tenants}
+        )
+        self.broker = BrokerSide(settings, self.clock, stack)
+        self.lane = self.broker.lane
+        self.sender = self.broker.sender()
+        self.outlet = self._outlet(settings.publish_patience)
+        self.refusals = Refusals(self.outlet, self.metrics, self.clock, self.telemetry.audit)
+        self.cipher = make_cipher(
+            settings.encryption_keys.get_secret_value() if settings.encryption_keys else None
+        )
+        self.soft_redis = redis_client(settings.redis, settings.redis_trust, stack)
+        self.ledger = RedisLedger(
+            self.soft_redis,
+            self.cipher,
+            lease=settings.lease,
+            keep=settings.keep,
+            keep_results=settings.on_repeat == "republish",
+        )
+        self.turnstile = Turnstile()
+        # Not the one for Corti: a Redis that hangs must not hold up streams.
+        self.desk = self._desk("desk-redis", _REDIS_THREADS, self.turnstile.give_way)
+        # JSON needs a deep stack. One thread: it only computes, and Python lets one compute at a time.
+        self.paper = self._desk("desk-json", 1, never)
+        # Of its own, for a broker that hangs. Who waits for text as it is spoken does not give way.
+        self.mail = self._desk("desk-live-events", _MAIL_THREADS, never)
+        self.stop_door = threading.Event()
+        self.door_heartbeat = Heartbeat(self.clock)
+        self.live["door"] = self.door_heartbeat.check
+
+    def _desk(self, name: str, threads: int, give_way: GiveWay) -> Desk:
+        desk = self.stack.enter_context(Desk(name, threads, give_way))
+        self.live[name] = desk.check
+        return desk
+
+    def _outlet(self, patience: float) -> PatientOutlet:
+        return PatientOutlet(
+            self.sender,
+            patience=patience,
+            recorder=self.metrics,
+            clock=self.clock,
+            waiter=self.waiter,
+        )
+
+    def discard(self, body: bytes, refusal: InvalidJob) -> None:
+        """Keep the body of a task that holds no job as a dead letter."""
+        self.refusals.bury(body, refusal, self.lane.work)
+
+    def keep_discarded(self, body: bytes, expected: str) -> None:
+        """Keep a message that is no task of ours as a dead letter."""
+        self.discard(body, InvalidJob((Problem("$", expected),)))
+
+    def run_door(self) -> None:
+        """Take in producers' messages until `stop_door` is set."""
+        intake = Intake(
+            work=self.broker.work_queue(),
+            refusals=self.refusals,
+            recorder=self.metrics,
+            clock=self.clock,
+            reply_prefix=self.settings.reply_prefix,
+            queue=self.lane.jobs,
+            tenancy=self.tenancy,
+            tracer=self.telemetry.tracer,
+            audit=self.telemetry.audit,
+            give_way=self.turnstile.give_way,
+        )
+        door = self.broker.door(intake, self._undelivered(intake).take)
+        with self.door_heartbeat.kept_by_this_thread():
+            door.run(self.stop_door, self.door_heartbeat.beat, self.door_heartbeat.rest)
+
+    def _undelivered(self, intake: Intake) -> Undelivered:
+        return Undelivered(
+            check=intake.check,
+            claims=self.ledger,
+            forget=self.ledger.forget,
+            outbox=self.ledger,
+            packer=lambda queue: Packer(queue, self.clock),
+            outlet=self._outlet(0.0),
+            aside=self.outlet,
+            refusals=self.refusals,
+            recorder=self.metrics,
+            clock=self.clock,
+            tenants={tenant.name for tenant in self.settings.tenants},
+            tracer=self.telemetry.tracer,
+            audit=self.telemetry.audit,
+            give_way=self.turnstile.give_way,
+        )
+
+    def start_door(self) -> BackgroundThread:
+        """Run the door in a thread."""
+        self.ready["door"] = self.door_check
+        thread = BackgroundThread("door", self.run_door, self.door_heartbeat)
+        thread.start()
+        return thread
+
+    def door_check(self) -> str | None:
+        """For readiness."""
+        return self.door_heartbeat.missing("the broker")
+
+    def observer(self, running: Callable[[], int]) -> Observer:
+        """Looks at the whole installation when it is this process's turn; `running` counts its jobs."""
+        fleet = Fleet(self.soft_redis, self.lane.name)
+        return Observer(fleet, self.broker.depth(), self.ledger.backlog, running, self.lane.work, self.clock)
+
+    def runner(self) -> Runner:
+        """Everything a job needs."""
+        settings = self.settings
+        corti = CortiSide(
+            settings,
+            self.telemetry,
+            self.soft_redis,
+            self.turnstile,
+            self.clock,
+            self.waiter,
+            self.stack,
+        )
+        ledger = self.desk.at(self.ledger)
+        names = [tenant.name for tenant in settings.tenants]
+        self.metrics.begin(measures.ADMISSIONS_REFUSED, *((name,) for name in names))
+        ends = ("completed", "failed")
+        self.metrics.begin(measures.TENANT_JOBS_FINISHED, *((name, end) for name in names for end in ends))
+        return Runner(
+            transcribers={tenant.name: corti.transcriber(tenant) for tenant in settings.tenants},
+            live=lambda job, fence: self.mail.at(LivePublisher(self.outlet, job, fence, self.clock)),
+            outlet=self.telemetry.traced_outlet(self.outlet, RESULTS),
+            outbox=ledger,
+            attempts=ledger,
+            retry=RetryPolicy(
+                settings.attempts, settings.retry_base, settings.retry_cap, settings.outage_patience
+            ),
+            recorder=self.metrics,
+            clock=self.clock,
+            chance=random.random,
+            packer=self.paper.at(Packer(self.lane.work, self.clock)),
+            patience=settings.publish_patience,
+            tracer=self.telemetry.tracer,
+            audit=self.paper.at(self.telemetry.audit),
+        )

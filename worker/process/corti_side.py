@@ -1,0 +1,174 @@
+"""Corti's side of a process: what moves all streams, and for each tenant what runs its jobs."""
+
+import random
+from contextlib import ExitStack
+from functools import cache
+
+import redis
+import requests
+
+from worker.audio.blocking import BlockingCalls
+from worker.audio.downloads import Downloads
+from worker.audio.library import Library
+from worker.audio.roots import Roots
+from worker.audio.source import Sources
+from worker.clock import Clock
+from worker.concurrency.desk import Desk
+from worker.concurrency.heartbeat import Heartbeat
+from worker.corti.rest import RestInteractions, TokenEndpoint, http_session
+from worker.corti.stream import Feeder, Pacer, Turnstile, WebSocketStreams
+from worker.jobs.ports import Waiter
+from worker.jobs.transcribe import Transcriber
+from worker.network import trust
+from worker.network.hosts import HostRules
+from worker.process.telemetry import Telemetry
+from worker.protocol.session import Timings
+from worker.protocol.token import TokenPolicy
+from worker.settings import Settings, Tenant, secret_of
+from worker.store.token_cache import TokenCache
+from worker.telemetry import measures
+
+
+class CortiSide:
+    """Made once in a process.
+
+    Args:
+        settings: Valid settings.
+        telemetry: Watches what is made.
+        soft_redis: For the shared tokens.
+        turnstile: Where the steps of jobs give way to audio.
+        clock: For time.
+        waiter: For waiting.
+        stack: Closes what is made here.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        telemetry: Telemetry,
+        soft_redis: redis.Redis,
+        turnstile: Turnstile,
+        clock: Clock,
+        waiter: Waiter,
+        stack: ExitStack,
+    ) -> None:
+        self._settings = settings
+        self._telemetry = telemetry
+        self._redis = soft_redis
+        # Twice as many as connect at the same moment: another half may be at the REST API.
+        desk = Desk("desk-corti", 2 * settings.simultaneous_connects, turnstile.give_way)
+        self._desk = stack.enter_context(desk)
+        telemetry.live["desk-corti"] = desk.check
+        self._clock = clock
+        self._waiter = waiter
+        self._stack = stack
+        self._recorder = telemetry.metrics
+        self._caches: dict[str, TokenCache] = {}
+        # Tenants share what is the same for them: a TLS context costs 20 ms and 869 kB, a session keeps
+        # connections to the servers of one auth and one API address.
+        self._session = cache(self._new_session)
+        self._streams = cache(self._new_streams)
+        self._library = Library(
+            self._sources(),
+            chunk_seconds=settings.chunk_seconds,
+            max_seconds=settings.audio_max_seconds,
+            wav_as=settings.wav_as,
+        )
+        pace, feed = Heartbeat(clock), Heartbeat(clock)
+        telemetry.live |= {"pacer": pace.check, "feeder": feed.check}
+        self._pacer = pacer = stack.enter_context(Pacer(clock, pace, turnstile))
+        self._feeder = stack.enter_context(Feeder(feed))
+        telemetry.metrics.watch(measures.STREAMS_OPEN, lambda: pacer.open_streams)
+        telemetry.metrics.watch(measures.TOKEN_AGE, self._ages)
+        telemetry.metrics.watch(measures.TENANT_TOKENS_OK, self._healths)
+        telemetry.watch_sent(pacer.figures)
+        telemetry.status["streams_open"] = lambda: pacer.open_streams
+
+    def transcriber(self, tenant: Tenant) -> Transcriber:
+        """What transcribes a tenant's jobs: its own tokens, its own addresses."""
+        ca_file = str(tenant.ca_file) if tenant.ca_file else None
+        session = self._session(ca_file, tenant.auth, tenant.api)
+        tokens = self._caches[tenant.name] = self._tokens(tenant, session)
+        interactions = RestInteractions(
+            session,
+            tenant.api,
+            tenant.realm,
+            tenant.stream_url,
+            self._settings.http_timeout,
+            self._recorder,
+            self._clock,
+        )
+        traced = self._telemetry.traced(
+            tokens, self._desk.at(interactions), self._desk.at(self._streams(ca_file))
+        )
+        return Transcriber(traced[0], traced[1], self._library, traced[2])
+
+    def _sources(self) -> Sources:
+        settings = self._settings
+        calls = BlockingCalls()
+        self._stack.callback(calls.close)
+        downloads = Downloads(
+            HostRules.parse(settings.audio_hosts),
+            calls,
+            self._clock,
+            context=trust.context(None),
+            timeout=settings.http_timeout,
+            least_speed=settings.download_min_speed,
+            max_bytes=settings.download_max_bytes,
+        )
+        self._stack.callback(downloads.close)
+        return Sources(downloads, Roots.parse(settings.audio_root), calls)
+
+    def _new_session(self, ca_file: str | None, _auth: str, _api: str) -> requests.Session:
+        session = http_session(ca_file, self._settings.simultaneous_connects)
+        self._stack.callback(session.close)
+        return session
+
+    def _new_streams(self, ca_file: str | None) -> WebSocketStreams:
+        settings = self._settings
+        return WebSocketStreams(
+            self._pacer,
+            self._feeder,
+            timings=Timings(
+                config=settings.config_timeout,
+                ping=settings.ping_after,
+                pong=settings.pong_timeout,
+                end=settings.end_timeout,
+            ),
+            context=trust.context(ca_file),
+            connect_timeout=settings.connect_timeout,
+            simultaneous=settings.simultaneous_connects,
+            recorder=self._recorder,
+            clock=self._clock,
+        )
+
+    def _tokens(self, tenant: Tenant, session: requests.Session) -> TokenCache:
+        settings = self._settings
+        endpoint = TokenEndpoint(
+            session,
+            tenant.token_endpoint,
+            tenant.client_id,
+            lambda: secret_of(tenant),
+            settings.http_timeout,
+            self._clock,
+        )
+        keys = settings.encryption_keys.get_secret_value().split(",") if settings.encryption_keys else []
+        return TokenCache(
+            self._redis,
+            endpoint,
+            name=f"{tenant.token_endpoint} {tenant.client_id}",
+            keys=tuple(key.strip() for key in keys),
+            fetch_timeout=settings.http_timeout,
+            policy=TokenPolicy(),
+            recorder=self._recorder,
+            clock=self._clock,
+            waiter=self._waiter,
+            chance=random.random(),  # noqa: S311  # spreads refreshes, guards nothing
+        )
+
+    def _ages(self) -> dict[tuple[str, ...], float]:
+        ages = {name: tokens.age() for name, tokens in dict(self._caches).items()}
+        return {(name,): age for name, age in ages.items() if age is not None}
+
+    def _healths(self) -> dict[tuple[str, ...], float]:
+        return {(name,): float(tokens.healthy()) for name, tokens in dict(self._caches).items()}

@@ -1,0 +1,155 @@
+"""What happens between SIGTERM and the end.
+
+Stop taking jobs; let those end that can within the grace period; hand the others back; then stop
+Celery, whose loop has to run until then, so that acknowledgements still reach the broker. A second
+signal hands everything back at once. Whatever hangs, the process ends with the grace period.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import structlog
+
+from worker.clock import Clock
+from worker.concurrency.background import BackgroundThread
+from worker.concurrency.heartbeat import Heartbeat
+from worker.concurrency.interrupt import Interrupt, Why
+
+log = structlog.get_logger(__name__)
+
+_LOOK = 0.1
+#: Before the end of the grace period: for closing streams, handing back, and the last acknowledgements.
+_RESERVE = 1.0
+#: What the service needs after the last audio, at the least.
+_ENDING = 1.5
+#: For Celery's loop to send the acknowledgements of jobs that have just ended.
+_SETTLE = 0.3
+_OVERTIME = 0.7
+_EXIT_FORCED = 70
+
+
+class RunningJobs:
+    """The jobs that run in this process, by their interrupts."""
+
+    def __init__(self) -> None:
+        self._jobs: set[Interrupt] = set()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def one(self) -> Iterator[Interrupt]:
+        """A job runs while the context lasts."""
+        job = Interrupt()
+        with self._lock:
+            self._jobs.add(job)
+        try:
+            yield job
+        finally:
+            with self._lock:
+                self._jobs.discard(job)
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def all(self) -> list[Interrupt]:
+        """All of them, now."""
+        with self._lock:
+            return list(self._jobs)
+
+
+class Drain:
+    """Stops a worker in an orderly way.
+
+    Args:
+        grace: Seconds between the signal and the end of the process.
+        jobs: The jobs that run.
+        clock: For time.
+        idle_exit: Seconds without a job after which it stops by itself, as if a signal had come; 0 for never.
+        stop_taking: Stops the door and Celery's consumption.
+        stop_celery: Makes Celery's loop end.
+    """
+
+    def __init__(
+        self,
+        *,
+        grace: float,
+        jobs: RunningJobs,
+        clock: Clock,
+        stop_taking: Callable[[], None],
+        stop_celery: Callable[[], None],
+        idle_exit: float = 0,
+    ) -> None:
+        self.signals = 0
+        self._began: float | None = None
+        self._grace = grace
+        self._idle_exit = idle_exit
+        self._jobs = jobs
+        self._clock = clock
+        self._stop_taking = stop_taking
+        self._stop_celery = stop_celery
+        self._pause = threading.Event()
+        self.heartbeat = Heartbeat(clock)
+        self._thread = BackgroundThread("drain", self._run, self.heartbeat)
+
+    def start(self) -> None:
+        """Watch for signals."""
+        self._thread.start()
+
+    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        """A signal handler: sets a flag and nothing else."""
+        self.signals += 1
+
+    @property
+    def draining(self) -> bool:
+        """Whether a signal has come."""
+        return self.signals > 0
+
+    def left(self) -> float | None:
+        """Seconds of the grace period that are left, or None before a signal."""
+        if self._began is None:
+            return None
+        return round(max(0.0, self._began + self._grace - self._clock.monotonic()), 1)
+
+    def check(self) -> str | None:
+        """For readiness."""
+        return "draining" if self.draining else None
+
+    def _run(self) -> None:
+        self._wait()
+        began = self._began = self._clock.monotonic()
+        last_call = began + max(0.0, self._grace - _RESERVE)
+        log.info("drain_started", jobs=len(self._jobs), grace=self._grace)
+        self._stop_taking()
+        while len(self._jobs) > 0 and self._clock.monotonic() < began + self._grace:
+            now = self._clock.monotonic()
+            forced = self.signals > 1 or now >= last_call
+            for job in self._jobs.all():
+                remaining = job.remaining()
+                if forced or remaining is None or now + remaining + _ENDING > last_call:
+                    job.trigger(Why.DRAIN)
+            self._look_again()
+        self._pause.wait(_SETTLE)
+        log.info("drain_ended", jobs=len(self._jobs), seconds=round(self._clock.monotonic() - began, 2))
+        self._stop_celery()
+        self._pause.wait(max(0.0, began + self._grace + _OVERTIME - self._clock.monotonic()))
+        # Something does not end: a thread in a download, a broker that does not answer. Everything
+        # unacknowledged goes back to the queue when our connections are gone.
+        log.error("drain_forced", jobs=len(self._jobs))
+        os._exit(_EXIT_FORCED)
+
+    def _wait(self) -> None:
+        """Until a signal comes, or nothing has run for too long. A job that comes just then is drained."""
+        busy = self._clock.monotonic()
+        while not self.draining:
+            self._look_again()
+            if len(self._jobs) > 0:
+                busy = self._clock.monotonic()
+            elif 0 < self._idle_exit <= self._clock.monotonic() - busy:
+                log.info("idle", seconds=self._idle_exit)
+                self.signals += 1
+
+    def _look_again(self) -> None:
+        self.heartbeat.beat()
+        self._pause.wait(_LOOK)

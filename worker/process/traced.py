@@ -1,0 +1,145 @@
+"""The ports of a job with a span around each call; put around them only where spans are recorded."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import Self
+
+from worker.concurrency.interrupt import Interrupt
+from worker.contract.dead_letter import DeadLetter
+from worker.contract.events import AudioFigures
+from worker.contract.job import Job
+from worker.jobs.claims import Parcel
+from worker.jobs.ports import Interaction, Interactions, Outlet, Sent, Stream, Streams, Tokens
+from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
+from worker.protocol.pace import Chunk
+from worker.protocol.session import Content
+from worker.protocol.token import Token
+from worker.telemetry.trace import Tracer
+
+
+@dataclass(frozen=True, slots=True)
+class TracedTokens:
+    """`Tokens` with spans."""
+
+    inner: Tokens
+    tracer: Tracer
+
+    def get(self) -> Token:
+        """See `worker.jobs.ports.Tokens`."""
+        with self.tracer.span("token"):
+            return self.inner.get()
+
+    def refused(self, token: Token) -> None:
+        """See `worker.jobs.ports.Tokens`."""
+        self.tracer.note("token_refused")
+        self.inner.refused(token)
+
+
+@dataclass(frozen=True, slots=True)
+class TracedInteractions:
+    """`Interactions` with spans."""
+
+    inner: Interactions
+    tracer: Tracer
+
+    def create(self, job: Job, token: Token) -> Interaction:
+        """See `worker.jobs.ports.Interactions`."""
+        with self.tracer.span("create_interaction", kind="client"):
+            return self.inner.create(job, token)
+
+    def find(self, job: Job, token: Token) -> Interaction | None:
+        """See `worker.jobs.ports.Interactions`."""
+        with self.tracer.span("find_interaction", kind="client"):
+            return self.inner.find(job, token)
+
+
+@dataclass(frozen=True, slots=True)
+class TracedStreams:
+    """`Streams` with a span for the connection and one for the conversation."""
+
+    inner: Streams
+    tracer: Tracer
+
+    def open(
+        self, interaction: Interaction, token: Token, configuration: str
+    ) -> AbstractContextManager[Stream]:
+        """See `worker.jobs.ports.Streams`."""
+        with self.tracer.span("connect", kind="client"):
+            return _TracedStream(self.inner.open(interaction, token, configuration), self.tracer)
+
+
+class _TracedStream(AbstractContextManager["_TracedStream"]):
+    """A stream whose first and last words are noted on its span."""
+
+    def __init__(self, opened: AbstractContextManager[Stream], tracer: Tracer) -> None:
+        self._opened = opened
+        self._tracer = tracer
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self._tracer.span("stream", kind="client"))
+            self._stream = stack.enter_context(self._opened)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._stack.__exit__(*details)  # type: ignore[arg-type]
+
+    def converse(
+        self,
+        chunks: Iterator[Chunk],
+        speed: float,
+        *,
+        live: bool,
+        interrupt: Interrupt,
+        at_hand: bool = False,
+    ) -> Iterator[Content | Sent]:
+        """See `worker.jobs.ports.Stream`."""
+        transcripts, facts = 0, 0
+        conversation = self._stream.converse(chunks, speed, live=live, interrupt=interrupt, at_hand=at_hand)
+        for news in conversation:
+            match news:
+                case TranscriptMessage():
+                    transcripts += 1
+                case FactsMessage():
+                    facts += 1
+                case Usage():
+                    self._tracer.note("usage", credits=news.credits or 0.0)
+            yield news
+        figures, warnings = self._stream.figures()
+        self._tracer.note(
+            "ended",
+            transcripts=transcripts,
+            facts=facts,
+            audio_seconds=figures.seconds,
+            audio_bytes=figures.bytes,
+            warnings=len(warnings),
+        )
+
+    def first_segment(self) -> float | None:
+        """See `worker.jobs.ports.Stream`."""
+        return self._stream.first_segment()
+
+    def figures(self) -> tuple[AudioFigures, tuple[str, ...]]:
+        """See `worker.jobs.ports.Stream`."""
+        return self._stream.figures()
+
+
+@dataclass(frozen=True, slots=True)
+class TracedOutlet:
+    """`Outlet` with spans."""
+
+    inner: Outlet
+    tracer: Tracer
+    queue: str
+
+    def deliver(self, parcel: Parcel) -> None:
+        """See `worker.jobs.ports.Outlet`."""
+        with self.tracer.span(f"publish {self.queue}", kind="producer", type=parcel.event_type):
+            self.inner.deliver(parcel)
+
+    def bury(self, letter: DeadLetter) -> None:
+        """See `worker.jobs.ports.Outlet`."""
+        self.inner.bury(letter)

@@ -1,0 +1,1 @@
+"""State that all processes share through Redis: claims, results that wait, tokens."""

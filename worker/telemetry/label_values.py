@@ -1,0 +1,34 @@
+"""The values that the labels of our counters can take, where that is a closed list.
+
+Each is exported from 0 on. A rate does not see the first of a series that begins with 1; of a failure in
+one of twenty workers the first is often the only one, and no alert would know of it.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from worker.contract.errors import Reason
+from worker.telemetry import measures
+from worker.telemetry.measure_kinds import Counter
+
+
+def _each(*values: str) -> tuple[tuple[str, ...], ...]:
+    return tuple((value,) for value in values)
+
+
+#: The values of a counter's labels, in their order. What is missing here has an open list: a type of event,
+#: a status of HTTP.
+KNOWN: Mapping[Counter, Iterable[tuple[str, ...]]] = {
+    measures.DOOR_MESSAGES: _each("accepted", "refused"),
+    measures.JOBS_FINISHED: (("completed", "none"), *(("failed", reason) for reason in Reason)),
+    measures.JOBS_RETRIED: _each(*Reason),
+    measures.JOBS_HANDED_BACK: _each("drain", "claim_lost", "set_aside", "unconfirmed"),
+    measures.JOBS_REPEATED: _each("dropped", "republished"),
+    measures.DEAD_LETTERS: _each(*Reason),
+    measures.STREAMS_ENDED: _each("ended", *Reason),
+    measures.TOKEN_HITS: _each("process", "redis", "fetched"),
+    measures.TOKEN_FETCHES: _each("ok", *Reason),
+    measures.CLAIMS: _each("claimed", "taken_over", "busy", "finished"),
+    measures.CLAIM_RENEWALS: _each("renewed", "lost", "error"),
+    measures.LEASE_RENEWALS: _each("renewed", "lost", "error"),
+    measures.AUDIT_RECORDS: _each("written", "lost"),
+}
