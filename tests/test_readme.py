@@ -1,26 +1,57 @@
-"""What README.md and CHANGELOG.md promise about the code is true."""
+"""What README.md and the pages that it leads to promise about the code is true."""
 
+import hashlib
 import re
 from pathlib import Path
 
+import pytest
+
+from worker.contract.dead_letter import DeadLetter
 from worker.contract.errors import Reason
+from worker.contract.events import Completed, Event, Failed
 from worker.settings import markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
+PAGES = [
+    *(ROOT / "ops" / "docs").glob("*.md"),
+    *(
+        ROOT / name
+        for name in ("README.md", "worker/README.md", "ops/benchmarks/README.md", "ops/runbook.md")
+    ),
+]
+
+
+def page(name: str) -> str:
+    return (ROOT / "ops" / "docs" / name).read_text()
 
 
 def test_the_settings_table_is_the_one_that_the_model_makes() -> None:
-    shown = README.partition("compared by a test -->\n")[2].partition("\n<!-- /settings -->")[0]
-    assert shown == markdown_table(), "put the output of `corti-worker settings` into README.md"
+    shown = page("settings.md").partition("compared by a test -->\n")[2].partition("\n<!-- /settings -->")[0]
+    assert shown == markdown_table(), "put the output of `corti-worker settings` into ops/docs/settings.md"
 
 
 def test_every_reason_code_is_explained() -> None:
-    table = README.partition("| reason | what happened |")[2].partition("\n\n")[0]
+    table = page("integrate.md").partition("| reason | what happened |")[2].partition("\n\n")[0]
     assert set(re.findall(r"`([a-z_]+)`", table)) >= {reason.value for reason in Reason}
 
 
-def test_every_link_to_a_file_leads_to_one() -> None:
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)", README)
-    assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+def test_the_events_and_the_dead_letter_that_are_shown_are_such() -> None:
+    first = (ROOT / "README.md").read_text()
+    completed, failed = re.findall(r"^```json event\n(.*?)^```", first, re.MULTILINE | re.DOTALL)
+    assert isinstance(Event.model_validate_json(completed).data, Completed)
+    assert isinstance(Event.model_validate_json(failed).data, Failed)
+    (letter,) = re.findall(r"^```json dead-letter\n(.*?)^```", first, re.MULTILINE | re.DOTALL)
+    read = DeadLetter.model_validate_json(letter)
+    assert read.payload is not None
+    assert read.sha256 == hashlib.sha256(read.payload.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_to_one(path: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text())
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_every_page_is_found_from_the_first() -> None:
+    first = (ROOT / "README.md").read_text()
+    assert [path.name for path in PAGES if f"]({path.relative_to(ROOT)})" not in first] == ["README.md"]

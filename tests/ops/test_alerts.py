@@ -109,7 +109,7 @@ def test_the_runbook_says_meaning_impact_checks_and_cure(alert: str) -> None:
 def test_the_runbook_leads_nowhere_that_is_not_there() -> None:
     anchors = {heading.lower() for heading in re.findall(r"^#+ (\w+)$", RUNBOOK, re.MULTILINE)}
     assert set(re.findall(r"\]\(#([^)]+)\)", RUNBOOK)) <= anchors
-    settings = (ROOT / "README.md").read_text()
+    settings = (ROOT / "ops/docs/settings.md").read_text()
     for name in re.findall(r"CORTI_\w+", RUNBOOK):
         assert name.removesuffix("_FILE") in settings
 

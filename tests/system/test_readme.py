@@ -1,4 +1,4 @@
-"""The producers that README.md shows work as they stand; only addresses and the audio's path are put in."""
+"""The producers that our pages show work as they stand; only addresses and paths of audio are put in."""
 
 import os
 import re
@@ -22,7 +22,8 @@ def snippet(language: str, broker_url: str, audio: Path) -> str:
     broker = "redis" if broker_url.startswith("redis") else "rabbitmq"
     found = [
         text
-        for kind, name, text in BLOCK.findall((ROOT / "README.md").read_text())
+        for page in ("README.md", "ops/docs/integrate.md")
+        for kind, name, text in BLOCK.findall((ROOT / page).read_text())
         if (kind, name) == (language, broker)
     ]
     assert len(found) == 1

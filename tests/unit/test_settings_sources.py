@@ -51,7 +51,7 @@ def test_a_file_that_cannot_be_read_is_the_only_fault_of_its_setting(
     ],
 )
 def test_a_variable_of_ours_that_we_do_not_know_is_a_fault(name: str) -> None:
-    assert faults(**{name: "9464"}) == [f"{name}: no such setting; see the settings table in README.md"]
+    assert faults(**{name: "9464"}) == [f"{name}: no such setting; `corti-worker settings` lists all"]
 
 
 def test_what_kubernetes_adds_for_a_service_is_ignored() -> None:

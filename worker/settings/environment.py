@@ -1,4 +1,4 @@
-"""From environment variables to settings, all faults at once; and the table of them for README.md."""
+"""From environment variables to settings, all faults at once; and the table of ops/docs/settings.md."""
 
 import os
 import re
@@ -73,7 +73,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
                 faults.append(f"{name}_FILE: cannot read the file it names ({type(error).__name__})")
                 values[field] = None
     faults += [
-        f"{name}: no such setting; see the settings table in README.md"
+        f"{name}: no such setting; `corti-worker settings` lists all"
         for name in sorted(environment)
         if name.startswith(PREFIX)
         and known.keys().isdisjoint({name, name.removesuffix("_FILE")})
@@ -136,7 +136,7 @@ def _fault(fault: Any, unreadable: set[str]) -> str | None:
 
 
 def markdown_table() -> str:
-    """The settings as a Markdown table; README.md holds a copy that a test compares."""
+    """The settings as a Markdown table; ops/docs/settings.md holds a copy that a test compares."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         if name in _CREDENTIALS:
