@@ -144,8 +144,10 @@ class Installation:
         self.stored = (3, 40.0)
         self.fault: Exception | None = None
         self.closed = False
+        self.during: Callable[[], None] = lambda: None
 
     def read(self) -> dict[str, int]:
+        self.during()
         if self.fault is not None:
             raise self.fault
         return self.waiting
@@ -215,6 +217,38 @@ def test_while_the_broker_is_away_the_rest_is_told(observer: Make, there: Instal
     one.look()
     assert one.queues() == {("corti.work", "running"): 1}
     assert (one.outbox_results(), one.outbox_age()) == (7, 90.0)
+
+
+def test_while_the_broker_is_asked_its_last_answer_stands(
+    observer: Make, clock: FakeClock, there: Installation
+) -> None:
+    """A scrape at this moment would end the series, and whoever scales by them would see none wait."""
+    one = observer(1)
+    one.look()
+    told = []
+    there.during = lambda: told.append(one.queues())
+    clock.wait(LOOK_SECONDS)
+    one.look()
+    assert told == [
+        {("corti.jobs", "waiting"): 2, ("corti.work", "waiting"): 5, ("corti.work", "running"): 1}
+    ]
+
+
+def test_an_answer_that_the_broker_does_not_repeat_grows_old(
+    observer: Make, clock: FakeClock, there: Installation
+) -> None:
+    one = observer(1)
+    one.look()
+    clock.wait(2 * LOOK_SECONDS)
+    told = []
+
+    def hang() -> None:
+        clock.wait(LOOK_SECONDS)
+        told.append(one.queues())
+
+    there.during = hang
+    one.look()
+    assert told == [{("corti.work", "running"): 1}]
 
 
 def test_an_observer_that_stops_leaves_at_once(

@@ -25,7 +25,7 @@ SILENCED = """
 import structlog
 from ops.benchmarks.subjects import without_telemetry
 without_telemetry.take_out()
-from worker import log
+from worker.telemetry import log
 log.configure("DEBUG", "json")
 log.guard()
 lines = structlog.get_logger("worker.any")

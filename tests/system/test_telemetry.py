@@ -151,9 +151,14 @@ def test_what_runs_and_waits_is_told_by_one_process_and_by_the_next_when_that_on
     fleet = Fleet(first, second)
     installation.put(*(installation.job(path) for _ in range(7)))
     work = {"queue": "corti.work"}
-    installation.until(lambda: fleet.total("corti_queue_depth", state="running", **work) == 4, 20)
     # Celery's threads pool may hold back none beyond its slots.
-    assert fleet.total("corti_queue_depth", state="waiting", **work) == 3
+    installation.until(
+        lambda: (
+            fleet.total("corti_queue_depth", state="running", **work) == 4
+            and fleet.total("corti_queue_depth", state="waiting", **work) == 3
+        ),
+        20,
+    )
     assert len(fleet.observers()) == 1
     assert fleet.total("corti_jobs_running") == 4
     status = json.loads(first.get("/status")[1])

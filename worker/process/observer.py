@@ -51,8 +51,9 @@ class Observer:
         self._running = running
         self._work = work
         self._clock = clock
-        self._seen_at = float("-inf")
-        self._queues: dict[tuple[str, ...], float] = {}
+        self._seen_at = self._answered_at = float("-inf")
+        self._jobs: dict[tuple[str, ...], float] = {}
+        self._lengths: dict[tuple[str, ...], float] = {}
         self._outbox: tuple[int, float] | None = None
         self._thread = PeriodicThread("observer", self.look, LOOK_SECONDS, clock)
         self.heartbeat = self._thread.heartbeat
@@ -74,7 +75,8 @@ class Observer:
 
     def queues(self) -> dict[tuple[str, ...], float]:
         """Messages by queue and state; empty when it is another process's turn."""
-        return self._queues if self._current() else {}
+        answered = self._clock.monotonic() - self._answered_at < _STALE_SECONDS
+        return {**(self._lengths if answered else {}), **self._jobs} if self._current() else {}
 
     def outbox_results(self) -> float | None:
         """Results that wait; None when it is another process's turn."""
@@ -89,18 +91,21 @@ class Observer:
         try:
             running = self._fleet.report(self._running())
             if running is None:
-                self._queues, self._outbox = {}, None
+                self._jobs, self._lengths, self._outbox = {}, {}, None
                 return
             self._outbox = self._backlog()
-            # Dated before the broker is asked, which may take its time.
-            self._seen_at, self._queues = self._clock.monotonic(), {(self._work, RUNNING): running}
+            # Dated before the broker is asked, which may take its time. Its last answer stands meanwhile: a
+            # scrape just then would see no message wait.
+            asked_at = self._seen_at = self._clock.monotonic()
+            self._jobs = {(self._work, RUNNING): running}
             with waiting():
                 lengths = self._depth.read()
-            self._queues = {
-                **{(name, WAITING): float(count) for name, count in lengths.items()},
-                (self._work, RUNNING): running,
-            }
-        except (LedgerUnavailable, OutletUnavailable) as error:
+            self._lengths = {(name, WAITING): float(count) for name, count in lengths.items()}
+            self._answered_at = asked_at
+        except OutletUnavailable as error:
+            self._lengths = {}
+            log.warning("installation_not_observed", error=str(error))
+        except LedgerUnavailable as error:
             log.warning("installation_not_observed", error=str(error))
 
     def _current(self) -> bool:
