@@ -82,7 +82,8 @@ def _world(
 ) -> World:
     audio = folder / "clip.wav"
     clip(audio, 8.0, seed=1)
-    redis = stack.enter_context(RedisServer(appendonly=broker == "redis"))
+    # As README asks for: a restart costs no data. That it loses them is a fault of its own (`empty_redis`).
+    redis = stack.enter_context(RedisServer(appendonly=True))
     rabbitmq = stack.enter_context(RabbitMqServer()) if broker == "rabbitmq" else None
     sandbox = stack.enter_context(launch.start())
     port = rabbitmq.ports.amqp if rabbitmq else redis.port

@@ -32,7 +32,7 @@ def drain_while_the_broker_is_frozen(world: World) -> None:
 
 
 def kill_a_worker_while_redis_restarts(world: World) -> None:
-    """Its jobs are to be taken over while claims cannot be read, or (beside RabbitMQ) are lost."""
+    """Its jobs are to be taken over while claims cannot be read."""
     world.fleet.replace(kill=True)
     world.redis.kill()
     time.sleep(world.chance.uniform(0.0, 2.0))
