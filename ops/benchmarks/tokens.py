@@ -30,7 +30,7 @@ from worker.store.token_cache import TokenCache
 from worker.telemetry.metrics import Metrics
 
 SHARED, OWN = "shared cache (worker)", "a token per process"
-#: Lifetime of the service's tokens (protocol 2.2), for which the scaled one stands.
+#: Lifetime of the service's tokens (PROTOCOL.md 2.2), for which the scaled one stands.
 _REAL_LIFETIME = 300.0
 #: Jobs a process begins in a second of scaled time: it asks for a token each time.
 _ASKS_PER_SECOND = 20.0

@@ -22,5 +22,5 @@ class Clock:
 
 
 def timestamp(now: float) -> str:
-    """Write a time as the API does: RFC 3339, microseconds, ``Z`` (protocol 3.3)."""
+    """Write a time as the API does: RFC 3339, microseconds, ``Z`` (PROTOCOL.md 3.3)."""
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

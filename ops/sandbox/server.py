@@ -28,7 +28,7 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def endpoints(scheme: str, host: str, port: int) -> dict[str, str]:
-    """Return the base addresses for ``http`` or ``https`` (protocol 1)."""
+    """Return the base addresses for ``http`` or ``https`` (PROTOCOL.md 1)."""
     authority = f"{host}:{port}"
     socket_scheme = "wss" if scheme == "https" else "ws"
     return {

@@ -22,14 +22,14 @@ class Settings:
     port: int = 0
     #: ``None`` serves plain http and ws only.
     tls_port: int | None = 0
-    #: The first one is printed as ``tenant``; each is also the name of its realm (protocol 1).
+    #: The first one is printed as ``tenant``; each is also the name of its realm (PROTOCOL.md 1).
     tenants: tuple[str, ...] = ("base",)
     #: The client of every realm that has none of its own.
     client_id: str = "sandbox"
     client_secret: str = field(default="sandbox-secret", repr=False)
     #: Clients of one realm each, by realm: id and secret.
     clients: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
-    #: Lifetime of an access token (protocol 2.2).
+    #: Lifetime of an access token (PROTOCOL.md 2.2).
     token_seconds: float = 300.0
     script: Script | None = None
     recognise: bool = False
@@ -39,7 +39,7 @@ class Settings:
     time_scale: float = 1.0
     #: Seconds between the end of a segment and its transcript message.
     latency: float = 0.0
-    #: Seconds a client has to send its configuration (protocol 4.5, item 2).
+    #: Seconds a client has to send its configuration (PROTOCOL.md 4.5, item 2).
     config_deadline: float = 10.0
     #: Directory for the CA bundle; ``None`` means a temporary one.
     state_dir: Path | None = None

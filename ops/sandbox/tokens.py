@@ -1,4 +1,4 @@
-"""Issue and check access tokens as the identity provider of the service does (protocol 2)."""
+"""Issue and check access tokens as the identity provider of the service does (PROTOCOL.md 2)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _ALGORITHM = "RS256"
 _KEY_ID = "sandbox"
-#: Scopes that restrict a token to one kind of socket (protocol 2.3).
+#: Scopes that restrict a token to one kind of socket (PROTOCOL.md 2.3).
 SOCKET_SCOPES = frozenset({"streams", "transcribe"})
 
 
@@ -53,7 +53,7 @@ class TokenIssuer:
         self._alive: dict[str, float] = {}
 
     def issue(self, *, tenant: str, issuer: str, scope: str, now: float) -> dict[str, Any]:
-        """Return the body of a successful token reply (protocol 2.2)."""
+        """Return the body of a successful token reply (PROTOCOL.md 2.2)."""
         self._forget_expired(now)
         client = self.clients[tenant].identity
         identity, subject = str(uuid.uuid4()), str(uuid.uuid5(uuid.NAMESPACE_URL, client))

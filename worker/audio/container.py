@@ -12,7 +12,7 @@ import av.error
 from worker.contract.errors import PermanentError, Reason
 from worker.protocol.pace import MAX_CHUNK_BYTES, Chunk
 
-#: First bytes of a container, and how it is declared to the service (protocol 5).
+#: First bytes of a container, and how it is declared to the service (PROTOCOL.md 5).
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"OggS", "audio/ogg"),
     (0, b"\x1aE\xdf\xa3", "audio/webm"),
@@ -25,7 +25,7 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xfa", "audio/mpeg"),
 )
 
-#: What the service takes as `audioFormat` (protocol 5), parameters apart.
+#: What the service takes as `audioFormat` (PROTOCOL.md 5), parameters apart.
 ACCEPTED = frozenset(
     {
         "audio/ogg",

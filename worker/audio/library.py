@@ -29,7 +29,7 @@ class Library:
         chunk_seconds: Audio per chunk.
         max_seconds: Longest audio that is accepted.
         wav_as: `pcm` declares the samples of a WAV file and leaves its header out; `wav` sends the
-            file as it is, undeclared, as the vendor's quick start does (protocol 10, row 11).
+            file as it is, undeclared, as the vendor's quick start does (PROTOCOL.md 10, row 11).
     """
 
     def __init__(

@@ -52,7 +52,7 @@ class WavHeader:
 
     @property
     def audio_format(self) -> str:
-        """The format as the service wants it declared (protocol 5). 8-bit WAV is unsigned, else signed."""
+        """The format as the service wants it declared (PROTOCOL.md 5). 8-bit WAV is unsigned, else signed."""
         encoding = "uint" if self.bits == 8 else "sint"  # noqa: PLR2004
         return (
             f"audio/pcm; rate={self.rate}; channels={self.channels}; bits={self.bits}; "
@@ -73,7 +73,7 @@ def read_header(head: bytes) -> WavHeader | None:
 
     Raises:
         PermanentError: `audio_unsupported`, when the file is broken or holds no plain PCM within the
-            service's ranges (protocol 5).
+            service's ranges (PROTOCOL.md 5).
     """
     offset, form = 12, None
     while offset + 8 <= len(head):

@@ -98,7 +98,7 @@ class Period(_Model):
 
 
 class Encounter(_Model):
-    """The encounter as Corti records it (protocol 3.1). `identifier` must be unique for the tenant."""
+    """The encounter as Corti records it (PROTOCOL.md 3.1). `identifier` must be unique for the tenant."""
 
     identifier: Text | None = None
     status: Status = "planned"
@@ -108,7 +108,7 @@ class Encounter(_Model):
 
 
 class Patient(_Model):
-    """The patient, passed on to Corti as given (protocol 3.1)."""
+    """The patient, passed on to Corti as given (PROTOCOL.md 3.1)."""
 
     identifier: Text
     name: Text | None = None
@@ -126,21 +126,21 @@ class Patient(_Model):
 
 
 class Participant(_Model):
-    """Who speaks on a channel (protocol 4.3)."""
+    """Who speaks on a channel (PROTOCOL.md 4.3)."""
 
     channel: Annotated[int, Field(ge=0, le=7)]
     role: Literal["doctor", "patient", "multiple"]
 
 
 class Replacement(_Model):
-    """Words to replace in the transcript (protocol 4.3)."""
+    """Words to replace in the transcript (PROTOCOL.md 4.3)."""
 
     find: Text
     replace: Annotated[str, StringConstraints(max_length=1024)]
 
 
 class Transcription(_Model):
-    """How to transcribe (protocol 4.3)."""
+    """How to transcribe (PROTOCOL.md 4.3)."""
 
     language: Language
     diarize: bool = False
@@ -155,7 +155,7 @@ class Transcription(_Model):
 
 
 class Output(_Model):
-    """What to derive from the transcript (protocol 4.3). `locale` defaults to the spoken language."""
+    """What to derive from the transcript (PROTOCOL.md 4.3). `locale` defaults to the spoken language."""
 
     mode: Literal["facts", "transcription"] = "facts"
     locale: Language | None = None

@@ -71,7 +71,7 @@ class Attempt:
     """What one attempt leaves to the next, on this worker or another.
 
     An interaction is created once per job and used again: a second create with the same identifier
-    is refused by the service (protocol 3.2).
+    is refused by the service (PROTOCOL.md 3.2).
 
     Attributes:
         number: Of the attempt, from 1.

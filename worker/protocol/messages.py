@@ -26,7 +26,7 @@ class ConfigStatus:
 
     @property
     def accepted(self) -> bool:
-        """Whether audio may be sent now (protocol 4.4: a repeated config leaves the stream going)."""
+        """Whether audio may be sent now (PROTOCOL.md 4.4: a repeated config leaves the stream going)."""
         return self.status in {"CONFIG_ACCEPTED", "CONFIG_ALREADY_RECEIVED"}
 
     @property
@@ -87,7 +87,7 @@ def parse(text: str | bytes) -> Message:
         if upper == "TRANSCRIPT":
             return TranscriptMessage(tuple(map(_segment, value["data"])))
         if upper == "FACTS":
-            # `fact` is what the live service sends, `data` what its older page shows (protocol 10, row 4).
+            # `fact` is what the live service sends, `data` what its older page shows (PROTOCOL.md 10, row 4).
             return FactsMessage(tuple(map(_fact, value["fact"] if "fact" in value else value["data"])))
         if upper in {"USAGE", "DELTA_USAGE"}:
             return Usage(_number(value["credits"]), final=upper == "USAGE")
@@ -130,7 +130,7 @@ def _segment(value: dict[str, Any]) -> Segment:
         start=float(value["time"]["start"]),
         end=float(value["time"]["end"]),
         channel=int((value.get("participant") or {}).get("channel") or 0),
-        # -1 stands for "diarization is off" (protocol 4.4).
+        # -1 stands for "diarization is off" (PROTOCOL.md 4.4).
         speaker=None if speaker is None or int(speaker) < 0 else int(speaker),
         final=bool(value.get("final", True)),
     )
@@ -160,7 +160,7 @@ END = '{"type":"end"}'
 
 
 def configuration(job: Job, audio_format: str | None) -> str:
-    """The `config` message for a job (protocol 4.3).
+    """The `config` message for a job (PROTOCOL.md 4.3).
 
     Args:
         job: The job.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from worker.contract.errors import PermanentError, Reason
 
-#: The service's limit for one binary message (protocol 4.6).
+#: The service's limit for one binary message (PROTOCOL.md 4.6).
 MAX_CHUNK_BYTES = 64_000
 
 
@@ -33,7 +33,7 @@ class Pace:
         speed: Times real time.
         patience: Seconds a stream may catch up by sending faster. When it fell further behind, because
             its audio came late or the network stood still, the schedule moves instead: faster than
-            real time is what the service warns about (protocol 4.6).
+            real time is what the service warns about (PROTOCOL.md 4.6).
     """
 
     __slots__ = ("_patience", "due", "position", "speed")

@@ -102,7 +102,7 @@ class Session:
     # -- what happened -------------------------------------------------------------------------
 
     def opened(self, now: float) -> None:
-        """The WebSocket is open: the configuration goes first (protocol 4.5)."""
+        """The WebSocket is open: the configuration goes first (PROTOCOL.md 4.5)."""
         if self.state is not State.CONNECTING:
             return
         self.state = State.CONFIGURING
@@ -136,7 +136,7 @@ class Session:
         self._pinged = False
 
     def audio_ended(self, now: float) -> None:
-        """There is no more audio: ask for what is left (protocol 4.5)."""
+        """There is no more audio: ask for what is left (PROTOCOL.md 4.5)."""
         if self.state is State.STREAMING:
             self.state = State.ENDING
             self._phase_ends = now + self._timings.end
@@ -231,7 +231,7 @@ class Session:
             )
 
     def _noted(self, error: StreamError) -> None:
-        # Not every error is the end (protocol 4.4), so it counts only with what follows it.
+        # Not every error is the end (PROTOCOL.md 4.4), so it counts only with what follows it.
         self._error = error
         self._noted_errors.add(error)
 

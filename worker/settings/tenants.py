@@ -62,17 +62,17 @@ class Tenant(BaseModel):
 
     @property
     def auth(self) -> str:
-        """Base of the auth server (protocol 1), without a trailing slash."""
+        """Base of the auth server (PROTOCOL.md 1), without a trailing slash."""
         return self.auth_url or f"https://auth.{self.environment}.corti.app"
 
     @property
     def token_endpoint(self) -> str:
-        """Where tokens are requested (protocol 1)."""
+        """Where tokens are requested (PROTOCOL.md 1)."""
         return f"{self.auth}/realms/{self.realm}/protocol/openid-connect/token"
 
     @property
     def api(self) -> str:
-        """Base of the REST API (protocol 1), without a trailing slash."""
+        """Base of the REST API (PROTOCOL.md 1), without a trailing slash."""
         return self.api_url or f"https://api.{self.environment}.corti.app/v2"
 
 

@@ -219,7 +219,7 @@ static void upgrade(Connection *c, const Request *r, const Interaction *i) {
 static void on_interactions(Connection *c, const Request *r, const char *rest, size_t size) {
     bool streams = size >= ID_SIZE - 1 && ends_with(rest, size, "/streams");
     if (!(streams ? authorized_by_query(r) : authorized(r))) {
-        Buffer nothing = {0}; /* protocol 2.4: no body */
+        Buffer nothing = {0}; /* PROTOCOL.md 2.4: no body */
         answer(c, "401 Unauthorized", "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n", &nothing);
         return;
     }

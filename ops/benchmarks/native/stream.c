@@ -6,7 +6,7 @@ uint64_t streams_made;
 Record records[RING];
 Stream *open_streams;
 
-static const double FACTS_EVERY = 60; /* protocol 4.5 */
+static const double FACTS_EVERY = 60; /* PROTOCOL.md 4.5 */
 /* Made up for the size; a line is what a person says within a second or two. */
 static const char *const LINES[] = {
     "So the pain in your chest started about three days ago, mostly when you climb the stairs at home.",

@@ -1,4 +1,4 @@
-"""Decode containers while they arrive: Ogg, WebM, MP3, FLAC, MP4 (protocol 5).
+"""Decode containers while they arrive: Ogg, WebM, MP3, FLAC, MP4 (PROTOCOL.md 5).
 
 libavformat pulls bytes and blocks until it has them, so every such stream gets a thread that reads from a
 pipe-like object. What was decoded is handed over through a queue; ``notify`` tells the event loop to look.
@@ -18,7 +18,7 @@ from ops.sandbox.audio.decoder import AudioError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Plenty for speech, and what the service recommends (protocol 5).
+#: Plenty for speech, and what the service recommends (PROTOCOL.md 5).
 RATE = 16_000
 # Without these libavformat would wait for megabytes or seconds before the first sample.
 _OPTIONS = {"probesize": "4096", "analyzeduration": "0"}

@@ -1,4 +1,4 @@
-"""Choose a decoder by what the first chunk is (protocol 5)."""
+"""Choose a decoder by what the first chunk is (PROTOCOL.md 5)."""
 
 from __future__ import annotations
 

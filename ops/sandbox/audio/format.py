@@ -1,4 +1,4 @@
-"""What a client may declare as ``audioFormat``, and what the first bytes of a stream are (protocol 5)."""
+"""What a client may declare as ``audioFormat``, and what the first bytes of a stream are (PROTOCOL.md 5)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CONTAINERS: dict[str, tuple[str, ...]] = {
     "audio/flac": ("flac",),
     "audio/mp4": ("mp4",),
     "audio/m4a": ("mp4",),
-    # Not among the documented stream types, but the quick-start streams one (protocol 10, item 11).
+    # Not among the documented stream types, but the quick-start streams one (PROTOCOL.md 10, item 11).
     "audio/wav": ("wav",),
     "audio/x-wav": ("wav",),
 }
@@ -135,7 +135,7 @@ def _number(parameters: dict[str, str], key: str, allowed: range | tuple[int, ..
 def sniff(head: bytes) -> str | None:
     """Name the container that begins with these bytes, as libavformat does, or ``None``.
 
-    Only the first chunk is looked at, as the service does (protocol 5); raw samples begin like nothing.
+    Only the first chunk is looked at, as the service does (PROTOCOL.md 5); raw samples begin like nothing.
     """
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return "wav"

@@ -15,10 +15,10 @@ FRAME_SECONDS = 0.02
 _SHORTEST = 0.1
 #: Frames above the threshold within the onset window that make a beginning.
 _ONSET_FRAMES, _ONSET_WINDOW = 3, 5
-#: Silence that ends a segment; segments come 0.5 to 1 s after the end of speech (protocol 4.5, item 3: the
+#: Silence that ends a segment; segments come 0.5 to 1 s after the end of speech (PROTOCOL.md 4.5, item 3: the
 #: service takes 2 to 3.5 s, of which the rest is its own work, see ``--latency``).
 _HANGOVER = 0.6
-#: Unbroken speech is cut here (protocol 4.5, item 3).
+#: Unbroken speech is cut here (PROTOCOL.md 4.5, item 3).
 _LONGEST = 13.0
 #: Mean absolute sample values: about -66, -41 and -56 dBFS.
 _FLOOR_LOW, _FLOOR_HIGH, _FLOOR_START = 16.0, 300.0, 50.0

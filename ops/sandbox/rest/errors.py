@@ -1,4 +1,4 @@
-"""Refusals of the REST side, in the error body of 2026 (protocol 3.4)."""
+"""Refusals of the REST side, in the error body of 2026 (PROTOCOL.md 3.4)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 # The numeric codes are those of the 2025 list; which ``type`` the live service sends is not known
-# (protocol 10), so clients must not depend on more than how it ends.
+# (PROTOCOL.md 10), so clients must not depend on more than how it ends.
 _TYPE = "https://docs.corti.ai/about/errors#"
 
 
@@ -72,15 +72,15 @@ def interaction_not_found() -> ApiError:
 
 
 def duplicate_identifier(identifier: str) -> ApiError:
-    """409: the encounter identifier is taken in the whole tenant (protocol 3.2)."""
+    """409: the encounter identifier is taken in the whole tenant (PROTOCOL.md 3.2)."""
     return ApiError(409, "A0017", f"an interaction with encounter identifier {identifier!r} already exists")
 
 
 def insufficient_balance() -> ApiError:
-    """429: no credits; permanent until some are bought (protocol 8)."""
+    """429: no credits; permanent until some are bought (PROTOCOL.md 8)."""
     return ApiError(429, "A0021", "insufficient balance: no credits left for this tenant")
 
 
 def too_many_requests(retry_after: float | None) -> ApiError:
-    """429: slow down (protocol 8)."""
+    """429: slow down (PROTOCOL.md 8)."""
     return ApiError(429, "rate-limit", "too many requests", retry_after=retry_after)

@@ -1,4 +1,4 @@
-"""The facts of one interaction: those of the stream and those of the REST API (protocol 4.4 and 7)."""
+"""The facts of one interaction: those of the stream and those of the REST API (PROTOCOL.md 4.4 and 7)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from ops.sandbox.clock import timestamp
 from ops.sandbox.rest import errors
 
-#: The group keys seen live (protocol 7).
+#: The group keys seen live (PROTOCOL.md 7).
 GROUPS = (
     "chief-complaint", "history-of-present-illness", "past-medical-history", "family-history",
     "social-history", "functional-status", "medications-prior-to-visit", "allergies", "demographics",
@@ -76,7 +76,7 @@ class FactBook:
         return dict(fact)
 
     def create(self, body: object, now: float) -> list[dict[str, Any]]:
-        """Add the facts of a POST body (protocol 7).
+        """Add the facts of a POST body (PROTOCOL.md 7).
 
         Raises:
             ApiError: 400 for a bad or empty list, 404 for an unknown group.

@@ -1,4 +1,4 @@
-"""The interactions of all tenants, in memory (protocol 3)."""
+"""The interactions of all tenants, in memory (PROTOCOL.md 3)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Interaction:
 
 @dataclass(frozen=True)
 class Page:
-    """A checked query of the list operation (protocol 3.3)."""
+    """A checked query of the list operation (PROTOCOL.md 3.3)."""
 
     sort: str = "createdAt"
     descending: bool = True
@@ -142,7 +142,7 @@ class InteractionStore:
         return interaction
 
     def page(self, tenant: str, page: Page) -> list[Interaction]:
-        """Return one page; empty past the end, where the vendor's SDK stops paging (protocol 3.3)."""
+        """Return one page; empty past the end, where the vendor's SDK stops paging (PROTOCOL.md 3.3)."""
         chosen = sorted(self._matching(tenant, page), key=lambda one: _sort_key(one, page.sort))
         if page.descending:
             chosen.reverse()

@@ -1,4 +1,4 @@
-"""Check the bodies of interaction requests, field by field (protocol 3.1).
+"""Check the bodies of interaction requests, field by field (PROTOCOL.md 3.1).
 
 A checker collects one ``{field: message}`` entry for each problem, which is the shape of
 ``validationErrors``; fields that the schema does not know are ignored, as the service ignores the time-zone
@@ -67,7 +67,7 @@ class Checker:
         except ValueError:
             self._problem(name, "must be an RFC 3339 date-time")
             return None
-        # A birth date without a time is accepted and comes back as midnight UTC (protocol 3.1).
+        # A birth date without a time is accepted and comes back as midnight UTC (PROTOCOL.md 3.1).
         if moment.tzinfo is None and not (date_allowed and len(value) == len("YYYY-MM-DD")):
             self._problem(name, "must be an RFC 3339 date-time with an offset")
             return None
@@ -109,7 +109,7 @@ def read_interaction(body: dict[str, Any], *, creating: bool) -> tuple[dict[str,
     if encounter is not None:
         fields["encounter"] = _read_encounter(encounter, creating=creating)
     elif creating and "encounter" not in body:
-        # All missing fields are listed at once, also those inside a missing object (protocol 3.4).
+        # All missing fields are listed at once, also those inside a missing object (PROTOCOL.md 3.4).
         _read_encounter(Checker({}, "encounter.", check.problems), creating=True)
     patient = check.child("patient")
     if patient is not None:

@@ -1,7 +1,7 @@
 """Find out where in a recording the audio of a resumed socket begins.
 
 A script knows its lines by their time in the recording. After a reconnection a client may go on where it
-stopped, or repeat what was never confirmed; nothing on the wire says which (protocol 4.7). The sandbox
+stopped, or repeat what was never confirmed; nothing on the wire says which (PROTOCOL.md 4.7). The sandbox
 therefore remembers how loud every 20 ms of a scripted recording were and looks the first sounds of a later
 socket up there, at every possible offset between the two grids.
 """

@@ -1,4 +1,4 @@
-"""Check and resolve the ``configuration`` of a stream (protocol 4.3)."""
+"""Check and resolve the ``configuration`` of a stream (PROTOCOL.md 4.3)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ops.sandbox.audio.format import AudioFormat, ContainerFormat, FormatError, parse_format
 
-#: Union of the tables of 2026 (protocol 6).
+#: Union of the tables of 2026 (PROTOCOL.md 6).
 LANGUAGES = frozenset(
     "ar da de de-CH en en-GB es fr gsw-CH hu it nl no pt sv".split()  # noqa: SIM905 -- reads better
 )
@@ -44,7 +44,7 @@ def parse_configuration(raw: object) -> Configuration:
     """Read the ``configuration`` object of a config message.
 
     Unknown keys are kept in the echo and otherwise ignored, as the service ignores a
-    ``factGenerationInterval`` at the top level (protocol 4.3).
+    ``factGenerationInterval`` at the top level (PROTOCOL.md 4.3).
 
     Raises:
         ConfigurationError: with the reason for the refusal.
@@ -56,7 +56,7 @@ def parse_configuration(raw: object) -> Configuration:
     if language not in LANGUAGES:
         raise ConfigurationError(f"language unavailable: {language}")
     old_name = _flag(transcription, "isDiarization", "transcription.")
-    # The current name wins over the deprecated one, and both are echoed (protocol 4.3).
+    # The current name wins over the deprecated one, and both are echoed (PROTOCOL.md 4.3).
     diarize = _flag(transcription, "diarize", "transcription.", default=old_name)
     multichannel = _flag(transcription, "isMultichannel", "transcription.")
     participants = _participants(transcription.get("participants"))
@@ -108,7 +108,7 @@ def _mode(mode: dict[str, Any], kind: str) -> dict[str, Any]:
             raise ConfigurationError(f"output locale unavailable: {locale}")
     elif kind == "facts":
         # Optional in the schema, required by the guide; a strict server finds the clients that forget it
-        # (protocol 10, item 15).
+        # (PROTOCOL.md 10, item 15).
         raise ConfigurationError("mode.outputLocale is required when mode.type is facts")
     interval = mode.get("factGenerationInterval", "fixed")
     _choice(interval, "mode.factGenerationInterval", ("fixed", "fast_init"))
@@ -116,7 +116,7 @@ def _mode(mode: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def _participants(raw: object) -> list[dict[str, Any]]:
-    # An empty list is accepted live although the schema asks for one entry (protocol 10, item 14).
+    # An empty list is accepted live although the schema asks for one entry (PROTOCOL.md 10, item 14).
     if not isinstance(raw, list):
         raise ConfigurationError("transcription.participants must be a list")
     for entry in raw:

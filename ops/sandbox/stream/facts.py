@@ -1,4 +1,4 @@
-"""When facts are sent and what they say (protocol 4.5, items 4 and 6)."""
+"""When facts are sent and what they say (PROTOCOL.md 4.5, items 4 and 6)."""
 
 from __future__ import annotations
 

@@ -23,5 +23,5 @@ class StreamHistory:
     segments: list[dict[str, Any]] = field(default_factory=list)
     #: How loud the scripted recording was, to recognise where a resumed one begins.
     fingerprint: Fingerprint = field(default_factory=Fingerprint)
-    #: Called with facts that the REST side created or changed (protocol 4.5, item 8).
+    #: Called with facts that the REST side created or changed (PROTOCOL.md 4.5, item 8).
     listeners: list[Callable[[list[dict[str, Any]]], None]] = field(default_factory=list)

@@ -69,7 +69,7 @@ class ScriptFact:
 
 
 def config_status(kind: str, *, reason: str | None = None, configuration: Any = None) -> Send:
-    """CONFIG_ACCEPTED with the resolved configuration, or one of the refusals (protocol 4.4)."""
+    """CONFIG_ACCEPTED with the resolved configuration, or one of the refusals (PROTOCOL.md 4.4)."""
     message: dict[str, Any] = {"type": kind}
     if reason is not None:
         message["reason"] = reason
@@ -79,7 +79,7 @@ def config_status(kind: str, *, reason: str | None = None, configuration: Any = 
 
 
 def segment(interaction_id: str, line: Line, *, offset: float, final: bool = True) -> dict[str, Any]:
-    """One element of ``transcript.data``; its id is that of the interaction (protocol 4.4)."""
+    """One element of ``transcript.data``; its id is that of the interaction (PROTOCOL.md 4.4)."""
     return {
         "id": interaction_id,
         "transcript": line.text,
@@ -96,7 +96,7 @@ def transcript(segments: list[dict[str, Any]]) -> Send:
 
 
 def facts(entries: list[dict[str, Any]], *, key: str = "fact") -> Send:
-    """Facts; the key of the list is in the singular (protocol 4.4)."""
+    """Facts; the key of the list is in the singular (PROTOCOL.md 4.4)."""
     return Send({"type": "facts", key: entries})
 
 
@@ -112,7 +112,7 @@ def audio_event(event: SilenceStarted | SilenceOver, *, name: str) -> Send:
 
 
 def error(identifier: str, title: str, details: str, *, status: int = 400, request: str = "") -> Send:
-    """An error; whether the stream goes on is not part of the message (protocol 4.4)."""
+    """An error; whether the stream goes on is not part of the message (PROTOCOL.md 4.4)."""
     inner = {"id": identifier, "title": title, "status": status, "details": details, "doc": ""}
     return Send({"type": "error", "error": {"requestid": request, **inner}})
 

@@ -1,4 +1,4 @@
-"""One ``/streams`` socket as an object: feed it what arrives, do what it returns (protocol 4).
+"""One ``/streams`` socket as an object: feed it what arrives, do what it returns (PROTOCOL.md 4).
 
 Every input takes ``now`` and returns the replies that are to leave at once. ``deadline`` says when ``tick``
 has to be called at the latest; a decoder or recogniser that works in a thread asks for a ``tick`` when it has
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ops.sandbox.stream.hearing import Hearing
     from ops.sandbox.stream.misbehaviour import Misbehaviour
 
-#: Largest binary frame (protocol 4.6). What the service does beyond it is unknown; this ends the stream.
+#: Largest binary frame (PROTOCOL.md 4.6). What the service does beyond it is unknown; this ends the stream.
 MAX_CHUNK_BYTES = 64_000
 
 
@@ -100,7 +100,7 @@ class StreamProtocol:
             return []
         session = self._session
         if session is None:
-            # A client that reconnects may flush old audio before its config (protocol 9.4).
+            # A client that reconnects may flush old audio before its config (PROTOCOL.md 9.4).
             self._say([messages.config_status("CONFIG_MISSING", reason="audio before config")], now)
         elif self.state is State.DRAINING:
             self._complain("unexpected-audio", "audio after end is not accepted", now)
@@ -121,7 +121,7 @@ class StreamProtocol:
         return self._outbox.take(now)
 
     def push_facts(self, entries: list[dict[str, Any]], now: float) -> list[Reply]:
-        """Pass on facts that the REST side created or changed (protocol 4.5, item 8)."""
+        """Pass on facts that the REST side created or changed (PROTOCOL.md 4.5, item 8)."""
         if self._session is None or self.state is State.CLOSED:
             return []
         self._say(self._session.facts_message(entries), now)
@@ -217,7 +217,7 @@ class StreamProtocol:
         return [session.usage(), *ended, Close()]
 
     def _fail(self, identifier: str, details: str, now: float) -> None:
-        """Report an error that ends the stream: error, usage, ENDED, close (protocol 4.4)."""
+        """Report an error that ends the stream: error, usage, ENDED, close (PROTOCOL.md 4.4)."""
         farewell = self._farewell(self._session) if self._session else []
         message = messages.error(identifier, "Audio cannot be processed", details)
         self._finish([message, *farewell], now)

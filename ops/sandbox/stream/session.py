@@ -44,7 +44,7 @@ class Session:
         self._record = record
         self._misbehaviour = misbehaviour
         self._configuration = configuration
-        # Facts of a stream that retains nothing must not turn up on the REST side (protocol 4.9).
+        # Facts of a stream that retains nothing must not turn up on the REST side (PROTOCOL.md 4.9).
         book = interaction.facts if configuration.stores else FactBook()
         due = intervals(
             fast_init=configuration.fast_init, every=policy.facts_every, time_scale=policy.time_scale
@@ -90,7 +90,7 @@ class Session:
         return self._events(self.hearing.flush()) + self._lines()
 
     def last_words(self, now: float) -> list[Reply]:
-        """Return what is left once all audio was heard; remaining facts come before usage (protocol 4.5)."""
+        """Return what is left once all audio was heard; facts come before usage (PROTOCOL.md 4.5)."""
         replies = self._lines() + self._misbehaviour.held_back()
         if self._configuration.facts_mode:
             replies += self.facts_message(self._plan.remaining(now))

@@ -1,4 +1,4 @@
-"""Who may: bearer tokens and tenants, for REST and for sockets (protocol 1, 2.3, 2.4, 3.4)."""
+"""Who may: bearer tokens and tenants, for REST and for sockets (PROTOCOL.md 1, 2.3, 2.4, 3.4)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rest_tenant(request: web.Request) -> str:
 def socket_tenant(request: web.Request) -> str:
     """Check the query of an upgrade request and return its tenant.
 
-    Only the query counts: the header that the vendor's SDK adds is tolerated, not needed (protocol 1).
+    Only the query counts: the header that the vendor's SDK adds is tolerated, not needed (PROTOCOL.md 1).
 
     Raises:
         UnauthorizedError: 401, no token or one that is not accepted.

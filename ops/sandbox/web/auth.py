@@ -1,4 +1,4 @@
-"""The identity provider: token endpoint, discovery, keys (protocol 2)."""
+"""The identity provider: token endpoint, discovery, keys (PROTOCOL.md 2)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ routes = web.RouteTableDef()
 
 
 class _OAuthError(Exception):
-    """A refusal of the token endpoint, in the words of Keycloak (protocol 2.4)."""
+    """A refusal of the token endpoint, in the words of Keycloak (PROTOCOL.md 2.4)."""
 
     def __init__(self, status: int, error: str, description: str | None = None) -> None:
         super().__init__(error)

@@ -1,4 +1,4 @@
-"""Interactions and facts over HTTP (protocol 3 and 7)."""
+"""Interactions and facts over HTTP (PROTOCOL.md 3 and 7)."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ async def list_fact_groups(_request: web.Request, _tenant: str) -> web.Response:
 
 
 def _tell(interaction: Interaction, facts: list[dict[str, Any]]) -> web.Response:
-    """Answer with facts and push them on the open sockets of the interaction (protocol 4.5, item 8)."""
+    """Answer with facts and push them on the open sockets of the interaction (PROTOCOL.md 4.5, item 8)."""
     for listener in list(interaction.history.listeners):
         listener(facts)
     return web.json_response({"facts": facts})

@@ -1,4 +1,4 @@
-"""The upgrade of ``/streams`` sockets: who gets one (protocol 4.1), and what is counted about it."""
+"""The upgrade of ``/streams`` sockets: who gets one (PROTOCOL.md 4.1), and what is counted about it."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ async def stream(request: web.Request) -> web.StreamResponse:
     except ApiError as error:
         state.stats.sockets_refused[str(error.status)] += 1
         return web.json_response(error.body(), status=error.status, headers=error.headers())
-    # permessage-deflate is offered by some clients and may be ignored (protocol 4.1); pings are answered by
-    # our own loop, because a server that has gone silent must not answer them either.
+    # permessage-deflate is offered by some clients and may be ignored (PROTOCOL.md 4.1). Pings are answered
+    # by our own loop, because a server that has gone silent must not answer them either.
     websocket = web.WebSocketResponse(compress=False, autoping=False, max_msg_size=_MAX_FRAME, timeout=2.0)
     if not websocket.can_prepare(request):
         return web.Response(status=426, headers={"Upgrade": "websocket"})

@@ -5,7 +5,7 @@ from typing import Any
 
 
 class ServiceModel:
-    """Takes what a client sends and gives what the service would answer (protocol 4.5).
+    """Takes what a client sends and gives what the service would answer (PROTOCOL.md 4.5).
 
     Args:
         every: Bytes of audio after which a segment comes back.

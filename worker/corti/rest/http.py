@@ -96,10 +96,10 @@ def http_session(ca_file: str | None, connections: int, *, led_on: bool = False)
 
 
 def refusal(response: requests.Response, party: str, now: datetime) -> JobError:
-    """What an HTTP status means for the job (protocol 3.4, 8)."""
+    """What an HTTP status means for the job (PROTOCOL.md 3.4, 8)."""
     status, text = response.status_code, f"{party}: HTTP {response.status_code}"
     if status == 401 or (status == 403 and _says(response, "A0004", "A0005")):  # noqa: PLR2004
-        # The older documentation answers an invalid token with 403 and a code (protocol 10, row 7).
+        # The older documentation answers an invalid token with 403 and a code (PROTOCOL.md 10, row 7).
         return TokenRefused(text)
     if status == 403:  # noqa: PLR2004
         return PermanentError(Reason.FORBIDDEN, f"{text}: this client may not do that for this tenant")

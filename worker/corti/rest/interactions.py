@@ -20,7 +20,7 @@ _PAGE_SIZE, _MOST_PAGES = 100, 20
 
 
 class RestInteractions:
-    """Creates interactions (protocol 3.1, 3.2). Implements the `Interactions` port."""
+    """Creates interactions (PROTOCOL.md 3.1, 3.2). Implements the `Interactions` port."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class RestInteractions:
     def find(self, job: Job, token: Token) -> Interaction | None:
         """See `worker.jobs.ports.Interactions`.
 
-        The service has no filter for the identifier (protocol 3.3), so the newest interactions are read
+        The service has no filter for the identifier (PROTOCOL.md 3.3), so the newest interactions are read
         page by page: what is looked for was created minutes ago, by an attempt whose answer got lost.
         """
         for page in range(1, _MOST_PAGES + 1):
@@ -121,7 +121,7 @@ class RestInteractions:
         except ValueError:  # brackets that do not close, for example
             scheme = ""
         if scheme not in allowed:
-            # The URL gets the access token appended: it must not leave in clear (protocol 1).
+            # The URL gets the access token appended: it must not leave in clear (PROTOCOL.md 1).
             raise TransientError(
                 Reason.UPSTREAM_UNAVAILABLE,
                 "Corti API: the answer to create names a stream URL that is not wss",
@@ -136,7 +136,7 @@ def _identifier(item: Any) -> object:
 
 
 def interaction_body(job: Job) -> dict[str, Any]:
-    """The request to create a job's interaction (protocol 3.1); absent keys are left out."""
+    """The request to create a job's interaction (PROTOCOL.md 3.1); absent keys are left out."""
     encounter: dict[str, Any] = {
         "identifier": job.encounter_identifier,
         "status": job.encounter.status,

@@ -32,7 +32,7 @@ class Grant:
 
 
 class TokenEndpoint:
-    """Requests tokens with the client_credentials grant (protocol 2.1).
+    """Requests tokens with the client_credentials grant (PROTOCOL.md 2.1).
 
     Args:
         session: For requests.
@@ -80,7 +80,7 @@ class TokenEndpoint:
                 return self._grant(response.json())
         if response.status_code in {400, 401, 403, 404}:
             # Transient on purpose: a secret that is being rotated is wrong for a minute, and the
-            # attempts of a job are what bounds the wait (protocol 2.4 for the statuses).
+            # attempts of a job are what bounds the wait (PROTOCOL.md 2.4 for the statuses).
             raise TransientError(
                 Reason.AUTH_REJECTED,
                 f"the auth server refused the tenant's credentials (HTTP {response.status_code}): check "

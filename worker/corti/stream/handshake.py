@@ -58,7 +58,7 @@ def connect(url: str, token: Token, context: ssl.SSLContext | None, timeout: flo
     The request bears the `traceparent` of what the thread is doing, as those to the API do.
 
     Args:
-        url: The interaction's stream URL (protocol 4.1); the token is appended as it asks.
+        url: The interaction's stream URL (PROTOCOL.md 4.1); the token is appended as it asks.
         token: The access token.
         context: TLS settings, shared by all streams: a context of its own costs each stream 20 ms and 869 kB.
         timeout: Seconds for each step.
@@ -87,7 +87,7 @@ def connect(url: str, token: Token, context: ssl.SSLContext | None, timeout: flo
 
 
 def _refusal(status: int, retry_after: str | None) -> JobError:
-    """What the HTTP status of a refused upgrade means (protocol 4.1)."""
+    """What the HTTP status of a refused upgrade means (PROTOCOL.md 4.1)."""
     # A date in place of seconds is rare here, and our own backoff does as well.
     wait = float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
     text = f"stream: the upgrade was refused with HTTP {status}"
