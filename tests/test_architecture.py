@@ -186,7 +186,7 @@ def test_the_walk_notices_a_wrong_direction(module: str, source: str) -> None:
         ("worker.protocol.session", "import time"),
         ("worker.jobs.runner", "started = datetime.now(UTC)"),
         ("worker.jobs.retry", "import random"),
-        ("worker.jobs.intake", "import logging"),
+        ("worker.jobs.ingress", "import logging"),
         ("worker.contract.job", "from urllib import request"),
         ("worker.process.app", "import numpy"),
         ("worker.process.app", "os = __import__('os')"),
@@ -199,6 +199,6 @@ def test_the_walk_notices_a_library_out_of_place(module: str, source: str) -> No
 
 def test_the_walk_notices_a_circle() -> None:
     changed = inner_imports(
-        {**WORKER, "worker.contract.errors": ast.parse("from worker.jobs.ports import Outlet")}
+        {**WORKER, "worker.contract.errors": ast.parse("from worker.jobs.ports import Publisher")}
     )
     assert "worker.contract.errors" in circle(changed)

@@ -1,4 +1,4 @@
-"""A door that runs in a thread, with a fake intake behind it and a real broker in front."""
+"""A door that runs in a thread, with a fake ingress behind it and a real broker in front."""
 
 import threading
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import redis
 from amqp.exceptions import MessageNacked
 
 from ops.lib import queues
-from tests.contract.fakes import FakeIntake
+from tests.contract.fakes import FakeIngress
 from worker.broker.declaring import declare_with_target
 from worker.broker.door import Door, RabbitDoor, Takes
 from worker.broker.redis_door import RedisDoor
@@ -32,7 +32,7 @@ class Doorway:
         self.on_redis = url.startswith("redis")
         self._url = url
         self._door_url = door_url or url
-        self.intake = FakeIntake()
+        self.ingress = FakeIngress()
         self._connection: kombu.Connection | None = None
         self.beats = threading.Event()
         self.rests = threading.Event()
@@ -100,10 +100,10 @@ class Doorway:
         self.close()
 
     @contextmanager
-    def open(self, intake: Takes | None = None) -> Iterator["OpenDoor"]:
+    def open(self, ingress: Takes | None = None) -> Iterator["OpenDoor"]:
         """Run a door; it is told to stop, and waited for, at the end."""
         with ExitStack() as stack:
-            taker = intake or self.intake
+            taker = ingress or self.ingress
             door: Door
             if self.on_redis:
                 client = stack.enter_context(redis.Redis.from_url(self._door_url, socket_timeout=5))

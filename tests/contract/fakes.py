@@ -13,7 +13,7 @@ from uuid import uuid4
 from worker.broker.topology import DEAD, MAIN_LANE, RESULTS
 from worker.contract.errors import JobError
 from worker.jobs.arrival import UNKNOWN, Arrival
-from worker.jobs.ports import OutletUnavailable, ReplyRefused
+from worker.jobs.ports import BrokerUnavailable, ReplyRefused
 from worker.telemetry import measure_kinds
 
 _EPOCH = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -133,13 +133,13 @@ class FakeSender:
     def _put(self, queue: str, body: bytes) -> None:
         self.tries += 1
         if not self.up:
-            raise OutletUnavailable("Away")
+            raise BrokerUnavailable("Away")
         self.queues[queue].append(body)
         if not self.confirms:
-            raise OutletUnavailable("NoConfirm")
+            raise BrokerUnavailable("NoConfirm")
 
 
-class FakeIntake:
+class FakeIngress:
     """Takes messages; can be unable to pass them on (`up`), can fail otherwise, can dawdle."""
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class FakeIntake:
             self._inside += 1
             self.most_at_once = max(self.most_at_once, self._inside)
         threading.Event().wait(self.seconds)
-        failure = self.failure or (None if self.up else OutletUnavailable("Away"))
+        failure = self.failure or (None if self.up else BrokerUnavailable("Away"))
         with self._changed:
             self._inside -= 1
             if failure is None:

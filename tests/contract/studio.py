@@ -20,7 +20,7 @@ from worker.concurrency.heartbeat import Heartbeat
 from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import JobError
 from worker.contract.events import Fact, Segment
-from worker.corti.stream import Feeder, Pacer, Turnstile, WebSocketStreams
+from worker.corti.stream import AdmissionGate, Feeder, Pacer, WebSocketStreams
 from worker.corti.stream.streams import WebSocketStream
 from worker.jobs.ports import Interaction, Sent
 from worker.protocol import messages
@@ -107,7 +107,7 @@ class Studio:
         self.at_hand = at_hand
         self.recorder = side.recorder
         self.heartbeat = CountingHeartbeat(SystemClock())
-        self.pacer = Pacer(SystemClock(), self.heartbeat, Turnstile())
+        self.pacer = Pacer(SystemClock(), self.heartbeat, AdmissionGate())
         self.feeder = Feeder(Heartbeat(SystemClock()))
         self.streams = WebSocketStreams(
             self.pacer,

@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.waiting import eventually
 from worker.broker.discards import KeepingConsumer
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ports import BrokerUnavailable
 
 
 class Channel:
@@ -81,7 +81,7 @@ def test_a_message_is_acknowledged_only_when_it_is_kept(way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_a_message_that_cannot_be_kept_goes_back(way: str) -> None:
     def keep(body: bytes, expected: str) -> None:
-        raise OutletUnavailable("away")
+        raise BrokerUnavailable("away")
 
     channel, loop = Channel(), Loop(keep)
     discard(loop, way, message(channel, b""))

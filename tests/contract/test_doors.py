@@ -1,4 +1,4 @@
-"""The door's shells on Redis and RabbitMQ, with a fake intake: in order, one by one, nothing lost."""
+"""The door's shells on Redis and RabbitMQ, with a fake ingress: in order, one by one, nothing lost."""
 
 import gzip
 import time
@@ -12,7 +12,7 @@ import redis
 
 from ops.lib.servers import RedisServer
 from tests.contract.doorway import Doorway
-from tests.contract.fakes import FakeIntake
+from tests.contract.fakes import FakeIngress
 from tests.contract.relay import Relay
 from tests.contract.waiting import eventually
 from worker.broker import senders, topology
@@ -49,20 +49,20 @@ def bodies(number: int) -> list[bytes]:
 
 
 def test_messages_are_taken_in_order_and_one_at_a_time(way: Doorway) -> None:
-    way.intake.seconds = 0.002
+    way.ingress.seconds = 0.002
     with way.open():
         way.put(*bodies(60))
-        way.intake.wait_for(60)
-    assert way.intake.taken == bodies(60)
-    assert way.intake.most_at_once == 1
+        way.ingress.wait_for(60)
+    assert way.ingress.taken == bodies(60)
+    assert way.ingress.most_at_once == 1
     assert way.waiting() == 0
 
 
 def test_messages_from_before_the_door_was_opened_are_taken(way: Doorway) -> None:
     way.put(*bodies(3))
     with way.open():
-        way.intake.wait_for(3)
-    assert way.intake.taken == bodies(3)
+        way.ingress.wait_for(3)
+    assert way.ingress.taken == bodies(3)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_messages_from_before_the_door_was_opened_are_taken(way: Doorway) -> Non
 def test_any_body_arrives_as_it_was(way: Doorway, body: bytes) -> None:
     way.put(body, b"next")
     with way.open():
-        way.intake.wait_for(2)
-    assert way.intake.taken == [body, b"next"]
+        way.ingress.wait_for(2)
+    assert way.ingress.taken == [body, b"next"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "gzip", "binary", "no-such-encoding", None])
@@ -86,47 +86,47 @@ def test_what_a_producer_says_about_the_encoding_changes_nothing(
     properties = {"content_encoding": encoding} if encoding else {}
     way.put_with(body, content_type="text/plain", headers={"compression": "zlib", "x": 1}, **properties)
     with way.open():
-        way.intake.wait_for(1)
-    assert way.intake.taken == [body]
+        way.ingress.wait_for(1)
+    assert way.ingress.taken == [body]
 
 
 def test_a_message_that_cannot_be_passed_on_stays_and_comes_first_again(way: Doorway) -> None:
-    way.intake.up = False
+    way.ingress.up = False
     with way.open():
         way.put(*bodies(5))
-        way.intake.wait_for(refused=1)
-        way.intake.up = True
-        way.intake.wait_for(5)
-    assert way.intake.taken == bodies(5)
+        way.ingress.wait_for(refused=1)
+        way.ingress.up = True
+        way.ingress.wait_for(5)
+    assert way.ingress.taken == bodies(5)
     assert way.waiting() == 0
 
 
 def test_an_outage_of_any_length_costs_no_message(way: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
     # More rounds than RabbitMQ delivers one message (x-delivery-limit), in a short time.
     monkeypatch.setattr("worker.broker.door.PAUSE_SECONDS", 0.005)
-    way.intake.up = False
+    way.ingress.up = False
     with way.open():
         way.put(*bodies(3))
-        way.intake.wait_for(refused=DELIVERY_LIMIT + 10)
-        way.intake.up = True
-        way.intake.wait_for(3)
-    assert way.intake.taken == bodies(3)
+        way.ingress.wait_for(refused=DELIVERY_LIMIT + 10)
+        way.ingress.up = True
+        way.ingress.wait_for(3)
+    assert way.ingress.taken == bodies(3)
 
 
 def test_a_door_that_is_told_to_stop_leaves_the_rest_in_order(way: Doorway) -> None:
-    way.intake.up = False
+    way.ingress.up = False
     with way.open():
         way.put(*bodies(5))
-        way.intake.wait_for(refused=1)
+        way.ingress.wait_for(refused=1)
     eventually(lambda: way.waiting() == 5)
-    way.intake.up = True
+    way.ingress.up = True
     with way.open():
-        way.intake.wait_for(5)
-    assert way.intake.taken == bodies(5)
+        way.ingress.wait_for(5)
+    assert way.ingress.taken == bodies(5)
 
 
-def test_an_intake_that_breaks_for_good_loses_nothing(way: Doorway) -> None:
-    broken = FakeIntake()
+def test_an_ingress_that_breaks_for_good_loses_nothing(way: Doorway) -> None:
+    broken = FakeIngress()
     broken.failure = ZeroDivisionError("a fault of ours")
     with way.open(broken) as door:
         way.put(*bodies(3))
@@ -138,8 +138,8 @@ def test_an_intake_that_breaks_for_good_loses_nothing(way: Doorway) -> None:
             (sign,) = client.scan_iter(f"{JOBS}:door:*")
             client.delete(sign)
     with way.open():
-        way.intake.wait_for(3)
-    assert sorted(way.intake.taken) == bodies(3)
+        way.ingress.wait_for(3)
+    assert sorted(way.ingress.taken) == bodies(3)
 
 
 def test_a_door_stops_promptly_and_goes_off_duty(way: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,11 +154,11 @@ def test_a_door_stops_promptly_and_goes_off_duty(way: Doorway, monkeypatch: pyte
 
 
 def test_two_doors_share_the_work_and_take_each_message_once(way: Doorway) -> None:
-    way.intake.seconds = 0.001
+    way.ingress.seconds = 0.001
     with way.open(), way.open():
         way.put(*bodies(200))
-        way.intake.wait_for(200)
-    assert sorted(way.intake.taken) == sorted(bodies(200))
+        way.ingress.wait_for(200)
+    assert sorted(way.ingress.taken) == sorted(bodies(200))
 
 
 @pytest.mark.parametrize("arrival", [Arrival(_AT, _TRACE), Arrival(_AT), Arrival()])
@@ -170,11 +170,11 @@ def test_what_is_known_of_a_job_goes_aside_with_it_and_comes_back(
     monkeypatch.setattr("worker.broker.redis_door._SIGN_SECONDS", 0.1)
     way.set_aside(b"aside", arrival)
     with way.open():
-        way.intake.wait_for(1)
+        way.ingress.wait_for(1)
         way.put(b"aside", b"another")
-        way.intake.wait_for(3)
-    assert way.intake.taken == [b"aside", b"aside", b"another"]
-    assert way.intake.known == [arrival, Arrival(), Arrival()], "the second is a new message"
+        way.ingress.wait_for(3)
+    assert way.ingress.taken == [b"aside", b"aside", b"another"]
+    assert way.ingress.known == [arrival, Arrival(), Arrival()], "the second is a new message"
 
 
 def test_what_is_known_of_a_job_is_not_lost_while_it_cannot_be_passed_on(
@@ -184,13 +184,13 @@ def test_what_is_known_of_a_job_is_not_lost_while_it_cannot_be_passed_on(
     monkeypatch.setattr(topology, "ASIDE_SECONDS", 0)
     monkeypatch.setattr("worker.broker.redis_door._SIGN_SECONDS", 0.1)
     way.set_aside(b"aside", Arrival(_AT, _TRACE))
-    way.intake.up = False
+    way.ingress.up = False
     with way.open():
-        way.intake.wait_for(refused=2)
-    way.intake.up = True
+        way.ingress.wait_for(refused=2)
+    way.ingress.up = True
     with way.open():
-        way.intake.wait_for(1)
-    assert way.intake.known == [Arrival(_AT, _TRACE)]
+        way.ingress.wait_for(1)
+    assert way.ingress.known == [Arrival(_AT, _TRACE)]
 
 
 # -- Redis -----------------------------------------------------------------------------------
@@ -201,8 +201,8 @@ def test_a_job_that_a_first_version_set_aside_comes_back(redis_url: str) -> None
     with redis.Redis.from_url(redis_url) as client:
         client.zadd(MAIN_LANE.aside, {b"bare": 1.0})
         with way.open():
-            way.intake.wait_for(1)
-    assert (way.intake.taken, way.intake.known) == ([b"bare"], [Arrival()])
+            way.ingress.wait_for(1)
+    assert (way.ingress.taken, way.ingress.known) == ([b"bare"], [Arrival()])
 
 
 def test_a_door_to_which_nothing_comes_back_does_not_ask(
@@ -214,7 +214,7 @@ def test_a_door_to_which_nothing_comes_back_does_not_ask(
         client.config_resetstat()
         with way.open():
             way.put(*bodies(3))
-            way.intake.wait_for(3)
+            way.ingress.wait_for(3)
         commands: Any = client.info("commandstats")
     assert "cmdstat_get" not in commands
 
@@ -232,7 +232,7 @@ def test_a_door_on_redis_leaves_nothing_behind(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         with way.open():
             way.put(*bodies(2))
-            way.intake.wait_for(2)
+            way.ingress.wait_for(2)
             assert list(client.scan_iter(f"{JOBS}:door:*"))
         assert list(client.scan_iter(f"{JOBS}*")) == []
 
@@ -244,9 +244,9 @@ def test_what_a_dead_door_had_taken_is_next_in_line(redis_url: str) -> None:
         client.sadd(f"{JOBS}:doors", "dead")
         way.put(b"later")
         with way.open():
-            way.intake.wait_for(2)
+            way.ingress.wait_for(2)
         assert client.smembers(f"{JOBS}:doors") == set()
-    assert way.intake.taken == [b"taken by the dead", b"later"]
+    assert way.ingress.taken == [b"taken by the dead", b"later"]
 
 
 def test_what_a_living_door_has_taken_is_its_own(redis_url: str) -> None:
@@ -257,9 +257,9 @@ def test_what_a_living_door_has_taken_is_its_own(redis_url: str) -> None:
         client.set(f"{JOBS}:door:alive", 1)
         with way.open():
             way.put(b"another")
-            way.intake.wait_for(1)
+            way.ingress.wait_for(1)
         assert client.lrange(f"{JOBS}:taken:alive", 0, -1) == [b"in good hands"]
-    assert way.intake.taken == [b"another"]
+    assert way.ingress.taken == [b"another"]
 
 
 def test_a_door_outlasts_a_restart_of_redis(own_redis: RedisServer) -> None:
@@ -271,9 +271,9 @@ def test_a_door_outlasts_a_restart_of_redis(own_redis: RedisServer) -> None:
         way.beats.clear()
         own_redis.start()
         way.put(*bodies(3))
-        way.intake.wait_for(3)
+        way.ingress.wait_for(3)
         assert way.beats.is_set()
-    assert way.intake.taken == bodies(3)
+    assert way.ingress.taken == bodies(3)
 
 
 # -- RabbitMQ --------------------------------------------------------------------------------
@@ -282,35 +282,35 @@ def test_a_door_outlasts_a_restart_of_redis(own_redis: RedisServer) -> None:
 def test_a_door_outlasts_the_loss_of_its_connection(rabbitmq_url: str, rabbitmq_relay: Relay) -> None:
     with closing(Doorway(rabbitmq_url, rabbitmq_relay.url)) as way, way.open():
         way.put(b"before")
-        way.intake.wait_for(1)
+        way.ingress.wait_for(1)
         rabbitmq_relay.cut()
         assert way.rests.wait(5)
         way.put(*bodies(3))
         rabbitmq_relay.mend()
-        eventually(lambda: bodies(3)[-1] in way.intake.taken)
+        eventually(lambda: bodies(3)[-1] in way.ingress.taken)
     # The acknowledgement of the first may have been lost with the connection: then it comes twice.
-    assert list(dict.fromkeys(way.intake.taken)) == [b"before", *bodies(3)]
+    assert list(dict.fromkeys(way.ingress.taken)) == [b"before", *bodies(3)]
 
 
 def test_a_door_that_cannot_pass_on_is_off_duty_and_back_on_duty_afterwards(rabbit_way: Doorway) -> None:
-    rabbit_way.intake.up = False
+    rabbit_way.ingress.up = False
     with rabbit_way.open():
         rabbit_way.put(b"one")
         assert rabbit_way.rests.wait(10)
         rabbit_way.beats.clear()
-        rabbit_way.intake.up = True
+        rabbit_way.ingress.up = True
         assert rabbit_way.beats.wait(10)
-        rabbit_way.intake.wait_for(1)
+        rabbit_way.ingress.wait_for(1)
 
 
 def test_a_queue_that_is_deleted_under_the_door_is_made_anew(rabbit_way: Doorway) -> None:
     way = rabbit_way
     with way.open():
         way.put(b"before")
-        way.intake.wait_for(1)
+        way.ingress.wait_for(1)
         way.rests.clear()
         way.delete_queue()
         assert way.rests.wait(5)
         way.put(b"after")
-        way.intake.wait_for(2)
-    assert way.intake.taken == [b"before", b"after"]
+        way.ingress.wait_for(2)
+    assert way.ingress.taken == [b"before", b"after"]

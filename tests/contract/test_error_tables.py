@@ -25,7 +25,7 @@ from worker.broker.senders import RedisSender
 from worker.contract.errors import JobError, PermanentError, Reason, TransientError
 from worker.corti.rest.http import mapped as rest_mapped
 from worker.corti.stream.handshake import mapped as stream_mapped
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ports import BrokerUnavailable
 
 _SECRET = "wss://host/streams?token=Bearer%20secret"
 
@@ -205,7 +205,7 @@ def test_every_status_of_a_refused_upgrade_has_a_meaning(status: int) -> None:
 
 def test_every_exception_of_redis_is_mapped() -> None:
     kinds = exceptions_of(redis.exceptions)
-    assert unmapped(kinds, through_redis, OutletUnavailable) == set(_REDIS_IMPOSSIBLE)
+    assert unmapped(kinds, through_redis, BrokerUnavailable) == set(_REDIS_IMPOSSIBLE)
     # The token cache, the door and the leases catch the base class.
     assert {kind.__name__ for kind in kinds if not issubclass(kind, redis.RedisError)} == set(
         _REDIS_IMPOSSIBLE
@@ -214,9 +214,9 @@ def test_every_exception_of_redis_is_mapped() -> None:
 
 def test_every_exception_of_amqp_is_mapped(through_rabbitmq: Callable[[Exception], None]) -> None:
     kinds = exceptions_of(amqp.exceptions)
-    assert unmapped(kinds, through_rabbitmq, OutletUnavailable) == set(_AMQP_IMPOSSIBLE)
+    assert unmapped(kinds, through_rabbitmq, BrokerUnavailable) == set(_AMQP_IMPOSSIBLE)
 
 
 def test_every_exception_of_kombu_is_mapped(through_rabbitmq: Callable[[Exception], None]) -> None:
     kinds = exceptions_of(kombu.exceptions)
-    assert unmapped(kinds, through_rabbitmq, OutletUnavailable) == set(_KOMBU_IMPOSSIBLE)
+    assert unmapped(kinds, through_rabbitmq, BrokerUnavailable) == set(_KOMBU_IMPOSSIBLE)

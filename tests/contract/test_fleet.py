@@ -17,7 +17,7 @@ from worker.broker.senders import RabbitSender, RedisSender
 from worker.broker.topology import Lane
 from worker.jobs.arrival import Arrival
 from worker.jobs.claims import LedgerUnavailable
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ports import BrokerUnavailable
 from worker.process.observer import LOOK_SECONDS, Observer
 from worker.store.ledger import Fleet
 
@@ -119,7 +119,7 @@ def test_a_rabbitmq_that_is_away_is_reported_and_asked_again(rabbitmq_relay: Rel
     with closing(RabbitDepth(rabbitmq_relay.url, Lane())) as depth:
         assert set(depth.read().values()) == {0}
         rabbitmq_relay.cut()
-        with pytest.raises(OutletUnavailable):
+        with pytest.raises(BrokerUnavailable):
             depth.read()
         rabbitmq_relay.mend()
         assert set(depth.read().values()) == {0}
@@ -213,7 +213,7 @@ def test_old_numbers_are_not_told(observer: Make, clock: FakeClock, there: Insta
 def test_while_the_broker_is_away_the_rest_is_told(observer: Make, there: Installation) -> None:
     one = observer(1)
     one.look()
-    there.fault, there.stored = OutletUnavailable("away"), (7, 90.0)
+    there.fault, there.stored = BrokerUnavailable("away"), (7, 90.0)
     one.look()
     assert one.queues() == {("corti.work", "running"): 1}
     assert (one.outbox_results(), one.outbox_age()) == (7, 90.0)

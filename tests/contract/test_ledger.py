@@ -8,12 +8,12 @@ import redis
 from cryptography.fernet import Fernet
 
 from ops.lib.servers import RedisServer
-from worker.jobs.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, Parcel
+from worker.jobs.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, OutboxEntry
 from worker.store.cipher import FernetCipher, NoCipher
 from worker.store.ledger import RedisLedger
 from worker.store.ledger.ledger import OUTBOX, QUARANTINE, SINCE
 
-PARCEL = Parcel("job", "completed", "corti.job.completed.v1", b'{"words": "of a patient"}', None, None)
+PARCEL = OutboxEntry("job", "completed", "corti.job.completed.v1", b'{"words": "of a patient"}', None, None)
 
 
 def ledger_of(client: redis.Redis, lease: float = 30, *, keep_results: bool = False) -> RedisLedger:
@@ -95,7 +95,7 @@ def test_who_lost_the_claim_can_neither_count_nor_store(ledger: RedisLedger, cli
         ledger.again(late)
     with pytest.raises(ClaimLost):
         ledger.store(late, PARCEL)
-    assert ledger.parcel("job") is None
+    assert ledger.outbox_entry("job") is None
 
 
 def test_the_interaction_is_there_for_the_next_claim(ledger: RedisLedger, client: redis.Redis) -> None:
@@ -106,10 +106,10 @@ def test_the_interaction_is_there_for_the_next_claim(ledger: RedisLedger, client
 
 
 def test_a_stored_result_ends_the_job_and_waits_until_it_is_delivered(ledger: RedisLedger) -> None:
-    parcel = replace(PARCEL, reply_to="corti.results.x", letter=b"letter")
-    ledger.store(claimed(ledger), parcel)
+    outbox_entry = replace(PARCEL, reply_to="corti.results.x", letter=b"letter")
+    ledger.store(claimed(ledger), outbox_entry)
     assert ledger.claim("job") == Finished(undelivered=True)
-    assert ledger.parcel("job") == parcel
+    assert ledger.outbox_entry("job") == outbox_entry
     assert ledger.backlog()[0] == 1
     ledger.delivered("job")
     assert ledger.claim("job") == Finished(undelivered=False)
@@ -148,7 +148,7 @@ def test_a_delivered_result_is_forgotten_unless_repeats_are_to_be_answered(clien
         ledger = ledger_of(client, keep_results=keep_results)
         ledger.store(claimed(ledger), PARCEL)
         ledger.delivered("job")
-        assert (ledger.parcel("job") == PARCEL) is keep_results
+        assert (ledger.outbox_entry("job") == PARCEL) is keep_results
 
 
 def test_a_store_whose_answer_got_lost_can_be_repeated_until_the_result_is_delivered(
@@ -157,7 +157,7 @@ def test_a_store_whose_answer_got_lost_can_be_repeated_until_the_result_is_deliv
     claim = claimed(ledger)
     ledger.store(claim, PARCEL)
     ledger.store(claim, replace(PARCEL, outcome="failed"))
-    stored = ledger.parcel("job")
+    stored = ledger.outbox_entry("job")
     assert stored is not None
     assert stored.outcome == "completed"
     ledger.delivered("job")
@@ -246,9 +246,9 @@ def test_what_is_stored_is_encrypted_and_readable_after_a_rotation(client: redis
     assert "patient" not in stored
     assert "a letter" not in stored
     reader = RedisLedger(client, FernetCipher((new, old)), lease=30, keep=60, keep_results=False)
-    assert reader.parcel("job") == replace(PARCEL, letter=b"a letter")
+    assert reader.outbox_entry("job") == replace(PARCEL, letter=b"a letter")
     stranger = RedisLedger(client, FernetCipher((new,)), lease=30, keep=60, keep_results=False)
-    assert stranger.parcel("job") is None
+    assert stranger.outbox_entry("job") is None
 
 
 def test_a_redis_that_is_away_is_said_so(redis_server: RedisServer, client: redis.Redis) -> None:

@@ -11,12 +11,12 @@ import redis
 from ops.lib import queues
 from tests.contract.fakes import FakeClock, FakeRecorder, FakeSender
 from tests.contract.relay import Relay
-from worker.broker.outlet import PatientOutlet
+from worker.broker.publisher import PatientPublisher
 from worker.broker.senders import RabbitSender, RedisSender, Sender
 from worker.broker.topology import DEAD, RESULTS, reply_arguments
 from worker.contract.events import COMPLETED, PROGRESS, SEGMENTS, Event, Progress
-from worker.jobs.claims import Parcel
-from worker.jobs.ports import OutletUnavailable, ReplyRefused
+from worker.jobs.claims import OutboxEntry
+from worker.jobs.ports import BrokerUnavailable, ReplyRefused
 
 _REPLIES = "corti.results.clinic-7"
 
@@ -181,7 +181,7 @@ def test_a_reply_queue_that_is_refused_holds_up_nobody_elses_results(
         sender = RabbitSender(rabbitmq_url)
         sender.send_event(b"first", COMPLETED, _REPLIES)
         connection = sender._connection._connection.connection
-        outlet = PatientOutlet(sender, patience=300, recorder=recorder, clock=clock, waiter=clock)
+        publisher = PatientPublisher(sender, patience=300, recorder=recorder, clock=clock, waiter=clock)
         live, mine = (
             Event(
                 id=f"job-1/{kind}",
@@ -193,12 +193,12 @@ def test_a_reply_queue_that_is_refused_holds_up_nobody_elses_results(
             for kind in (PROGRESS, COMPLETED)
         )
         for _ in range(2):
-            with pytest.raises(OutletUnavailable):
-                outlet.publish(live, _REPLIES)
-            outlet.publish(live, None)
+            with pytest.raises(BrokerUnavailable):
+                publisher.publish(live, _REPLIES)
+            publisher.publish(live, None)
         began = clock.monotonic()
         with pytest.raises(ReplyRefused):
-            outlet.deliver(Parcel("job-1", "completed", COMPLETED, mine.to_json(), _REPLIES, None))
+            publisher.deliver(OutboxEntry("job-1", "completed", COMPLETED, mine.to_json(), _REPLIES, None))
         assert clock.monotonic() - began < 30
         assert sender._connection._connection.connection is connection, "and its connection was kept"
         sender.close()

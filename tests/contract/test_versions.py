@@ -8,13 +8,13 @@ import pytest
 import redis
 
 from tests.contract.fakes import FakeRecorder
-from worker.jobs.claims import Busy, Claim, ClaimLost, Finished, Parcel
+from worker.jobs.claims import Busy, Claim, ClaimLost, Finished, OutboxEntry
 from worker.jobs.outbox import Sweeper
 from worker.store.cipher import NoCipher
 from worker.store.ledger import RedisLedger
 
 KEY = "corti:v1:job:job"
-PARCEL = Parcel("job", "completed", "corti.job.completed.v1", b"{}", None, None)
+PARCEL = OutboxEntry("job", "completed", "corti.job.completed.v1", b"{}", None, None)
 #: What the first version that was deployed wrote, in fields and values: see `claim`, `remember` and `store`.
 RUNNING: dict[Any, Any] = {
     "state": "running",
@@ -37,17 +37,17 @@ FINISHED: dict[Any, Any] = {
 
 
 class Shelf:
-    """Implements `Outlet`: keeps what is delivered."""
+    """Implements `Publisher`: keeps what is delivered."""
 
     def __init__(self) -> None:
-        self.parcels: list[Parcel] = []
+        self.outbox_entries: list[OutboxEntry] = []
 
-    def deliver(self, parcel: Parcel) -> None:
-        """See `worker.jobs.ports.Outlet`."""
-        self.parcels.append(parcel)
+    def deliver(self, outbox_entry: OutboxEntry) -> None:
+        """See `worker.jobs.ports.Publisher`."""
+        self.outbox_entries.append(outbox_entry)
 
-    def bury(self, letter: object) -> None:
-        """See `worker.jobs.ports.Outlet`."""
+    def publish_dead_letter(self, letter: object) -> None:
+        """See `worker.jobs.ports.Publisher`."""
         raise AssertionError(letter)
 
 
@@ -85,8 +85,8 @@ def test_a_result_that_the_first_version_stored_is_delivered(
     client.zadd("corti:v1:outbox", {"job": 1})
     shelf = Shelf()
     assert Sweeper(ledger, shelf, FakeRecorder()).sweep() == 1
-    assert shelf.parcels == [
-        Parcel("job", "completed", "corti.job.completed.v1", b'{"id": "job/final"}', None, None)
+    assert shelf.outbox_entries == [
+        OutboxEntry("job", "completed", "corti.job.completed.v1", b'{"id": "job/final"}', None, None)
     ]
     assert ledger.claim("job") == Finished(undelivered=False)
 

@@ -21,7 +21,7 @@ from worker.broker.redis_leases import transport_options
 from worker.broker.topology import ACCEPTED_AT, MAIN_LANE, WORK, work_arguments
 from worker.broker.work_queue import TASK, CeleryWorkQueue, make_celery
 from worker.jobs.arrival import Arrival
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ports import BrokerUnavailable
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 _NOW = datetime(2026, 5, 4, 10, 30, 0, 125_000, tzinfo=UTC)
@@ -124,7 +124,7 @@ def test_a_redis_that_is_away_is_reported_and_used_again_later(own_redis: RedisS
         work.put(b"{}", _NEW)
         own_redis.stop()
         began = time.monotonic()
-        with pytest.raises(OutletUnavailable):
+        with pytest.raises(BrokerUnavailable):
             work.put(b"{}", _NEW)
         assert time.monotonic() - began < 5
         own_redis.start()
@@ -136,7 +136,7 @@ def test_a_redis_without_memory_is_reported(own_redis: RedisServer) -> None:
     with redis.Redis.from_url(own_redis.url) as client, work_queue(own_redis.url) as work:
         work.put(b"{}", _NEW)
         client.config_set("maxmemory", "1")
-        with pytest.raises(OutletUnavailable):
+        with pytest.raises(BrokerUnavailable):
             work.put(b"{}", _NEW)
     assert len(found_on(own_redis.url)) == 1
 
@@ -146,7 +146,7 @@ def test_a_rabbitmq_that_is_away_is_reported_and_used_again_later(rabbitmq_relay
         work.put(b"{}", _NEW)
         rabbitmq_relay.cut()
         began = time.monotonic()
-        with pytest.raises(OutletUnavailable):
+        with pytest.raises(BrokerUnavailable):
             work.put(b"{}", _NEW)
         assert time.monotonic() - began < 5
         rabbitmq_relay.mend()
@@ -155,7 +155,7 @@ def test_a_rabbitmq_that_is_away_is_reported_and_used_again_later(rabbitmq_relay
 
 
 def test_a_broker_that_was_never_there_is_reported() -> None:
-    with work_queue("amqp://guest:guest@127.0.0.1:1//") as work, pytest.raises(OutletUnavailable) as failure:
+    with work_queue("amqp://guest:guest@127.0.0.1:1//") as work, pytest.raises(BrokerUnavailable) as failure:
         work.put(_BODY.encode(), _NEW)
     assert "guest" not in str(failure.value)
 

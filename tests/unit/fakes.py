@@ -9,8 +9,8 @@ from worker.concurrency.interrupt import Interrupt
 from worker.contract.dead_letter import DeadLetter
 from worker.contract.events import Data, Event
 from worker.jobs.arrival import Arrival
-from worker.jobs.claims import Parcel
-from worker.jobs.ports import OutletUnavailable, ReplyRefused
+from worker.jobs.claims import OutboxEntry
+from worker.jobs.ports import BrokerUnavailable, ReplyRefused
 from worker.telemetry.audit import Entry
 from worker.telemetry.measure_kinds import Counter, Histogram
 
@@ -94,7 +94,7 @@ class FakeRecorder:
 
 
 @dataclass
-class FakeOutlet:
+class FakePublisher:
     """Keeps what was published; confirms nothing of the types in `away`, nor "letters", nor "aside".
 
     Reply queues in `refusing` take nothing.
@@ -109,27 +109,27 @@ class FakeOutlet:
 
     def publish(self, event: Event, reply_to: str | None) -> None:
         if event.type in self.away:
-            raise OutletUnavailable("away")
+            raise BrokerUnavailable("away")
         if reply_to in self.refusing:
             raise ReplyRefused("full")
         self.events.append((event, reply_to))
 
-    def deliver(self, parcel: Parcel) -> None:
-        event = Event.model_validate_json(parcel.event)
-        assert (event.type, event.subject) == (parcel.event_type, parcel.job_id)
-        if parcel.letter is not None:
-            self.bury(DeadLetter.model_validate_json(parcel.letter))
-        self.publish(event, parcel.reply_to)
+    def deliver(self, outbox_entry: OutboxEntry) -> None:
+        event = Event.model_validate_json(outbox_entry.event)
+        assert (event.type, event.subject) == (outbox_entry.event_type, outbox_entry.job_id)
+        if outbox_entry.letter is not None:
+            self.publish_dead_letter(DeadLetter.model_validate_json(outbox_entry.letter))
+        self.publish(event, outbox_entry.reply_to)
 
     def set_aside(self, body: bytes, arrival: Arrival) -> None:
         if "aside" in self.away:
-            raise OutletUnavailable("away")
+            raise BrokerUnavailable("away")
         self.set_aside_bodies.append(body)
         self.arrivals.append(arrival)
 
-    def bury(self, letter: DeadLetter) -> None:
+    def publish_dead_letter(self, letter: DeadLetter) -> None:
         if "letters" in self.away:
-            raise OutletUnavailable("away")
+            raise BrokerUnavailable("away")
         self.letters.append(letter)
 
     @property
@@ -162,7 +162,7 @@ class FakeWorkQueue:
 
     def put(self, body: bytes, arrival: Arrival) -> None:
         if self.away:
-            raise OutletUnavailable("away")
+            raise BrokerUnavailable("away")
         self.bodies.append(body)
         self.accepted.append(arrival.accepted_at)
         self.traceparents.append(arrival.traceparent)

@@ -8,14 +8,14 @@ import pytest
 from tests.unit.fakes import FakeClock, FakeRecorder
 from worker.concurrency.background import BackgroundThread
 from worker.concurrency.collector import Collector
-from worker.concurrency.desk import Desk
 from worker.concurrency.heartbeat import Heartbeat
+from worker.concurrency.offload import OffloadExecutor
 from worker.corti.stream.feed import Feeder
+from worker.corti.stream.gate import AdmissionGate
 from worker.corti.stream.pacer import Pacer
-from worker.corti.stream.turnstile import Turnstile
 from worker.process.drain import Drain, RunningJobs
 from worker.process.observer import Observer
-from worker.store.ledger.keeper import Keeper
+from worker.store.ledger.lease_renewer import LeaseRenewer
 
 PATIENCE = 10.0
 ENDED = "its thread ended by ZeroDivisionError"
@@ -42,7 +42,7 @@ def ended(thread: BackgroundThread) -> str | None:
 
 def test_the_pacer() -> None:
     clock = FakeClock()
-    pacer = Pacer(clock, Heartbeat(clock), Turnstile())
+    pacer = Pacer(clock, Heartbeat(clock), AdmissionGate())
     with pacer:
         pacer.attend(Broken())  # type: ignore[arg-type]
         pacer._inbox.append(Broken())  # type: ignore[arg-type]
@@ -58,9 +58,9 @@ def test_the_feeder() -> None:
 
 
 def test_the_renewal_of_claims() -> None:
-    keeper = Keeper(Broken(), FakeRecorder(), FakeClock())  # type: ignore[arg-type]
-    keeper.start()
-    assert ended(keeper._thread._thread) == ENDED
+    lease_renewer = LeaseRenewer(Broken(), FakeRecorder(), FakeClock())  # type: ignore[arg-type]
+    lease_renewer.start()
+    assert ended(lease_renewer._thread._thread) == ENDED
 
 
 def test_the_observer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,9 +87,9 @@ def test_the_drain() -> None:
 
 
 def test_an_offload_thread() -> None:
-    with Desk("desk", 2, lambda: None) as desk:
-        assert desk.call(lambda: 1) == 1
-        assert desk.check() is None
-        desk._executor.shutdown()
-        assert desk.check() == "one of its threads has ended"
-    assert desk.check() is None, "the process stops"
+    with OffloadExecutor("offload", 2, lambda: None) as offload:
+        assert offload.call(lambda: 1) == 1
+        assert offload.check() is None
+        offload._executor.shutdown()
+        assert offload.check() == "one of its threads has ended"
+    assert offload.check() is None, "the process stops"

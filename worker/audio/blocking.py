@@ -11,7 +11,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-from worker.concurrency.bell import Bell
+from worker.concurrency.wakeup import Wakeup
 
 T = TypeVar("T")
 _Inbox = SimpleQueue[Callable[[], None] | None]
@@ -34,7 +34,7 @@ class _Call(Generic[T]):
         self._left = False
         self._result: list[T] = []
         self._error: BaseException | None = None
-        self.over = Bell()
+        self.over = Wakeup()
 
     def make(self) -> None:
         """On the thread of the call."""
@@ -48,7 +48,7 @@ class _Call(Generic[T]):
                 self._result.append(result)
             if left:
                 self._discard(result)
-        self.over.ring()
+        self.over.wake()
 
     def leave(self) -> None:
         """Nobody waits for the result any more."""

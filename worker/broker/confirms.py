@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 
 from worker.broker.topology import keepalive
 from worker.concurrency.heartbeat import waiting
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ports import BrokerUnavailable
 from worker.network.connection_faults import connection_fault
 from worker.network.trust import Trust
 
@@ -73,7 +73,7 @@ class ConfirmingConnection:
         A connection that was lost since the last publish is no reason to fail: it is made anew, once.
 
         Raises:
-            OutletUnavailable: The broker is away, or refused.
+            BrokerUnavailable: The broker is away, or refused.
         """
         with waiting(), self._lock:
             known = self._producer is not None
@@ -82,12 +82,12 @@ class ConfirmingConnection:
             except self._failures as error:
                 self._forget()
                 if not known:
-                    raise OutletUnavailable(connection_fault(error) or type(error).__name__) from None
+                    raise BrokerUnavailable(connection_fault(error) or type(error).__name__) from None
                 try:
                     self._attempt(publish)
                 except self._failures as again:
                     self._forget()
-                    raise OutletUnavailable(connection_fault(again) or type(again).__name__) from None
+                    raise BrokerUnavailable(connection_fault(again) or type(again).__name__) from None
 
     def routed(self) -> bool:
         """Within a publish: whether its last message found a queue."""

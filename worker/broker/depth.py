@@ -13,7 +13,7 @@ from amqp.exceptions import NotFound
 from kombu.exceptions import OperationalError
 
 from worker.broker.topology import DEAD, RESULTS, Lane, keepalive
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ports import BrokerUnavailable
 from worker.network.trust import Trust
 
 _TIMEOUT = 5.0
@@ -23,7 +23,7 @@ class Depth(Protocol):
     """The queues' lengths."""
 
     def read(self) -> dict[str, int]:
-        """Messages that wait, by queue; raises OutletUnavailable."""
+        """Messages that wait, by queue; raises BrokerUnavailable."""
         ...
 
     def close(self) -> None:
@@ -48,7 +48,7 @@ class RedisDepth:
                 pipe.zcard(self._lane.aside)
                 lengths = pipe.execute()
         except redis.RedisError as error:
-            raise OutletUnavailable(type(error).__name__) from None
+            raise BrokerUnavailable(type(error).__name__) from None
         return dict(zip([*lists, self._lane.aside], map(int, lengths), strict=True))
 
     def close(self) -> None:
@@ -85,7 +85,7 @@ class RabbitDepth:
             return {name: self._length(name) for name in self._queues}
         except self._failures as error:
             self.close()
-            raise OutletUnavailable(type(error).__name__) from None
+            raise BrokerUnavailable(type(error).__name__) from None
 
     def close(self) -> None:
         """See `Depth`."""

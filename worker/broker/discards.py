@@ -12,11 +12,11 @@ from typing import Any
 import structlog
 from celery.worker.consumer import Consumer
 
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ports import BrokerUnavailable
 
 log = structlog.get_logger(__name__)
 
-#: Keeps a message as a dead letter, with what was expected in its place; raises OutletUnavailable.
+#: Keeps a message as a dead letter, with what was expected in its place; raises BrokerUnavailable.
 Keep = Callable[[bytes, str], None]
 
 _NO_TASK = "expected a job that a door has taken in: put jobs on corti.jobs, not on the queue of tasks"
@@ -50,7 +50,7 @@ class KeepingConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         def run() -> None:
             try:
                 keep(body, expected)
-            except OutletUnavailable:
+            except BrokerUnavailable:
                 # It was offered for as long as a result is. It comes again, and by then the broker is well.
                 self.call_soon(self._settle, message.requeue)
             else:

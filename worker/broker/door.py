@@ -15,7 +15,7 @@ from worker.broker.declaring import declare_with_target
 from worker.broker.topology import MAIN_LANE, Lane, jobs_arguments, keepalive
 from worker.concurrency.heartbeat import waiting
 from worker.jobs.arrival import UNKNOWN, Arrival
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ports import BrokerUnavailable
 from worker.jobs.undelivered import GivenUp
 from worker.network.connection_faults import broker_fault, connection_fault
 from worker.network.trust import Trust
@@ -35,14 +35,14 @@ class Rest(Protocol):
 
 
 class Takes(Protocol):
-    """The intake."""
+    """The ingress."""
 
     def take(self, body: bytes, known: Arrival = UNKNOWN) -> None:
-        """Returns when the message is safe elsewhere; raises OutletUnavailable."""
+        """Returns when the message is safe elsewhere; raises BrokerUnavailable."""
         ...
 
 
-#: Ends the job of a message that the broker gave up, or raises OutletUnavailable.
+#: Ends the job of a message that the broker gave up, or raises BrokerUnavailable.
 EndGivenUp = Callable[[GivenUp], None]
 
 
@@ -65,7 +65,7 @@ class RabbitDoor:
 
     Args:
         url: The broker. Secret.
-        intake: Takes producers' messages.
+        ingress: Takes producers' messages.
         lane: Whose door it is.
         end_given_up: For what RabbitMQ gave up on the lane's queues; None leaves it where it is.
         trust: For TLS; None without.
@@ -74,7 +74,7 @@ class RabbitDoor:
     def __init__(
         self,
         url: str,
-        intake: Takes,
+        ingress: Takes,
         lane: Lane = MAIN_LANE,
         end_given_up: EndGivenUp | None = None,
         trust: Trust | None = None,
@@ -82,7 +82,7 @@ class RabbitDoor:
         self._tls = trust.for_rabbitmq() if trust else False
         self._url = url
         self._lane = lane
-        self._intake = intake
+        self._ingress = ingress
         self._end_given_up = end_given_up
 
     def run(self, stop: threading.Event, beat: Callable[[], None], rest: Rest) -> None:
@@ -149,7 +149,7 @@ class RabbitDoor:
 
     def _take(self, message: Any) -> None:
         known = envelope.set_aside(message.headers, self._lane.aside)
-        self._intake.take(bytes(message.body or b""), known)
+        self._ingress.take(bytes(message.body or b""), known)
 
     def _take_given_up(self, end: EndGivenUp, message: Any) -> None:
         body = bytes(message.body or b"")
@@ -162,7 +162,7 @@ class RabbitDoor:
         while True:
             try:
                 take()
-            except OutletUnavailable as error:
+            except BrokerUnavailable as error:
                 # The message stays in hand: to give it back would count as a delivery.
                 log.warning("door_cannot_pass_on", error=str(error))
                 rest()

@@ -15,7 +15,7 @@ from worker.broker.door_scripts import COME_BACK, RECLAIM
 from worker.broker.topology import MAIN_LANE, Lane
 from worker.clock import Clock, Deadline
 from worker.concurrency.heartbeat import waiting
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ports import BrokerUnavailable
 from worker.network.connection_faults import broker_fault, connection_fault
 
 log = structlog.get_logger(__name__)
@@ -30,11 +30,11 @@ _ASK_SECONDS = 3600.0
 class RedisDoor:
     """Takes from a plain list with BLMOVE, so that a message is always in one list or another."""
 
-    def __init__(self, client: redis.Redis, intake: Takes, clock: Clock, lane: Lane = MAIN_LANE) -> None:
+    def __init__(self, client: redis.Redis, ingress: Takes, clock: Clock, lane: Lane = MAIN_LANE) -> None:
         self._client = client
         self._lane = lane
         self._jobs = lane.jobs
-        self._intake = intake
+        self._ingress = ingress
         self._clock = clock
         self._next_sign = Deadline(0.0)
         self._asks_until = Deadline.after(_ASK_SECONDS, clock.monotonic())
@@ -56,7 +56,7 @@ class RedisDoor:
                     )
                 if body is not None:
                     self._handle(body)
-            except OutletUnavailable as error:
+            except BrokerUnavailable as error:
                 log.warning("door_cannot_pass_on", error=str(error))
                 self._next_sign = Deadline(0.0)
                 stop.wait(door.PAUSE_SECONDS)
@@ -73,14 +73,14 @@ class RedisDoor:
 
     def _handle(self, body: Any) -> None:
         if self._asks_until.passed(self._clock.monotonic()):
-            self._intake.take(body)
+            self._ingress.take(body)
             with waiting():
                 self._client.lrem(self._taken, 1, body)
             return
         key = envelope.known_key(self._lane, body)
         with waiting():
             stored: Any = self._client.get(key)
-        self._intake.take(body, envelope.known(stored))
+        self._ingress.take(body, envelope.known(stored))
         with waiting(), self._client.pipeline() as pipe:
             pipe.lrem(self._taken, 1, body)
             pipe.delete(key)

@@ -39,7 +39,7 @@ from worker.broker.topology import (
 )
 from worker.contract.events import CONTENT_TYPE
 from worker.jobs.arrival import Arrival
-from worker.jobs.ports import OutletUnavailable, ReplyRefused
+from worker.jobs.ports import BrokerUnavailable, ReplyRefused
 from worker.network.trust import Trust
 
 log = structlog.get_logger(__name__)
@@ -48,7 +48,7 @@ _ENFORCES_CONSUMER_TIMEOUT = (3, 12)
 
 
 class Sender(Protocol):
-    """Puts one message somewhere and returns when the broker has it; raises OutletUnavailable."""
+    """Puts one message somewhere and returns when the broker has it; raises BrokerUnavailable."""
 
     def send_event(self, body: bytes, event_type: str, reply_to: str | None) -> None:
         """Send an event; raises ReplyRefused when only the queue `reply_to` does not take it."""
@@ -168,14 +168,14 @@ class RedisSender:
         except redis.RedisError as error:
             if reply_to is not None and _is_the_keys_fault(error):
                 raise ReplyRefused("the reply queue is no list, or may not be written") from None
-            raise OutletUnavailable(type(error).__name__) from None
+            raise BrokerUnavailable(type(error).__name__) from None
 
     def send_dead_letter(self, body: bytes, letter_id: str) -> None:  # noqa: ARG002  # it is in the body, too
         """See `Sender`."""
         try:
             self._client.lpush(DEAD, body)
         except redis.RedisError as error:
-            raise OutletUnavailable(type(error).__name__) from None
+            raise BrokerUnavailable(type(error).__name__) from None
 
     def send_aside(self, body: bytes, arrival: Arrival) -> None:
         """See `Sender`. The same job set aside twice is one entry: it need not come back twice."""
@@ -194,7 +194,7 @@ class RedisSender:
                 pipe.zadd(self._lane.aside, {body: seconds + microseconds / 1e6 + ASIDE_SECONDS})
                 pipe.execute()
         except redis.RedisError as error:
-            raise OutletUnavailable(type(error).__name__) from None
+            raise BrokerUnavailable(type(error).__name__) from None
 
 
 def _is_the_keys_fault(error: redis.RedisError) -> bool:

@@ -13,7 +13,7 @@ from worker.broker.envelope import noted
 from worker.broker.topology import MAIN_LANE, Lane, keepalive, work_arguments
 from worker.concurrency.heartbeat import waiting
 from worker.jobs.arrival import Arrival
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ports import BrokerUnavailable
 from worker.network.trust import Trust
 
 TASK = "corti.transcribe"
@@ -81,7 +81,7 @@ def make_celery(
 
 
 class CeleryWorkQueue:
-    """Puts jobs on Celery's queue with confirmation. Implements `worker.jobs.intake.WorkQueue`."""
+    """Puts jobs on Celery's queue with confirmation. Implements `worker.jobs.ingress.WorkQueue`."""
 
     def __init__(self, app: Celery, url: str, *, on_rabbit: bool, trust: Trust | None = None) -> None:
         self._app = app
@@ -90,7 +90,7 @@ class CeleryWorkQueue:
         self._connection_errors = app.connection_for_write().transport.connection_errors
 
     def put(self, body: bytes, arrival: Arrival) -> None:
-        """See `worker.jobs.intake.WorkQueue`."""
+        """See `worker.jobs.ingress.WorkQueue`."""
         text, headers = body.decode(), noted(arrival)
         if self._confirming is not None:
             self._confirming.publish(lambda producer: self._send(text, headers, producer))
@@ -99,7 +99,7 @@ class CeleryWorkQueue:
             with waiting(), self._app.producer_or_acquire() as producer:
                 self._send(text, headers, producer)
         except (OperationalError, *self._connection_errors) as error:
-            raise OutletUnavailable(type(error).__name__) from None
+            raise BrokerUnavailable(type(error).__name__) from None
 
     def close(self) -> None:
         """Close the connection."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 
-from worker.concurrency.bell import Bell
+from worker.concurrency.wakeup import Wakeup
 
 
 class Why(Enum):
@@ -29,7 +29,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.why: Why | None = None
-        self._bell = Bell()
+        self._wakeup = Wakeup()
         self._lock = threading.Lock()
         self._wakers: list[Callable[[], None]] = []
         self._remaining: Callable[[], float | None] = lambda: None
@@ -49,7 +49,7 @@ class Interrupt:
                 return
             self.why = why
             wakers = tuple(self._wakers)
-        self._bell.ring()
+        self._wakeup.wake()
         for wake in wakers:
             wake()
 
@@ -69,7 +69,7 @@ class Interrupt:
     def wait(self, seconds: float) -> None:
         """Let time pass; raises Interrupted as soon as there is an interrupt."""
         if self.why is None:
-            self._bell.wait(seconds)
+            self._wakeup.wait(seconds)
         self.check()
 
     def check(self) -> None:

@@ -8,9 +8,9 @@
     └── PermanentError        no attempt will help: dead letter at once
     InvalidJob                a message that is no job (worker/contract/job.py)
 
-Errors are classified once, at the adapter that knows the status code or the library's exception. Texts are
-ours and static: the words of a library or of a server may hold a URL with a token or a patient's name, so they
-never travel further than the adapter.
+Errors are classified once, at the adapter that knows the status code or the library's exception. Texts
+are ours and static: the words of a library or of a server may hold a URL with a token or a patient's name, so
+they never travel further than the adapter.
 """
 
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""The words of the ledger: claims, what else a claim can find, the parcel that ends a job, and places."""
+"""The words of the ledger: claims, what else a claim can find, outbox entries that end jobs, and places."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class OutboxEntry:
     """How a job ended, ready to be delivered: its final event, and the dead letter if it failed."""
 
     job_id: str
@@ -108,12 +108,12 @@ class Attempts(Protocol):
 class Outbox(Protocol):
     """Results between the end of a job and the broker's confirmation."""
 
-    def store(self, claim: Claim, parcel: Parcel) -> None:
-        """Keep a parcel, and with it the end of the job; raises ClaimLost."""
+    def store(self, claim: Claim, outbox_entry: OutboxEntry) -> None:
+        """Keep an outbox entry, and with it the end of the job; raises ClaimLost."""
         ...
 
     def delivered(self, job_id: str) -> None:
-        """The broker has confirmed the parcel."""
+        """The broker has confirmed the outbox entry."""
         ...
 
 

@@ -13,7 +13,7 @@ from worker.contract.message import InvalidJob
 from worker.contract.tenancy import Tenancy
 from worker.jobs.arrival import UNKNOWN, Arrival, Verdict
 from worker.jobs.claims import Busy, Claim, ClaimLost, Claims, Finished, LedgerUnavailable, NoPlace, Places
-from worker.jobs.ports import Aside, OutletUnavailable
+from worker.jobs.ports import Aside, BrokerUnavailable
 from worker.jobs.retry import GiveUp
 from worker.jobs.runner import Runner
 from worker.telemetry import measures
@@ -111,7 +111,7 @@ class Deliveries:
         except NoPlace:
             self._release(claim)
             return self._step_aside(body, arrival, interrupt)
-        except OutletUnavailable:
+        except BrokerUnavailable:
             self._release(claim)
             return self._handed_back(job.job_id, "unconfirmed")
         except Exception:
@@ -123,7 +123,7 @@ class Deliveries:
     def fail(self, body: bytes, arrival: Arrival, interrupt: Interrupt, decision: GiveUp) -> Verdict:
         """End a job that cannot be run, unless it has ended, or somebody else runs it.
 
-        Raises InvalidJob, or OutletUnavailable where the end is not confirmed: do not acknowledge it then.
+        Raises InvalidJob, or BrokerUnavailable where the end is not confirmed: do not acknowledge it then.
         """
         job = self.tenancy.read(body)
         try:
@@ -222,7 +222,7 @@ class Deliveries:
         while True:
             try:
                 step()
-            except (LedgerUnavailable, OutletUnavailable) as error:
+            except (LedgerUnavailable, BrokerUnavailable) as error:
                 log.warning("delivery_held", error=str(error))
             else:
                 return True

@@ -18,7 +18,7 @@ from worker.contract.events import (
     event_id,
 )
 from worker.contract.job import Job
-from worker.jobs.ports import LiveEvents, OutletUnavailable
+from worker.jobs.ports import BrokerUnavailable, LiveEvents
 from worker.telemetry import trace
 
 log = structlog.get_logger(__name__)
@@ -100,7 +100,7 @@ class LivePublisher:
         )
         try:
             self._live.publish(event, self._job.reply_to)
-        except OutletUnavailable:
+        except BrokerUnavailable:
             log.warning("live_event_dropped", job_id=self._job.job_id, type=event_type)
             return False
         return True

@@ -5,8 +5,8 @@ from typing import Protocol
 
 import structlog
 
-from worker.jobs.claims import LedgerUnavailable, Parcel
-from worker.jobs.ports import Outlet, OutletUnavailable, ReplyRefused
+from worker.jobs.claims import LedgerUnavailable, OutboxEntry
+from worker.jobs.ports import BrokerUnavailable, Publisher, ReplyRefused
 from worker.telemetry import measures
 from worker.telemetry.audit import Audit, Entry, Step, Unaudited
 from worker.telemetry.recorder import Recorder
@@ -21,7 +21,7 @@ class Stored(Protocol):
         """Job ids of results that nobody delivers; they are ours for the length of a lease."""
         ...
 
-    def parcel(self, job_id: str) -> Parcel | None:
+    def outbox_entry(self, job_id: str) -> OutboxEntry | None:
         """The stored result of a job, if there is one that we can read."""
         ...
 
@@ -35,7 +35,7 @@ class Sweeper:
     """Delivers what others left behind."""
 
     stored: Stored
-    outlet: Outlet
+    publisher: Publisher
     recorder: Recorder
     audit: Audit = field(default_factory=Unaudited)
 
@@ -49,7 +49,7 @@ class Sweeper:
         try:
             for job_id in self.stored.take_undelivered():
                 delivered += self._swept(job_id)
-        except (LedgerUnavailable, OutletUnavailable) as error:
+        except (LedgerUnavailable, BrokerUnavailable) as error:
             log.warning("sweep_interrupted", error=str(error))
         return delivered
 
@@ -68,15 +68,15 @@ class Sweeper:
         """Publish the stored result of a job; False when there is none that we can read.
 
         Raises:
-            LedgerUnavailable, OutletUnavailable: Try again later.
+            LedgerUnavailable, BrokerUnavailable: Try again later.
         """
-        parcel = self.stored.parcel(job_id)
-        if parcel is None:
+        outbox_entry = self.stored.outbox_entry(job_id)
+        if outbox_entry is None:
             log.error("stored_result_unreadable", job_id=job_id)
             return False
-        self.outlet.deliver(parcel)
+        self.publisher.deliver(outbox_entry)
         self.stored.delivered(job_id)
-        failed = parcel.outcome == "failed"
+        failed = outbox_entry.outcome == "failed"
         # Without what only the job itself says: it was not read again.
         self.audit.record(Entry(Step.FAILED if failed else Step.PUBLISHED, job_id, details={"by": "sweeper"}))
         return True

@@ -10,12 +10,12 @@ from worker.contract import job as jobs
 from worker.contract.dead_letter import DeadLetter
 from worker.contract.events import AudioFigures, Event
 from worker.jobs.arrival import Arrival
-from worker.jobs.claims import Parcel
+from worker.jobs.claims import OutboxEntry
 from worker.protocol.pace import Chunk
 from worker.protocol.session import Content
 from worker.protocol.token import Token
 
-#: Waits until it harms no running stream to go on. See `worker.corti.stream.turnstile`.
+#: Waits until it harms no running stream to go on. See `worker.corti.stream.gate`.
 GiveWay = Callable[[], None]
 
 
@@ -186,22 +186,22 @@ class LiveEvents(Protocol):
         """Publish an event, with one try.
 
         Raises:
-            OutletUnavailable: The broker did not confirm.
+            BrokerUnavailable: The broker did not confirm.
         """
         ...
 
 
-class Outlet(Protocol):
+class Publisher(Protocol):
     """Where the ends of jobs go. Both calls return when the broker has confirmed.
 
-    They raise OutletUnavailable when it did not within the outlet's patience.
+    They raise BrokerUnavailable when it did not within the publisher's patience.
     """
 
-    def deliver(self, parcel: Parcel) -> None:
+    def deliver(self, outbox_entry: OutboxEntry) -> None:
         """Publish a final event, after its dead letter if there is one."""
         ...
 
-    def bury(self, letter: DeadLetter) -> None:
+    def publish_dead_letter(self, letter: DeadLetter) -> None:
         """Put the dead letter of a message that is no job on corti.dead."""
         ...
 
@@ -213,16 +213,16 @@ class Aside(Protocol):
         """Have a job come back through the door in a while, with what is known of it.
 
         Raises:
-            OutletUnavailable: The broker did not confirm.
+            BrokerUnavailable: The broker did not confirm.
         """
         ...
 
 
-class OutletUnavailable(Exception):
+class BrokerUnavailable(Exception):
     """The broker did not confirm in time. The job must stay with the broker, so that it runs again."""
 
 
-class ReplyRefused(OutletUnavailable):
+class ReplyRefused(BrokerUnavailable):
     """Only the queue that the job names in `reply_to` does not take its events; other jobs' arrive."""
 
 

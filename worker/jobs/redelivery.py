@@ -11,8 +11,8 @@ from worker.contract.errors import Reason
 from worker.contract.message import InvalidJob
 from worker.jobs.arrival import Arrival, Verdict
 from worker.jobs.delivery import Deliveries
-from worker.jobs.intake import WorkQueue
-from worker.jobs.ports import Outlet, OutletUnavailable
+from worker.jobs.ingress import WorkQueue
+from worker.jobs.ports import BrokerUnavailable, Publisher
 from worker.jobs.retry import GiveUp
 
 log = structlog.get_logger(__name__)
@@ -34,14 +34,14 @@ class Redelivery:
     Attributes:
         deliveries: What is done with a delivery.
         work: Where copies go.
-        outlet: For the dead letter of a job that cannot even be failed.
+        publisher: For the dead letter of a job that cannot even be failed.
         clock: For time.
         queue: Name of Celery's queue.
     """
 
     deliveries: Deliveries
     work: WorkQueue
-    outlet: Outlet
+    publisher: Publisher
     clock: Clock
     queue: str
 
@@ -75,14 +75,14 @@ class Redelivery:
         """Put a copy on the queue, and have the delivery acknowledged; or hand it back if that fails."""
         try:
             self.work.put(body, arrival)
-        except OutletUnavailable:
+        except BrokerUnavailable:
             return Verdict.HAND_BACK
         return Verdict.DONE
 
     def _give_up(self, body: bytes, arrival: Arrival, interrupt: Interrupt) -> Verdict:
         try:
             return self.deliveries.fail(body, arrival, interrupt, _FAULT)
-        except OutletUnavailable:
+        except BrokerUnavailable:
             return Verdict.HAND_BACK
         except Exception as error:  # noqa: BLE001  # the fault may lie just here
             log.critical("job_could_not_be_failed", error=type(error).__name__)
@@ -96,7 +96,7 @@ class Redelivery:
             dead_at=now,
         )
         try:
-            self.outlet.bury(letter)
-        except OutletUnavailable:
+            self.publisher.publish_dead_letter(letter)
+        except BrokerUnavailable:
             return Verdict.HAND_BACK
         return Verdict.DONE

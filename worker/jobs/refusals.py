@@ -10,7 +10,7 @@ from worker.clock import Clock
 from worker.contract.dead_letter import DeadLetter
 from worker.contract.errors import Reason
 from worker.contract.message import InvalidJob
-from worker.jobs.ports import Outlet
+from worker.jobs.ports import Publisher
 from worker.telemetry import measures
 from worker.telemetry.audit import Audit, Entry, Step, Unaudited
 from worker.telemetry.recorder import Recorder
@@ -24,12 +24,12 @@ _NO_JOB = "the message is no valid job: see errors"
 class Refusals:
     """Makes dead letters of messages without a job. No producer hears of them otherwise."""
 
-    outlet: Outlet
+    publisher: Publisher
     recorder: Recorder
     clock: Clock
     audit: Audit = field(default_factory=Unaudited)
 
-    def bury(
+    def publish_dead_letter(
         self,
         body: bytes,
         refusal: InvalidJob,
@@ -50,7 +50,7 @@ class Refusals:
             received_at: When it was taken in, if that is known.
 
         Raises:
-            OutletUnavailable: The broker did not confirm; the message must stay where it is.
+            BrokerUnavailable: The broker did not confirm; the message must stay where it is.
         """
         now = self.clock.wall()
         letter = DeadLetter.of(
@@ -63,7 +63,7 @@ class Refusals:
             job_id=refusal.job_id,
             problems=refusal.problems,
         )
-        self.outlet.bury(letter)
+        self.publisher.publish_dead_letter(letter)
         self.recorder.count(measures.DEAD_LETTERS, reason=reason)
         self.audit.record(Entry(Step.FAILED, refusal.job_id, reason=reason.value))
         # Not the fields: the name of an unknown key is the producer's, and could be anybody's name.

@@ -15,8 +15,8 @@ from worker.contract.tenancy import UNKNOWN
 from worker.jobs.account import Account
 from worker.jobs.claims import Attempts, Claim, LedgerUnavailable, Outbox
 from worker.jobs.live import LivePublisher
-from worker.jobs.parcel import Packer
-from worker.jobs.ports import Interaction, Outlet, OutletUnavailable
+from worker.jobs.outbox_entry import Packer
+from worker.jobs.ports import BrokerUnavailable, Interaction, Publisher
 from worker.jobs.retry import OUTAGES, GiveUp, RetryPolicy, Trouble
 from worker.jobs.transcribe import Attempt, Transcriber
 from worker.telemetry import measures
@@ -53,7 +53,7 @@ class Runner:
 
     transcribers: Mapping[str, Transcriber]
     live: Callable[[Job, int], LivePublisher]
-    outlet: Outlet
+    publisher: Publisher
     outbox: Outbox
     attempts: Attempts
     retry: RetryPolicy
@@ -80,7 +80,7 @@ class Runner:
         Raises:
             Interrupted: The worker stops, or the claim was lost.
             ClaimLost: Somebody else has the claim: nothing was published.
-            OutletUnavailable: The result is not confirmed; the delivery must not be acknowledged.
+            BrokerUnavailable: The result is not confirmed; the delivery must not be acknowledged.
         """
         received_at = self.clock.wall()
         self.recorder.count(measures.JOBS_RECEIVED)
@@ -117,10 +117,10 @@ class Runner:
         self, job: Job, body: bytes, claim: Claim, outcome: Completed | Failed, received_at: datetime
     ) -> None:
         """Store the end of a job, deliver it, and note that."""
-        parcel = self.packer.pack(job, body, outcome, received_at)
-        self._insist(lambda: self.outbox.store(claim, parcel))
-        self.outlet.deliver(parcel)
-        self._insist(lambda: self.outbox.delivered(job.job_id))
+        outbox_entry = self.packer.pack(job, body, outcome, received_at)
+        self._until_confirmed(lambda: self.outbox.store(claim, outbox_entry))
+        self.publisher.deliver(outbox_entry)
+        self._until_confirmed(lambda: self.outbox.delivered(job.job_id))
 
     def _attempts(self, account: Account, attempt: Attempt, interrupt: Interrupt) -> Completed | Failed:
         job = account.job
@@ -164,7 +164,7 @@ class Runner:
             return self._admit(job).transcribe(job, attempt, interrupt, report)
         except JobError as error:
             return error
-        except (Interrupted, OutletUnavailable):
+        except (Interrupted, BrokerUnavailable):
             raise
         except Exception as error:  # noqa: BLE001  # a bug of ours must not lose a consultation
             # Only the type's name: the text of a foreign exception may hold anything.
@@ -193,7 +193,7 @@ class Runner:
         except LedgerUnavailable:
             return number + 1
 
-    def _insist(self, step: Callable[[], None]) -> None:
+    def _until_confirmed(self, step: Callable[[], None]) -> None:
         """Repeat a step of the ledger until Redis takes it, within patience."""
         deadline = Deadline.after(self.patience, self.clock.monotonic())
         pause = Interrupt()
@@ -202,7 +202,7 @@ class Runner:
                 return step()
             except LedgerUnavailable as error:
                 if deadline.passed(self.clock.monotonic()):
-                    raise OutletUnavailable(str(error)) from None
+                    raise BrokerUnavailable(str(error)) from None
                 log.warning("ledger_unavailable", error=str(error))
             pause.wait(_PAUSE)
 

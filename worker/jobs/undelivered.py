@@ -20,8 +20,8 @@ from worker.contract.tenancy import UNKNOWN as UNKNOWN_TENANT
 from worker.jobs.account import Account
 from worker.jobs.arrival import UNKNOWN, Arrival
 from worker.jobs.claims import Claim, ClaimLost, Claims, Finished, LedgerUnavailable, Outbox
-from worker.jobs.parcel import Packer
-from worker.jobs.ports import Aside, GiveWay, Outlet, OutletUnavailable, never
+from worker.jobs.outbox_entry import Packer
+from worker.jobs.ports import Aside, BrokerUnavailable, GiveWay, Publisher, never
 from worker.jobs.refusals import Refusals
 from worker.telemetry import measures
 from worker.telemetry.audit import Audit, Unaudited
@@ -67,8 +67,8 @@ class Undelivered:
     Attributes:
         check: Reads a job that we would have taken in; raises InvalidJob.
         forget: Lets go of a claim's notes in this process.
-        packer: Makes parcels of jobs from a queue.
-        outlet: With one try: a result that is not confirmed is in the outbox, and others deliver it.
+        packer: Makes outbox entries of jobs from a queue.
+        publisher: With one try: a result that is not confirmed is in the outbox, and others deliver it.
         aside: Where jobs wait that somebody else may be running.
         tenants: Names of tenants that metrics may show.
     """
@@ -78,7 +78,7 @@ class Undelivered:
     forget: Callable[[Claim], None]
     outbox: Outbox
     packer: Callable[[str], Packer]
-    outlet: Outlet
+    publisher: Publisher
     aside: Aside
     refusals: Refusals
     recorder: Recorder
@@ -92,7 +92,7 @@ class Undelivered:
         """End the job of a message, if it has not ended. When this returns, acknowledge the message.
 
         Raises:
-            OutletUnavailable: Redis is away, or the broker did not confirm. The message must stay there.
+            BrokerUnavailable: Redis is away, or the broker did not confirm. The message must stay there.
         """
         self.give_way()
         detail = _WHY.get(message.why or "", _NO_WHY)
@@ -100,7 +100,7 @@ class Undelivered:
         try:
             job = self.check(message.job)
         except InvalidJob as refusal:
-            self.refusals.bury(
+            self.refusals.publish_dead_letter(
                 message.body,
                 refusal,
                 message.queue,
@@ -124,7 +124,7 @@ class Undelivered:
         try:
             found = self.claims.claim(job.job_id)
         except LedgerUnavailable as error:
-            raise OutletUnavailable(str(error)) from None
+            raise BrokerUnavailable(str(error)) from None
         if isinstance(found, Finished) and not found.undelivered:
             self.recorder.count(measures.JOBS_REPEATED, outcome="dropped")
             log.info("job_repeated", republished=False)
@@ -151,19 +151,19 @@ class Undelivered:
         return True
 
     def _told(self, job: Job, claim: Claim, message: GivenUp, outcome: Failed, received_at: datetime) -> bool:
-        parcel = self.packer(message.queue).pack(job, message.job, outcome, received_at)
+        outbox_entry = self.packer(message.queue).pack(job, message.job, outcome, received_at)
         try:
-            self.outbox.store(claim, parcel)
+            self.outbox.store(claim, outbox_entry)
         except ClaimLost:
             return False
         except LedgerUnavailable as error:
             with suppress(LedgerUnavailable):
                 self.claims.release(claim)
-            raise OutletUnavailable(str(error)) from None
+            raise BrokerUnavailable(str(error)) from None
         try:
-            self.outlet.deliver(parcel)
+            self.publisher.deliver(outbox_entry)
             self.outbox.delivered(job.job_id)
-        except (OutletUnavailable, LedgerUnavailable) as error:
+        except (BrokerUnavailable, LedgerUnavailable) as error:
             log.warning("result_left_to_the_outbox", error=str(error))
             return False
         return True

@@ -7,18 +7,18 @@ from contextlib import ExitStack
 
 import structlog
 
-from worker.broker.outlet import PatientOutlet
+from worker.broker.publisher import PatientPublisher
 from worker.broker.topology import RESULTS
 from worker.clock import SystemClock
 from worker.concurrency.background import BackgroundThread, ThreadWaiter
-from worker.concurrency.desk import Desk
 from worker.concurrency.heartbeat import Heartbeat
+from worker.concurrency.offload import OffloadExecutor
 from worker.contract.message import InvalidJob, Problem
 from worker.contract.tenancy import Tenancy
-from worker.corti.stream import Turnstile
-from worker.jobs.intake import Intake
+from worker.corti.stream import AdmissionGate
+from worker.jobs.ingress import Ingress
 from worker.jobs.live import LivePublisher
-from worker.jobs.parcel import Packer
+from worker.jobs.outbox_entry import Packer
 from worker.jobs.ports import GiveWay, never
 from worker.jobs.refusals import Refusals
 from worker.jobs.retry import RetryPolicy
@@ -36,7 +36,7 @@ from worker.telemetry import measures
 #: Calls of jobs to Redis at the same time. Each takes a millisecond.
 _REDIS_THREADS = 4
 #: Live events on their way to the broker.
-_MAIL_THREADS = 4
+_LIVE_EVENT_THREADS = 4
 
 log = structlog.get_logger(__name__)
 
@@ -64,8 +64,8 @@ class Application:
         self.broker = BrokerSide(settings, self.clock, stack)
         self.lane = self.broker.lane
         self.sender = self.broker.sender()
-        self.outlet = self._outlet(settings.publish_patience)
-        self.refusals = Refusals(self.outlet, self.metrics, self.clock, self.telemetry.audit)
+        self.publisher = self._publisher(settings.publish_patience)
+        self.refusals = Refusals(self.publisher, self.metrics, self.clock, self.telemetry.audit)
         self.cipher = make_cipher(
             settings.encryption_keys.get_secret_value() if settings.encryption_keys else None
         )
@@ -77,24 +77,24 @@ class Application:
             keep=settings.keep,
             keep_results=settings.on_repeat == "republish",
         )
-        self.turnstile = Turnstile()
+        self.gate = AdmissionGate()
         # Not the one for Corti: a Redis that hangs must not hold up streams.
-        self.desk = self._desk("desk-redis", _REDIS_THREADS, self.turnstile.give_way)
+        self.redis_calls = self._offload("offload-redis", _REDIS_THREADS, self.gate.give_way)
         # JSON needs a deep stack. One thread: it only computes, and Python lets one compute at a time.
-        self.paper = self._desk("desk-json", 1, never)
+        self.json_calls = self._offload("offload-json", 1, never)
         # Of its own, for a broker that hangs. Who waits for text as it is spoken does not give way.
-        self.mail = self._desk("desk-live-events", _MAIL_THREADS, never)
+        self.live_event_calls = self._offload("offload-live-events", _LIVE_EVENT_THREADS, never)
         self.stop_door = threading.Event()
         self.door_heartbeat = Heartbeat(self.clock)
         self.live["door"] = self.door_heartbeat.check
 
-    def _desk(self, name: str, threads: int, give_way: GiveWay) -> Desk:
-        desk = self.stack.enter_context(Desk(name, threads, give_way))
-        self.live[name] = desk.check
-        return desk
+    def _offload(self, name: str, threads: int, give_way: GiveWay) -> OffloadExecutor:
+        offload = self.stack.enter_context(OffloadExecutor(name, threads, give_way))
+        self.live[name] = offload.check
+        return offload
 
-    def _outlet(self, patience: float) -> PatientOutlet:
-        return PatientOutlet(
+    def _publisher(self, patience: float) -> PatientPublisher:
+        return PatientPublisher(
             self.sender,
             patience=patience,
             recorder=self.metrics,
@@ -104,7 +104,7 @@ class Application:
 
     def discard(self, body: bytes, refusal: InvalidJob) -> None:
         """Keep the body of a task that holds no job as a dead letter."""
-        self.refusals.bury(body, refusal, self.lane.work)
+        self.refusals.publish_dead_letter(body, refusal, self.lane.work)
 
     def keep_discarded(self, body: bytes, expected: str) -> None:
         """Keep a message that is no task of ours as a dead letter."""
@@ -112,7 +112,7 @@ class Application:
 
     def run_door(self) -> None:
         """Take in producers' messages until `stop_door` is set."""
-        intake = Intake(
+        ingress = Ingress(
             work=self.broker.work_queue(),
             refusals=self.refusals,
             recorder=self.metrics,
@@ -122,28 +122,28 @@ class Application:
             tenancy=self.tenancy,
             tracer=self.telemetry.tracer,
             audit=self.telemetry.audit,
-            give_way=self.turnstile.give_way,
+            give_way=self.gate.give_way,
         )
-        door = self.broker.door(intake, self._undelivered(intake).take)
+        door = self.broker.door(ingress, self._undelivered(ingress).take)
         with self.door_heartbeat.kept_by_this_thread():
             door.run(self.stop_door, self.door_heartbeat.beat, self.door_heartbeat.rest)
 
-    def _undelivered(self, intake: Intake) -> Undelivered:
+    def _undelivered(self, ingress: Ingress) -> Undelivered:
         return Undelivered(
-            check=intake.check,
+            check=ingress.check,
             claims=self.ledger,
             forget=self.ledger.forget,
             outbox=self.ledger,
             packer=lambda queue: Packer(queue, self.clock),
-            outlet=self._outlet(0.0),
-            aside=self.outlet,
+            publisher=self._publisher(0.0),
+            aside=self.publisher,
             refusals=self.refusals,
             recorder=self.metrics,
             clock=self.clock,
             tenants={tenant.name for tenant in self.settings.tenants},
             tracer=self.telemetry.tracer,
             audit=self.telemetry.audit,
-            give_way=self.turnstile.give_way,
+            give_way=self.gate.give_way,
         )
 
     def start_door(self) -> BackgroundThread:
@@ -169,20 +169,22 @@ class Application:
             settings,
             self.telemetry,
             self.soft_redis,
-            self.turnstile,
+            self.gate,
             self.clock,
             self.waiter,
             self.stack,
         )
-        ledger = self.desk.at(self.ledger)
+        ledger = self.redis_calls.at(self.ledger)
         names = [tenant.name for tenant in settings.tenants]
         self.metrics.begin(measures.ADMISSIONS_REFUSED, *((name,) for name in names))
         ends = ("completed", "failed")
         self.metrics.begin(measures.TENANT_JOBS_FINISHED, *((name, end) for name in names for end in ends))
         return Runner(
             transcribers={tenant.name: corti.transcriber(tenant) for tenant in settings.tenants},
-            live=lambda job, fence: self.mail.at(LivePublisher(self.outlet, job, fence, self.clock)),
-            outlet=self.telemetry.traced_outlet(self.outlet, RESULTS),
+            live=lambda job, fence: self.live_event_calls.at(
+                LivePublisher(self.publisher, job, fence, self.clock)
+            ),
+            publisher=self.telemetry.traced_publisher(self.publisher, RESULTS),
             outbox=ledger,
             attempts=ledger,
             retry=RetryPolicy(
@@ -191,8 +193,8 @@ class Application:
             recorder=self.metrics,
             clock=self.clock,
             chance=random.random,
-            packer=self.paper.at(Packer(self.lane.work, self.clock)),
+            packer=self.json_calls.at(Packer(self.lane.work, self.clock)),
             patience=settings.publish_patience,
             tracer=self.telemetry.tracer,
-            audit=self.paper.at(self.telemetry.audit),
+            audit=self.json_calls.at(self.telemetry.audit),
         )

@@ -59,11 +59,11 @@ class BrokerSide:
         self._stack.callback(work.close)
         return work
 
-    def door(self, intake: Takes, end_given_up: EndGivenUp) -> Door:
+    def door(self, ingress: Takes, end_given_up: EndGivenUp) -> Door:
         """Takes in producers' messages."""
         if self.is_redis:
-            return RedisDoor(self.redis(), intake, self._clock, self.lane)
-        return RabbitDoor(self._url, intake, self.lane, end_given_up, self._trust)
+            return RedisDoor(self.redis(), ingress, self._clock, self.lane)
+        return RabbitDoor(self._url, ingress, self.lane, end_given_up, self._trust)
 
     def depth(self) -> Depth:
         """Looks at its queues."""

@@ -13,10 +13,10 @@ from worker.audio.library import Library
 from worker.audio.roots import Roots
 from worker.audio.source import Sources
 from worker.clock import Clock
-from worker.concurrency.desk import Desk
 from worker.concurrency.heartbeat import Heartbeat
+from worker.concurrency.offload import OffloadExecutor
 from worker.corti.rest import RestInteractions, TokenEndpoint, http_session
-from worker.corti.stream import Feeder, Pacer, Turnstile, WebSocketStreams
+from worker.corti.stream import AdmissionGate, Feeder, Pacer, WebSocketStreams
 from worker.jobs.ports import Waiter
 from worker.jobs.transcribe import Transcriber
 from worker.network import trust
@@ -36,7 +36,7 @@ class CortiSide:
         settings: Valid settings.
         telemetry: Watches what is made.
         soft_redis: For the shared tokens.
-        turnstile: Where the steps of jobs give way to audio.
+        gate: Where the steps of jobs give way to audio.
         clock: For time.
         waiter: For waiting.
         stack: Closes what is made here.
@@ -47,7 +47,7 @@ class CortiSide:
         settings: Settings,
         telemetry: Telemetry,
         soft_redis: redis.Redis,
-        turnstile: Turnstile,
+        gate: AdmissionGate,
         clock: Clock,
         waiter: Waiter,
         stack: ExitStack,
@@ -56,9 +56,9 @@ class CortiSide:
         self._telemetry = telemetry
         self._redis = soft_redis
         # Twice as many as connect at the same moment: another half may be at the REST API.
-        desk = Desk("desk-corti", 2 * settings.simultaneous_connects, turnstile.give_way)
-        self._desk = stack.enter_context(desk)
-        telemetry.live["desk-corti"] = desk.check
+        offload = OffloadExecutor("offload-corti", 2 * settings.simultaneous_connects, gate.give_way)
+        self._offload = stack.enter_context(offload)
+        telemetry.live["offload-corti"] = offload.check
         self._clock = clock
         self._waiter = waiter
         self._stack = stack
@@ -76,7 +76,7 @@ class CortiSide:
         )
         pace, feed = Heartbeat(clock), Heartbeat(clock)
         telemetry.live |= {"pacer": pace.check, "feeder": feed.check}
-        self._pacer = pacer = stack.enter_context(Pacer(clock, pace, turnstile))
+        self._pacer = pacer = stack.enter_context(Pacer(clock, pace, gate))
         self._feeder = stack.enter_context(Feeder(feed))
         telemetry.metrics.watch(measures.STREAMS_OPEN, lambda: pacer.open_streams)
         telemetry.metrics.watch(measures.TOKEN_AGE, self._ages)
@@ -99,7 +99,7 @@ class CortiSide:
             self._clock,
         )
         traced = self._telemetry.traced(
-            tokens, self._desk.at(interactions), self._desk.at(self._streams(ca_file))
+            tokens, self._offload.at(interactions), self._offload.at(self._streams(ca_file))
         )
         return Transcriber(traced[0], traced[1], self._library, traced[2])
 

@@ -13,7 +13,7 @@ from worker.clock import Clock
 from worker.concurrency.background import PeriodicThread
 from worker.concurrency.heartbeat import waiting
 from worker.jobs.claims import LedgerUnavailable
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ports import BrokerUnavailable
 from worker.store.ledger import Fleet
 
 log = structlog.get_logger(__name__)
@@ -102,7 +102,7 @@ class Observer:
                 lengths = self._depth.read()
             self._lengths = {(name, WAITING): float(count) for name, count in lengths.items()}
             self._answered_at = asked_at
-        except OutletUnavailable as error:
+        except BrokerUnavailable as error:
             self._lengths = {}
             log.warning("installation_not_observed", error=str(error))
         except LedgerUnavailable as error:

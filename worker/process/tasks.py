@@ -12,7 +12,7 @@ from worker.broker.work_queue import TASK
 from worker.concurrency.interrupt import Interrupt
 from worker.contract.message import InvalidJob
 from worker.jobs.arrival import Arrival, Verdict
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ports import BrokerUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +21,7 @@ Take = Callable[[bytes, Interrupt, Arrival], Verdict]
 Held = Callable[[str], AbstractContextManager[Interrupt]]
 #: Sees to it that a delivery, by tag, is left alone and its job does not get lost; False if it cannot.
 Forfeit = Callable[[str, bytes, Arrival], bool]
-#: Keeps a body without a job as a dead letter; raises OutletUnavailable.
+#: Keeps a body without a job as a dead letter; raises BrokerUnavailable.
 Discard = Callable[[bytes, InvalidJob], None]
 
 
@@ -45,7 +45,7 @@ def register(app: Celery, take: Take, held: Held, forfeit: Forfeit, discard: Dis
                 log.error("task_without_job", problems=len(refusal.problems))
                 try:
                     discard(body, refusal)
-                except OutletUnavailable:
+                except BrokerUnavailable:
                     return Disposal.REQUEUE
                 return Disposal.ACKNOWLEDGE
             # A delivery that is left alone is acknowledged for Celery's books only; see `Forfeit`.

@@ -12,9 +12,9 @@ import structlog
 from worker import __version__
 from worker.clock import Clock
 from worker.corti.stream import Figures
-from worker.jobs.ports import Interactions, Outlet, Streams, Tokens
+from worker.jobs.ports import Interactions, Publisher, Streams, Tokens
 from worker.process.observer import Observer
-from worker.process.traced import TracedInteractions, TracedOutlet, TracedStreams, TracedTokens
+from worker.process.traced import TracedInteractions, TracedPublisher, TracedStreams, TracedTokens
 from worker.settings import Settings, tracing
 from worker.telemetry import measures
 from worker.telemetry.audit import Audit, Unaudited
@@ -127,9 +127,13 @@ class Telemetry:
             TracedStreams(streams, self.tracer),
         )
 
-    def traced_outlet(self, outlet: Outlet, results: str) -> Outlet:
+    def traced_publisher(self, publisher: Publisher, results: str) -> Publisher:
         """The same for where results go."""
-        return outlet if isinstance(self.tracer, Untraced) else TracedOutlet(outlet, self.tracer, results)
+        return (
+            publisher
+            if isinstance(self.tracer, Untraced)
+            else TracedPublisher(publisher, self.tracer, results)
+        )
 
     def _startup(self) -> str | None:
         return None if self.started else "starting"

@@ -9,8 +9,8 @@ from worker.concurrency.interrupt import Interrupt
 from worker.contract.dead_letter import DeadLetter
 from worker.contract.events import AudioFigures
 from worker.contract.job import Job
-from worker.jobs.claims import Parcel
-from worker.jobs.ports import Interaction, Interactions, Outlet, Sent, Stream, Streams, Tokens
+from worker.jobs.claims import OutboxEntry
+from worker.jobs.ports import Interaction, Interactions, Publisher, Sent, Stream, Streams, Tokens
 from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
 from worker.protocol.pace import Chunk
 from worker.protocol.session import Content
@@ -128,18 +128,18 @@ class _TracedStream(AbstractContextManager["_TracedStream"]):
 
 
 @dataclass(frozen=True, slots=True)
-class TracedOutlet:
-    """`Outlet` with spans."""
+class TracedPublisher:
+    """`Publisher` with spans."""
 
-    inner: Outlet
+    inner: Publisher
     tracer: Tracer
     queue: str
 
-    def deliver(self, parcel: Parcel) -> None:
-        """See `worker.jobs.ports.Outlet`."""
-        with self.tracer.span(f"publish {self.queue}", kind="producer", type=parcel.event_type):
-            self.inner.deliver(parcel)
+    def deliver(self, outbox_entry: OutboxEntry) -> None:
+        """See `worker.jobs.ports.Publisher`."""
+        with self.tracer.span(f"publish {self.queue}", kind="producer", type=outbox_entry.event_type):
+            self.inner.deliver(outbox_entry)
 
-    def bury(self, letter: DeadLetter) -> None:
-        """See `worker.jobs.ports.Outlet`."""
-        self.inner.bury(letter)
+    def publish_dead_letter(self, letter: DeadLetter) -> None:
+        """See `worker.jobs.ports.Publisher`."""
+        self.inner.publish_dead_letter(letter)

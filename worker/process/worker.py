@@ -19,13 +19,13 @@ from worker.concurrency.interrupt import Interrupt
 from worker.jobs.arrival import Arrival
 from worker.jobs.delivery import Deliveries
 from worker.jobs.outbox import Sweeper
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ports import BrokerUnavailable
 from worker.jobs.redelivery import Redelivery
 from worker.process import tasks
 from worker.process.app import Application
 from worker.process.drain import Drain, RunningJobs
 from worker.settings import Settings
-from worker.store.ledger import Keeper, TenantCaps
+from worker.store.ledger import LeaseRenewer, TenantCaps
 from worker.telemetry import measures
 
 log = structlog.get_logger(__name__)
@@ -46,13 +46,13 @@ def run_worker(settings: Settings) -> int:
         telemetry = application.telemetry
         telemetry.start_health()
         jobs = RunningJobs()
-        sweeper = Sweeper(application.ledger, application.outlet, telemetry.metrics, telemetry.audit)
+        sweeper = Sweeper(application.ledger, application.publisher, telemetry.metrics, telemetry.audit)
         deliveries = _deliveries(application, sweeper)
         leases = _leases(application)
         redelivery = Redelivery(
             deliveries,
             application.broker.work_queue(),
-            application.outlet,
+            application.publisher,
             application.clock,
             application.lane.work,
         )
@@ -68,7 +68,7 @@ def run_worker(settings: Settings) -> int:
         application.live["consumer"] = consumer.check
         application.ready["consumer"] = lambda: consumer.missing("the broker")
         application.broker.celery.keep_discarded = application.keep_discarded
-        application.broker.celery.give_way = application.turnstile.give_way
+        application.broker.celery.give_way = application.gate.give_way
         application.broker.celery.attendance = (consumer.beat, consumer.rest)
         worker = _celery_worker(application.broker.celery, settings)
         drain = Drain(
@@ -109,7 +109,7 @@ def run_worker(settings: Settings) -> int:
 
 def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:
     settings = application.settings
-    keeper = Keeper(application.ledger, application.metrics, application.clock)
+    lease_renewer = LeaseRenewer(application.ledger, application.metrics, application.clock)
     caps = TenantCaps(
         application.soft_redis,
         {tenant.name: tenant.max_streams for tenant in settings.tenants},
@@ -117,26 +117,26 @@ def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:
         lease=settings.lease,
         recorder=application.metrics,
     )
-    keeper.also(caps.renew)
+    lease_renewer.also(caps.renew)
     application.metrics.watch(measures.TENANT_JOBS_RUNNING, caps.running)
-    application.ready["redis"] = keeper.check
-    application.live["keeper"] = keeper.heartbeat.check
-    keeper.start()
-    application.stack.callback(keeper.stop)
+    application.ready["redis"] = lease_renewer.check
+    application.live["lease-renewer"] = lease_renewer.heartbeat.check
+    lease_renewer.start()
+    application.stack.callback(lease_renewer.stop)
     return Deliveries(
-        claims=application.desk.at(application.ledger),
-        keep=keeper.keep,
+        claims=application.redis_calls.at(application.ledger),
+        keep=lease_renewer.keep,
         runner=application.runner(),
-        aside=application.outlet,
+        aside=application.publisher,
         places=caps,
         repeat=sweeper.deliver if settings.on_repeat == "republish" else _dropped,
         recorder=application.metrics,
         clock=application.clock,
         job_seconds=settings.job_seconds,
-        tenancy=application.paper.at(application.tenancy),
+        tenancy=application.json_calls.at(application.tenancy),
         queue=application.lane.work,
         tracer=application.telemetry.tracer,
-        audit=application.paper.at(application.telemetry.audit),
+        audit=application.json_calls.at(application.telemetry.audit),
     )
 
 
@@ -184,8 +184,8 @@ def _forfeiter(application: Application, leases: redis_leases.Leases | None) -> 
             leases.forfeit(tag)
             return True
         try:
-            application.outlet.set_aside(body, arrival)
-        except OutletUnavailable:
+            application.publisher.set_aside(body, arrival)
+        except BrokerUnavailable:
             return False
         return True
 

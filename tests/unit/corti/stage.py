@@ -79,4 +79,4 @@ class Stage:
     @property
     def woken(self) -> bool:
         """Whether the job's thread was woken since the last look."""
-        return self.conversation._bell.wait(0)
+        return self.conversation._wakeup.wait(0)

@@ -14,9 +14,9 @@ from worker.concurrency.heartbeat import Heartbeat
 from worker.concurrency.interrupt import Interrupt
 from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.feed import NEVER, Feed, Feeder
+from worker.corti.stream.gate import AdmissionGate
 from worker.corti.stream.pacer import Pacer
 from worker.corti.stream.streams import WebSocketStream
-from worker.corti.stream.turnstile import Turnstile
 from worker.protocol.pace import Chunk, Pace, PcmChunks
 
 CHUNK = 8000
@@ -173,7 +173,7 @@ def test_a_source_that_was_left_between_the_pacers_look_and_its_reading_is_not_r
 def threads() -> Iterator[tuple[Pacer, Feeder]]:
     """A pacer and a feeder that know nothing of the stage."""
     clock = FakeClock()
-    with Pacer(clock, Heartbeat(clock), Turnstile()) as pacer, Feeder(Heartbeat(clock)) as feeder:
+    with Pacer(clock, Heartbeat(clock), AdmissionGate()) as pacer, Feeder(Heartbeat(clock)) as feeder:
         yield pacer, feeder
 
 

@@ -13,8 +13,8 @@ from tests.unit.examples import job
 from tests.unit.fakes import FakeClock
 from worker.concurrency.heartbeat import Heartbeat
 from worker.corti.stream.conversation import Conversation
+from worker.corti.stream.gate import AdmissionGate
 from worker.corti.stream.pacer import TICK, Pacer
-from worker.corti.stream.turnstile import Turnstile
 from worker.protocol.messages import configuration
 from worker.protocol.pace import Chunk, Pace
 from worker.protocol.session import Session
@@ -63,7 +63,7 @@ class Wheel:
 
     def __init__(self) -> None:
         self.clock = FakeClock(START)
-        self.pacer = Pacer(self.clock, Heartbeat(self.clock), Turnstile())
+        self.pacer = Pacer(self.clock, Heartbeat(self.clock), AdmissionGate())
         self.streams: list[Turned] = []
         self._sockets: list[socket] = []
 

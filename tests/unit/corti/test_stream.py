@@ -11,9 +11,9 @@ from worker.concurrency.heartbeat import Heartbeat
 from worker.concurrency.interrupt import Interrupt, Interrupted, Why
 from worker.contract.errors import Reason, TransientError
 from worker.corti.stream.feed import Feeder, chunks_ahead
+from worker.corti.stream.gate import AdmissionGate
 from worker.corti.stream.pacer import Pacer
 from worker.corti.stream.streams import WebSocketStream
-from worker.corti.stream.turnstile import Turnstile
 from worker.protocol.messages import TranscriptMessage
 from worker.protocol.pace import Chunk
 
@@ -44,7 +44,7 @@ class Opened:
 @pytest.fixture
 def opened() -> Iterator[Opened]:
     clock = FakeClock()
-    with Pacer(clock, Heartbeat(clock), Turnstile()) as pacer, Feeder(Heartbeat(clock)) as feeder:
+    with Pacer(clock, Heartbeat(clock), AdmissionGate()) as pacer, Feeder(Heartbeat(clock)) as feeder:
         yield Opened(feeder, pacer)
 
 

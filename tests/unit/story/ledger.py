@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from tests.unit.fakes import FakeClock
-from worker.jobs.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, Parcel
+from worker.jobs.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, OutboxEntry
 
 
 @dataclass
@@ -16,7 +16,7 @@ class Record:
     fence: int = 0
     attempts: int = 0
     interaction: tuple[str, str] = ("", "")
-    parcel: Parcel | None = None
+    outbox_entry: OutboxEntry | None = None
     delivered: bool = False
 
 
@@ -41,7 +41,7 @@ class MemoryLedger:
     def claim(self, job_id: str) -> Claim | Busy | Finished:
         self._answer("claim")
         record = self.records.setdefault(job_id, Record())
-        if record.parcel is not None:
+        if record.outbox_entry is not None:
             return Finished(undelivered=not record.delivered)
         left = self.lease if record.owner in self.kept else record.ends - self.clock.monotonic()
         if record.owner and left > 0:
@@ -71,12 +71,12 @@ class MemoryLedger:
         if record.owner == claim.owner:
             record.interaction = (interaction_id, stream_url)
 
-    def store(self, claim: Claim, parcel: Parcel) -> None:
+    def store(self, claim: Claim, outbox_entry: OutboxEntry) -> None:
         self._answer("store")
         record = self._ours(claim)
-        if record.parcel is not None:
+        if record.outbox_entry is not None:
             raise ClaimLost
-        record.parcel = parcel
+        record.outbox_entry = outbox_entry
         record.ends = self.clock.monotonic() + self.lease
 
     def delivered(self, job_id: str) -> None:
@@ -90,15 +90,15 @@ class MemoryLedger:
         waiting = [
             job_id
             for job_id, record in self.records.items()
-            if record.parcel is not None and not record.delivered and record.ends <= now
+            if record.outbox_entry is not None and not record.delivered and record.ends <= now
         ]
         for job_id in waiting:
             self.records[job_id].ends = now + self.lease
         return waiting
 
-    def parcel(self, job_id: str) -> Parcel | None:
-        self._answer("parcel")
-        return None if job_id in self.unreadable else self.records[job_id].parcel
+    def outbox_entry(self, job_id: str) -> OutboxEntry | None:
+        self._answer("outbox_entry")
+        return None if job_id in self.unreadable else self.records[job_id].outbox_entry
 
     def steal(self, job_id: str) -> None:
         """The claim runs out unseen, and somebody else takes the job."""

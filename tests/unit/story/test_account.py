@@ -10,12 +10,12 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.unit.examples import body
-from tests.unit.fakes import EPOCH, FakeOutlet, FakeRecorder
+from tests.unit.fakes import EPOCH, FakePublisher, FakeRecorder
 from tests.unit.story.world import World
 from worker.contract.errors import PermanentError, Reason, TransientError
 from worker.contract.events import Segment
 from worker.jobs.arrival import Arrival, Verdict
-from worker.jobs.intake import Intake
+from worker.jobs.ingress import Ingress
 from worker.jobs.refusals import Refusals
 from worker.protocol.messages import TranscriptMessage
 from worker.telemetry import measures, trace
@@ -98,10 +98,10 @@ def test_a_failed_jobs_way_is_on_record_too() -> None:
 
 def test_the_trail_of_a_result_that_another_delivers_ends_there() -> None:
     watched = Watched(World())
-    watched.world.outlet.away = {"corti.job.completed.v1"}
+    watched.world.publisher.away = {"corti.job.completed.v1"}
     watched.take()
     assert ("PUBLISHED", None) not in watched.steps()
-    watched.world.outlet.away = set()
+    watched.world.publisher.away = set()
     watched.world.clock.advance(60)
     assert watched.world.sweeper.sweep() == 1
     assert watched.steps()[-1] == ("PUBLISHED", None)
@@ -181,7 +181,7 @@ def test_spans_and_notes_hold_codes_and_numbers() -> None:
 
 def test_what_is_not_done_shows_on_the_span() -> None:
     watched = Watched(World())
-    watched.world.outlet.away = {"corti.job.completed.v1"}
+    watched.world.publisher.away = {"corti.job.completed.v1"}
     assert watched.take() is Verdict.HAND_BACK
     assert watched.notes[-1] == ("not_done", {"verdict": "hand_back"})
 
@@ -190,7 +190,7 @@ def test_what_is_not_done_shows_on_the_span() -> None:
 def test_events_carry_the_trace_on(arrival: Arrival, carried: str | None) -> None:
     watched = Watched(World())
     watched.take(arrival)
-    assert {event.traceparent for event, _ in watched.world.outlet.events} == {carried}
+    assert {event.traceparent for event, _ in watched.world.publisher.events} == {carried}
 
 
 def test_every_line_of_a_job_bears_its_id_and_attempt() -> None:
@@ -210,9 +210,9 @@ class Traced:
     def __init__(self) -> None:
         self.traces: list[str | None] = []
         self.watched = Watched(World())
-        self.intake = Intake(
+        self.ingress = Ingress(
             work=self,
-            refusals=Refusals(FakeOutlet(), FakeRecorder(), self.watched.world.clock, self.watched),
+            refusals=Refusals(FakePublisher(), FakeRecorder(), self.watched.world.clock, self.watched),
             recorder=FakeRecorder(),
             clock=self.watched.world.clock,
             reply_prefix="corti.results.",
@@ -227,9 +227,9 @@ class Traced:
 
 def test_the_door_records_what_it_takes_in_and_what_it_refuses() -> None:
     door = Traced()
-    door.intake.take(body(traceparent=PARENT))
-    door.intake.take(body(pace=-1))
-    door.intake.take(b"Ada")
+    door.ingress.take(body(traceparent=PARENT))
+    door.ingress.take(body(pace=-1))
+    door.ingress.take(b"Ada")
     assert door.watched.spans == [("process corti.jobs", PARENT)]
     assert door.traces == [PARENT]
     assert door.watched.steps() == [

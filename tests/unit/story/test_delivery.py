@@ -45,8 +45,8 @@ def test_a_delivery_whose_job_is_run_elsewhere_waits_once_and_goes_aside() -> No
     world.ledger.kept.add(claimed(world).owner)
     assert world.run(body()) is Verdict.DONE
     assert world.waits == [pytest.approx(30.2)], "just beyond the claim's end"
-    assert world.outlet.set_aside_bodies == [body()]
-    assert world.outlet.events == []
+    assert world.publisher.set_aside_bodies == [body()]
+    assert world.publisher.events == []
     assert (claims(world), handed_back(world, "set_aside")) == ({"busy": 2}, 1)
 
 
@@ -55,9 +55,9 @@ def test_a_dead_workers_claim_is_taken_over_with_all_that_it_knew() -> None:
     dead = claimed(world)
     world.ledger.remember(dead, "interaction-4", "wss://corti.example/interaction-4")
     assert world.run(body()) is Verdict.DONE
-    assert isinstance(world.outlet.last, Completed)
-    assert (world.outlet.last.attempts, world.outlet.last.interaction_id) == (2, "interaction-4")
-    assert world.outlet.types == [COMPLETED], "it was started before"
+    assert isinstance(world.publisher.last, Completed)
+    assert (world.publisher.last.attempts, world.publisher.last.interaction_id) == (2, "interaction-4")
+    assert world.publisher.types == [COMPLETED], "it was started before"
     assert world.service.interactions == {}, "and nothing was made anew"
     assert claims(world) == {"busy": 1, "taken_over": 1}
     assert world.nothing_is_left_open()
@@ -66,9 +66,9 @@ def test_a_dead_workers_claim_is_taken_over_with_all_that_it_knew() -> None:
 def test_the_repetition_of_a_job_that_has_ended_is_dropped() -> None:
     world = World()
     world.run(body())
-    before = list(world.outlet.events)
+    before = list(world.publisher.events)
     assert world.run(body()) is Verdict.DONE
-    assert world.outlet.events == before
+    assert world.publisher.events == before
     assert world.recorder.counts[measures.JOBS_REPEATED.name, "dropped"] == 1
     assert len(world.service.streamed) == 1
 
@@ -77,18 +77,18 @@ def test_a_repetition_is_answered_with_the_same_result_where_that_is_wanted() ->
     world = World(republish=True)
     world.run(body())
     assert world.run(body()) is Verdict.DONE
-    assert world.outlet.types == [STARTED, COMPLETED, COMPLETED]
-    assert world.outlet.events[1] == world.outlet.events[2]
+    assert world.publisher.types == [STARTED, COMPLETED, COMPLETED]
+    assert world.publisher.events[1] == world.publisher.events[2]
     assert world.recorder.counts[measures.JOBS_REPEATED.name, "republished"] == 1
     assert len(world.service.streamed) == 1
 
 
 def test_a_result_that_somebody_is_about_to_deliver_is_waited_for_and_left_to_them() -> None:
     world = World()
-    world.outlet.away = {COMPLETED}
+    world.publisher.away = {COMPLETED}
     world.run(body())
     assert world.run(body()) is Verdict.DONE
-    assert world.outlet.set_aside_bodies == [body()]
+    assert world.publisher.set_aside_bodies == [body()]
     assert world.waits == [1.0]
     assert len(world.service.streamed) == 1
 
@@ -110,13 +110,13 @@ def test_a_drain_hands_the_job_back_and_its_attempt_does_not_count(
     world = World()
     drained(world)
     assert world.run(body()) is Verdict.HAND_BACK
-    assert world.outlet.types == [STARTED]
+    assert world.publisher.types == [STARTED]
     assert handed_back(world, "drain") == 1
     assert world.nothing_is_left_open()
     world.service.during = lambda: None
     assert world.run(body()) is Verdict.DONE
-    assert isinstance(world.outlet.last, Completed)
-    assert (world.outlet.last.attempts, world.outlet.last.interaction_id) == (1, "interaction-1")
+    assert isinstance(world.publisher.last, Completed)
+    assert (world.publisher.last.attempts, world.publisher.last.interaction_id) == (1, "interaction-1")
 
 
 def test_a_drain_does_not_wait_for_somebody_elses_claim_or_for_redis() -> None:
@@ -128,7 +128,7 @@ def test_a_drain_does_not_wait_for_somebody_elses_claim_or_for_redis() -> None:
     world.interrupt.after(2.0, lambda: world.interrupt.trigger(Why.DRAIN))
     assert world.run(body()) is Verdict.HAND_BACK
     assert handed_back(world, "drain") == 2
-    assert world.outlet.set_aside_bodies == []
+    assert world.publisher.set_aside_bodies == []
 
 
 def test_a_job_whose_claim_is_lost_is_left_alone_and_publishes_nothing() -> None:
@@ -136,7 +136,7 @@ def test_a_job_whose_claim_is_lost_is_left_alone_and_publishes_nothing() -> None
     world.service.during = lambda: world.interrupt.wait(1.0)
     world.interrupt.after(1.5, lambda: world.interrupt.trigger(Why.CLAIM_LOST))
     assert world.run(body()) is Verdict.FORFEIT
-    assert world.outlet.types == [STARTED]
+    assert world.publisher.types == [STARTED]
     assert world.ledger.records[JOB].owner == "owner-0", "not ours to release"
     assert handed_back(world, "claim_lost") == 1
     assert world.nothing_is_left_open()
@@ -148,9 +148,9 @@ def test_a_claim_that_was_lost_unseen_is_noticed_before_anything_is_published(fa
     world.service.during = lambda: world.ledger.steal(JOB)
     world.service.breaks("stream", PermanentError(Reason.CONFIG_DENIED, "no") if failing else None)
     assert world.run(body()) is Verdict.FORFEIT
-    assert world.outlet.types == [STARTED]
-    assert world.outlet.letters == []
-    assert world.ledger.records[JOB].parcel is None
+    assert world.publisher.types == [STARTED]
+    assert world.publisher.letters == []
+    assert world.ledger.records[JOB].outbox_entry is None
 
 
 def test_a_claim_that_was_lost_unseen_is_noticed_before_the_next_attempt() -> None:
@@ -163,7 +163,7 @@ def test_a_claim_that_was_lost_unseen_is_noticed_before_the_next_attempt() -> No
 
 def test_a_broker_that_is_away_gets_the_job_back_and_the_claim_is_released() -> None:
     world = World()
-    world.outlet.away = {COMPLETED}
+    world.publisher.away = {COMPLETED}
     assert world.run(body()) is Verdict.HAND_BACK
     assert (handed_back(world, "unconfirmed"), world.ledger.records[JOB].owner) == (1, "")
 
@@ -182,7 +182,7 @@ def test_while_the_ledger_is_away_nothing_is_run() -> None:
     world.ledger.away = {"claim": 7}
     assert world.run(body()) is Verdict.DONE
     assert world.waits == [1.0] * 7
-    assert world.outlet.types == [STARTED, COMPLETED]
+    assert world.publisher.types == [STARTED, COMPLETED]
 
 
 def test_a_job_that_runs_does_not_need_the_ledger() -> None:
@@ -190,8 +190,8 @@ def test_a_job_that_runs_does_not_need_the_ledger() -> None:
     world.ledger.away = {"remember": -1, "again": -1}
     world.service.breaks("stream", CUT)
     assert world.run(body()) is Verdict.DONE
-    assert isinstance(world.outlet.last, Completed)
-    assert world.outlet.last.attempts == 2
+    assert isinstance(world.publisher.last, Completed)
+    assert world.publisher.last.attempts == 2
 
 
 @pytest.mark.parametrize("step", ["store", "delivered"])
@@ -201,7 +201,7 @@ def test_the_end_of_a_job_waits_for_the_ledger(step: str, monkeypatch: pytest.Mo
     world.ledger.away = {step: 3}
     assert world.run(body()) is Verdict.DONE
     assert world.waits == [1.0] * 3
-    assert world.outlet.types == [STARTED, COMPLETED], "once"
+    assert world.publisher.types == [STARTED, COMPLETED], "once"
 
 
 def test_a_job_whose_end_nobody_can_record_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +210,7 @@ def test_a_job_whose_end_nobody_can_record_is_handed_back(monkeypatch: pytest.Mo
     world.ledger.away = {"store": -1}
     assert world.run(body()) is Verdict.HAND_BACK
     assert sum(world.waits) == pytest.approx(300)
-    assert world.outlet.types == [STARTED]
+    assert world.publisher.types == [STARTED]
 
 
 @pytest.mark.parametrize("limit", ["not_after", "job_seconds"])
@@ -220,9 +220,9 @@ def test_a_job_whose_time_runs_out_while_it_runs_is_expired(limit: str) -> None:
     world.service.during = lambda: world.interrupt.wait(1.0)
     moment = (EPOCH + timedelta(seconds=2.5)).isoformat()
     assert world.run(body(not_after=moment if late else None)) is Verdict.DONE
-    assert world.outlet.types == [STARTED, FAILED]
-    assert isinstance(world.outlet.last, Failed)
-    assert world.outlet.last.reason is Reason.EXPIRED
-    assert world.outlet.last.interaction_id == "interaction-1"
-    assert len(world.outlet.letters) == 1
+    assert world.publisher.types == [STARTED, FAILED]
+    assert isinstance(world.publisher.last, Failed)
+    assert world.publisher.last.reason is Reason.EXPIRED
+    assert world.publisher.last.interaction_id == "interaction-1"
+    assert len(world.publisher.letters) == 1
     assert world.clock.wall() == EPOCH + timedelta(seconds=2.5)

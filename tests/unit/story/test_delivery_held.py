@@ -14,10 +14,10 @@ def test_a_delivery_that_cannot_go_aside_is_held_until_it_can() -> None:
     """Handed back it would come again at once, and RabbitMQ counts each time."""
     world = World()
     world.ledger.kept.add(claimed(world).owner)
-    world.outlet.away = {"aside"}
-    world.interrupt.after(100.0, world.outlet.away.clear)
+    world.publisher.away = {"aside"}
+    world.interrupt.after(100.0, world.publisher.away.clear)
     assert world.run(body()) is Verdict.DONE
-    assert world.outlet.set_aside_bodies == [body()]
+    assert world.publisher.set_aside_bodies == [body()]
     assert sum(world.waits) == pytest.approx(101, abs=1.5)
     assert handed_back(world, "set_aside") == 1
 
@@ -25,30 +25,30 @@ def test_a_delivery_that_cannot_go_aside_is_held_until_it_can() -> None:
 def test_a_delivery_that_cannot_go_aside_is_handed_back_by_a_drain() -> None:
     world = World()
     world.ledger.kept.add(claimed(world).owner)
-    world.outlet.away = {"aside"}
+    world.publisher.away = {"aside"}
     world.interrupt.after(40.0, lambda: world.interrupt.trigger(Why.DRAIN))
     assert world.run(body()) is Verdict.HAND_BACK
     assert (handed_back(world, "set_aside"), handed_back(world, "drain")) == (0, 1)
 
 
-@pytest.mark.parametrize("away", ["ledger", "outlet"])
+@pytest.mark.parametrize("away", ["ledger", "publisher"])
 def test_a_repetition_that_cannot_be_answered_now_is_held_until_it_can(away: str) -> None:
     world = World(republish=True)
     world.run(body())
     if away == "ledger":
-        world.ledger.away = {"parcel": 5}
+        world.ledger.away = {"outbox_entry": 5}
     else:
-        world.outlet.away = {COMPLETED}
-        world.interrupt.after(4.5, world.outlet.away.clear)
+        world.publisher.away = {COMPLETED}
+        world.interrupt.after(4.5, world.publisher.away.clear)
     assert world.run(body()) is Verdict.DONE
     assert world.waits == [1.0] * 5
-    assert world.outlet.types == [STARTED, COMPLETED, COMPLETED]
+    assert world.publisher.types == [STARTED, COMPLETED, COMPLETED]
 
 
 def test_a_repetition_that_cannot_be_answered_is_handed_back_by_a_drain() -> None:
     world = World(republish=True)
     world.run(body())
-    world.outlet.away = {COMPLETED}
+    world.publisher.away = {COMPLETED}
     world.interrupt.after(4.5, lambda: world.interrupt.trigger(Why.DRAIN))
     assert world.run(body()) is Verdict.HAND_BACK
     assert handed_back(world, "drain") == 1

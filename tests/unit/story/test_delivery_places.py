@@ -26,7 +26,7 @@ def test_a_job_that_kills_its_workers_is_ended_before_it_kills_another(deaths: i
     world = World(attempts=3)
     die(world, deaths)
     assert world.run(body()) is Verdict.DONE
-    assert world.outlet.types == [last]
+    assert world.publisher.types == [last]
     assert len(world.service.streamed) == (last == COMPLETED)
 
 
@@ -34,9 +34,9 @@ def test_the_dead_letter_of_such_a_job_says_where_to_look() -> None:
     world = World(attempts=3)
     die(world, 3)
     world.run(body())
-    (letter,) = world.outlet.letters
-    assert isinstance(world.outlet.last, Failed)
-    assert letter.reason == world.outlet.last.reason == Reason.ATTEMPTS_EXHAUSTED
+    (letter,) = world.publisher.letters
+    assert isinstance(world.publisher.last, Failed)
+    assert letter.reason == world.publisher.last.reason == Reason.ATTEMPTS_EXHAUSTED
     assert "workers" in letter.detail
 
 
@@ -44,7 +44,7 @@ def test_a_job_waits_for_its_place_under_a_claim_that_is_kept() -> None:
     world = World()
     world.full_for = 100.0
     assert world.run(body()) is Verdict.DONE
-    assert world.outlet.types == [STARTED, COMPLETED]
+    assert world.publisher.types == [STARTED, COMPLETED]
     assert world.waits == [100.0]
 
 
@@ -53,7 +53,7 @@ def test_a_job_that_waits_for_its_place_is_handed_back_by_a_drain() -> None:
     world.full_for = 100.0
     world.interrupt.after(5, lambda: world.interrupt.trigger(Why.DRAIN))
     assert world.run(body()) is Verdict.HAND_BACK
-    assert world.outlet.events == []
+    assert world.publisher.events == []
     assert world.ledger.records["visit-17"].attempts == 0
     assert world.nothing_is_left_open()
 
@@ -62,9 +62,9 @@ def test_a_job_whose_time_runs_out_while_it_waits_for_its_place_is_expired() -> 
     world = World(job_seconds=50.0)
     world.full_for = 100.0
     assert world.run(body()) is Verdict.DONE
-    assert isinstance(world.outlet.last, Failed)
-    assert world.outlet.last.reason is Reason.EXPIRED
-    assert [letter.reason for letter in world.outlet.letters] == [Reason.EXPIRED]
+    assert isinstance(world.publisher.last, Failed)
+    assert world.publisher.last.reason is Reason.EXPIRED
+    assert [letter.reason for letter in world.publisher.letters] == [Reason.EXPIRED]
     assert world.waits == [100.0]
     assert world.nothing_is_left_open()
 
@@ -74,9 +74,9 @@ def test_a_job_that_only_a_later_versions_door_can_read_goes_through_a_door_agai
     message = body(a_key_of_next_year=1)
     arrival = Arrival(accepted_at=EPOCH)
     assert world.deliveries.take(message, world.interrupt, arrival) is Verdict.DONE
-    assert world.outlet.set_aside_bodies == [message]
-    assert world.outlet.arrivals == [arrival], "what is known of it goes along"
-    world.outlet.away.add("aside")
+    assert world.publisher.set_aside_bodies == [message]
+    assert world.publisher.arrivals == [arrival], "what is known of it goes along"
+    world.publisher.away.add("aside")
     world.interrupt.after(9.0, lambda: world.interrupt.trigger(Why.DRAIN))
     assert world.deliveries.take(message, world.interrupt, arrival) is Verdict.HAND_BACK
     assert world.ledger.records == {}
@@ -100,20 +100,20 @@ def test_a_job_that_finds_neither_place_nor_room_to_wait_steps_aside_without_an_
     world = World()
     world.no_place = True
     assert world.run(body()) is Verdict.DONE
-    assert world.outlet.set_aside_bodies == [body()]
-    assert world.outlet.events == []
+    assert world.publisher.set_aside_bodies == [body()]
+    assert world.publisher.events == []
     assert world.ledger.records["visit-17"].attempts == 0
     assert world.nothing_is_left_open()
     world.no_place = False
     assert world.run(body()) is Verdict.DONE
-    assert world.outlet.types == [STARTED, COMPLETED]
+    assert world.publisher.types == [STARTED, COMPLETED]
 
 
 def test_where_a_tenant_is_crowded_its_jobs_are_not_even_claimed() -> None:
     world = World()
     world.is_crowded = True
     assert world.run(body()) is Verdict.DONE
-    assert world.outlet.set_aside_bodies == [body()]
+    assert world.publisher.set_aside_bodies == [body()]
     assert world.ledger.records == {}
 
 
@@ -121,8 +121,8 @@ def test_a_job_whose_time_is_over_is_ended_without_a_place() -> None:
     world = World()
     world.is_crowded = world.no_place = True
     assert world.run(body(not_after="2020-01-01T00:00:00Z")) is Verdict.DONE
-    assert isinstance(world.outlet.last, Failed)
-    assert world.outlet.last.reason is Reason.EXPIRED
+    assert isinstance(world.publisher.last, Failed)
+    assert world.publisher.last.reason is Reason.EXPIRED
     assert world.placed == []
 
 

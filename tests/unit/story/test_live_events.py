@@ -13,9 +13,9 @@ from worker.contract.events import STARTED, Started
 def live_ids(world: World) -> list[str]:
     """Ids of all events, without the job and its claims' fences."""
     fences = sorted(
-        {event.id.split("/")[2].split(".")[0] for event, _ in world.outlet.events if "." in event.id}
+        {event.id.split("/")[2].split(".")[0] for event, _ in world.publisher.events if "." in event.id}
     )
-    ids = [event.id.removeprefix("visit-17/") for event, _ in world.outlet.events]
+    ids = [event.id.removeprefix("visit-17/") for event, _ in world.publisher.events]
     for name, fence in zip("ABC", fences, strict=False):
         ids = [one.replace(fence, name) for one in ids]
     return ids
@@ -32,7 +32,7 @@ def test_live_events_say_which_time_the_job_is_streamed_and_each_time_is_announc
         *("progress/A.2/3", "transcript/A.2/2"),
     ]
     assert live_ids(world) == [*first, *second, "result"]
-    assert [event.data.attempt for event, _ in world.outlet.events if isinstance(event.data, Started)] == [
+    assert [event.data.attempt for event, _ in world.publisher.events if isinstance(event.data, Started)] == [
         1,
         2,
     ]
@@ -69,7 +69,7 @@ def test_nothing_of_a_time_is_told_before_its_announcement_is_through(events: li
 
     def broker() -> None:
         # It takes no announcement from just before the second time until one chunk of that has gone.
-        world.outlet.away = {STARTED} if next(seconds) in {2, 3} else set()
+        world.publisher.away = {STARTED} if next(seconds) in {2, 3} else set()
 
     world.service.during = broker
     world.run(body(events=events))

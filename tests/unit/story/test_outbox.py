@@ -13,10 +13,10 @@ from worker.telemetry import measures
 def left_behind(*job_ids: str) -> World:
     """A world in which these jobs have results that the broker never got."""
     world = World()
-    world.outlet.away = {COMPLETED, FAILED}
+    world.publisher.away = {COMPLETED, FAILED}
     for job_id in job_ids:
         world.run(body(job_id=job_id, reply_to="corti.results.ehr-2"))
-    world.outlet.away = set()
+    world.publisher.away = set()
     world.clock.advance(world.ledger.lease)
     return world
 
@@ -24,7 +24,7 @@ def left_behind(*job_ids: str) -> World:
 def test_what_was_left_behind_is_delivered_once_and_where_its_job_wanted_it() -> None:
     world = left_behind("a", "b")
     assert world.sweeper.sweep() == 2
-    assert [(event.id, to) for event, to in world.outlet.events if event.type == COMPLETED] == [
+    assert [(event.id, to) for event, to in world.publisher.events if event.type == COMPLETED] == [
         ("a/result", "corti.results.ehr-2"),
         ("b/result", "corti.results.ehr-2"),
     ]
@@ -35,18 +35,18 @@ def test_what_was_left_behind_is_delivered_once_and_where_its_job_wanted_it() ->
 
 def test_a_failure_that_was_left_behind_comes_with_its_dead_letter() -> None:
     world = World()
-    world.outlet.away = {"letters"}
+    world.publisher.away = {"letters"}
     world.service.breaks("open", PermanentError(Reason.CONFIG_DENIED, "no"))
     world.run(body())
-    assert world.outlet.types == [STARTED]
-    world.outlet.away = set()
+    assert world.publisher.types == [STARTED]
+    world.publisher.away = set()
     world.clock.advance(world.ledger.lease)
     assert world.sweeper.sweep() == 1
-    assert world.outlet.types == [STARTED, FAILED]
-    assert [letter.reason for letter in world.outlet.letters] == [Reason.CONFIG_DENIED]
+    assert world.publisher.types == [STARTED, FAILED]
+    assert [letter.reason for letter in world.publisher.letters] == [Reason.CONFIG_DENIED]
 
 
-@pytest.mark.parametrize("step", ["take_undelivered", "parcel", "delivered"])
+@pytest.mark.parametrize("step", ["take_undelivered", "outbox_entry", "delivered"])
 def test_a_sweep_that_redis_interrupts_is_made_up_for_by_the_next(step: str) -> None:
     world = left_behind("a")
     world.ledger.away = {step: 1}
@@ -55,14 +55,14 @@ def test_a_sweep_that_redis_interrupts_is_made_up_for_by_the_next(step: str) -> 
     assert [line["event"] for line in logs] == ["sweep_interrupted"]
     world.clock.advance(world.ledger.lease)
     assert world.sweeper.sweep() == 1
-    assert {event.id for event, _ in world.outlet.events} == {"a/started", "a/result"}
+    assert {event.id for event, _ in world.publisher.events} == {"a/started", "a/result"}
 
 
 def test_a_broker_that_is_still_away_leaves_everything_as_it_is() -> None:
     world = left_behind("a", "b")
-    world.outlet.away = {COMPLETED}
+    world.publisher.away = {COMPLETED}
     assert world.sweeper.sweep() == 0
-    world.outlet.away = set()
+    world.publisher.away = set()
     world.clock.advance(world.ledger.lease)
     assert world.sweeper.sweep() == 2
 
@@ -77,15 +77,15 @@ def test_a_result_that_nobody_can_read_is_logged_and_holds_up_no_other() -> None
 
 def test_a_reply_queue_that_refuses_does_not_keep_the_results_of_others() -> None:
     world = World()
-    world.outlet.away = {COMPLETED}
+    world.publisher.away = {COMPLETED}
     world.run(body(job_id="a", reply_to="corti.results.full"))
     world.run(body(job_id="b"))
-    world.outlet.away, world.outlet.refusing = set(), {"corti.results.full"}
+    world.publisher.away, world.publisher.refusing = set(), {"corti.results.full"}
     world.clock.advance(world.ledger.lease)
     with capture_logs() as logs:
         assert world.sweeper.sweep() == 1
     assert [line["event"] for line in logs] == ["reply_refused"]
-    assert [event.id for event, _ in world.outlet.events if event.type == COMPLETED] == ["b/result"]
-    world.outlet.refusing = set()
+    assert [event.id for event, _ in world.publisher.events if event.type == COMPLETED] == ["b/result"]
+    world.publisher.refusing = set()
     world.clock.advance(world.ledger.lease)
     assert world.sweeper.sweep() == 1

@@ -14,7 +14,7 @@ from worker.contract.message import InvalidJob
 from worker.jobs import redelivery
 from worker.jobs.arrival import Arrival, Verdict
 from worker.jobs.claims import Claim
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ports import BrokerUnavailable
 from worker.jobs.redelivery import MANY_DELIVERIES, MOST_BROKEN, Redelivery
 
 JOB = "visit-17"
@@ -29,7 +29,7 @@ class Work:
 
     def put(self, body: bytes, arrival: Arrival) -> None:
         if self.away:
-            raise OutletUnavailable("away")
+            raise BrokerUnavailable("away")
         self.copies.append((body, arrival))
 
 
@@ -45,7 +45,7 @@ class Deliverer:
         self.work = Work()
         self._monkeypatch = monkeypatch
         self.redelivery = Redelivery(
-            self.world.deliveries, self.work, self.world.outlet, self.world.clock, "corti.work"
+            self.world.deliveries, self.work, self.world.publisher, self.world.clock, "corti.work"
         )
 
     def breaks(self, method: str) -> None:
@@ -67,7 +67,7 @@ def deliverer(monkeypatch: pytest.MonkeyPatch) -> Deliverer:
 
 def test_a_delivery_that_goes_well_leaves_no_copy(deliverer: Deliverer) -> None:
     assert deliverer.take() is Verdict.DONE
-    assert deliverer.world.outlet.types == [STARTED, COMPLETED]
+    assert deliverer.world.publisher.types == [STARTED, COMPLETED]
     assert deliverer.work.copies == []
 
 
@@ -110,11 +110,11 @@ def test_a_job_whose_every_delivery_breaks_fails_in_the_end_and_once(deliverer: 
     deliverer.breaks("_claimed")
     for _ in range(2):
         assert deliverer.take(Arrival(broken=MOST_BROKEN - 1)) is Verdict.DONE
-    assert deliverer.world.outlet.types == [FAILED]
-    failed = deliverer.world.outlet.last
+    assert deliverer.world.publisher.types == [FAILED]
+    failed = deliverer.world.publisher.last
     assert isinstance(failed, Failed)
     assert failed.reason is Reason.INTERNAL_ERROR
-    assert [letter.reason for letter in deliverer.world.outlet.letters] == [Reason.INTERNAL_ERROR]
+    assert [letter.reason for letter in deliverer.world.publisher.letters] == [Reason.INTERNAL_ERROR]
     assert deliverer.work.copies == []
 
 
@@ -122,7 +122,7 @@ def test_a_job_that_has_ended_is_not_failed_by_a_broken_repetition(deliverer: De
     deliverer.take()
     deliverer.breaks("_repeated")
     assert deliverer.take(Arrival(broken=MOST_BROKEN - 1)) is Verdict.DONE
-    assert deliverer.world.outlet.types == [STARTED, COMPLETED]
+    assert deliverer.world.publisher.types == [STARTED, COMPLETED]
 
 
 def test_a_broken_job_that_somebody_else_runs_is_not_failed(deliverer: Deliverer) -> None:
@@ -131,26 +131,26 @@ def test_a_broken_job_that_somebody_else_runs_is_not_failed(deliverer: Deliverer
     deliverer.world.ledger.kept.add(claim.owner)
     deliverer.breaks("_crowded")
     assert deliverer.take(Arrival(broken=MOST_BROKEN - 1)) is Verdict.DONE
-    assert deliverer.world.outlet.types == []
-    assert deliverer.world.outlet.set_aside_bodies == [body()]
+    assert deliverer.world.publisher.types == []
+    assert deliverer.world.publisher.set_aside_bodies == [body()]
 
 
 def test_a_job_that_cannot_even_be_failed_is_a_dead_letter(deliverer: Deliverer) -> None:
     deliverer.breaks("_claim")
     assert deliverer.take(Arrival(broken=MOST_BROKEN - 1)) is Verdict.DONE
-    (letter,) = deliverer.world.outlet.letters
+    (letter,) = deliverer.world.publisher.letters
     assert (letter.reason, letter.payload) == (Reason.INTERNAL_ERROR, body().decode())
     assert "Ada" not in letter.detail
-    deliverer.world.outlet.away = {"letters"}
+    deliverer.world.publisher.away = {"letters"}
     assert deliverer.take(Arrival(broken=MOST_BROKEN - 1)) is Verdict.HAND_BACK
 
 
 def test_a_message_that_rabbitmq_has_delivered_often_goes_back_as_a_copy(deliverer: Deliverer) -> None:
-    deliverer.world.outlet.away = {COMPLETED}
+    deliverer.world.publisher.away = {COMPLETED}
     arrival = Arrival(deliverer.world.clock.wall(), deliveries=MANY_DELIVERIES)
     assert deliverer.take(Arrival(deliveries=MANY_DELIVERIES - 1)) is Verdict.HAND_BACK
     assert deliverer.work.copies == []
-    deliverer.world.outlet.away |= {"aside"}
+    deliverer.world.publisher.away |= {"aside"}
     deliverer.world.interrupt.after(3.0, lambda: deliverer.world.interrupt.trigger(Why.DRAIN))
     assert deliverer.take(arrival) is Verdict.DONE
     assert deliverer.work.copies == [(body(), arrival)]

@@ -32,20 +32,20 @@ def speaking(attempts: int = 3) -> World:
 def test_a_job_starts_once_and_completes_once() -> None:
     world = speaking()
     world.run(body(metadata={"ward": 7}))
-    assert world.outlet.types == [STARTED, COMPLETED]
-    (started, _), (completed, reply_to) = world.outlet.events
+    assert world.publisher.types == [STARTED, COMPLETED]
+    (started, _), (completed, reply_to) = world.publisher.events
     assert started.data == Started(attempt=1, metadata={"ward": 7})
     assert isinstance(completed.data, Completed)
     assert (completed.data.attempts, completed.data.metadata) == (1, {"ward": 7})
     assert (completed.subject, completed.id, reply_to) == ("visit-17", "visit-17/result", None)
-    assert world.outlet.letters == []
+    assert world.publisher.letters == []
 
 
 def test_every_event_carries_the_jobs_trace_and_goes_where_the_job_says() -> None:
     world = speaking()
     world.run(json.dumps({**FULL, "not_after": None}).encode())
-    assert len(world.outlet.events) > 4
-    for event, reply_to in world.outlet.events:
+    assert len(world.publisher.events) > 4
+    for event, reply_to in world.publisher.events:
         assert event.traceparent == FULL["traceparent"]
         assert reply_to == "corti.results.ehr-2"
 
@@ -54,17 +54,19 @@ def test_the_same_job_run_twice_has_the_same_ids() -> None:
     first, second = speaking(), speaking()
     for world in first, second:
         world.run(body(events=LIVE))
-    assert [event.id for event, _ in first.outlet.events] == [event.id for event, _ in second.outlet.events]
+    assert [event.id for event, _ in first.publisher.events] == [
+        event.id for event, _ in second.publisher.events
+    ]
 
 
 @pytest.mark.parametrize("lost", [STARTED, PROGRESS, SEGMENTS, FACTS])
 def test_a_live_event_that_is_lost_does_not_stop_the_job(lost: str) -> None:
     world = speaking()
-    world.outlet.away = {lost}
+    world.publisher.away = {lost}
     with capture_logs() as logs:
         world.run(body(events=LIVE))
-    assert lost not in world.outlet.types
-    assert world.outlet.types[-1] == COMPLETED
+    assert lost not in world.publisher.types
+    assert world.publisher.types[-1] == COMPLETED
     dropped = [line for line in logs if line["event"] == "live_event_dropped"]
     assert dropped
     assert all((line["job_id"], line["type"]) == ("visit-17", lost) for line in dropped)
@@ -72,17 +74,17 @@ def test_a_live_event_that_is_lost_does_not_stop_the_job(lost: str) -> None:
 
 def test_a_final_event_that_is_not_confirmed_leaves_the_job_with_its_broker() -> None:
     world = speaking()
-    world.outlet.away = {COMPLETED}
+    world.publisher.away = {COMPLETED}
     assert world.run(body()) is Verdict.HAND_BACK
     assert world.recorder.counts[measures.JOBS_FINISHED.name, "completed", "none"] == 0
     assert world.nothing_is_left_open()
     # The result is stored: whoever sweeps next delivers it, and the job is not run again.
-    world.outlet.away = set()
+    world.publisher.away = set()
     world.clock.advance(world.ledger.lease)
     assert world.sweeper.sweep() == 1
-    assert world.outlet.types == [STARTED, COMPLETED]
+    assert world.publisher.types == [STARTED, COMPLETED]
     assert world.run(body()) is Verdict.DONE
-    assert world.outlet.types == [STARTED, COMPLETED]
+    assert world.publisher.types == [STARTED, COMPLETED]
 
 
 def test_a_failed_attempt_is_repeated_after_the_policys_wait() -> None:
@@ -92,9 +94,9 @@ def test_a_failed_attempt_is_repeated_after_the_policys_wait() -> None:
     world.run(body())
     # Half of 2 s, then half of 4 s and what the server asked for.
     assert world.waits == [1.0, 32.0]
-    assert isinstance(world.outlet.last, Completed)
-    assert world.outlet.last.attempts == 3
-    assert world.outlet.types.count(STARTED) == 1
+    assert isinstance(world.publisher.last, Completed)
+    assert world.publisher.last.attempts == 3
+    assert world.publisher.types.count(STARTED) == 1
     assert world.recorder.counts[measures.JOBS_RETRIED.name, "stream_interrupted"] == 1
     assert world.recorder.counts[measures.JOBS_RETRIED.name, "stream_silent"] == 1
 
@@ -106,8 +108,8 @@ def test_an_interaction_is_made_once_over_all_attempts() -> None:
     world.service.breaks("open", CUT)
     world.service.breaks("stream", CUT, None, CUT)
     world.run(body())
-    assert isinstance(world.outlet.last, Completed)
-    assert (world.outlet.last.attempts, world.outlet.last.interaction_id) == (5, "interaction-1")
+    assert isinstance(world.publisher.last, Completed)
+    assert (world.publisher.last.attempts, world.publisher.last.interaction_id) == (5, "interaction-1")
     assert world.nothing_is_left_open()
 
 
@@ -115,13 +117,13 @@ def test_a_result_holds_nothing_of_the_attempts_before() -> None:
     world = speaking()
     world.service.breaks("stream", CUT)
     world.run(body())
-    assert isinstance(world.outlet.last, Completed)
-    assert [one.text for one in world.outlet.last.segments] == [
+    assert isinstance(world.publisher.last, Completed)
+    assert [one.text for one in world.publisher.last.segments] == [
         "It hurts, says Ada.",
         "Where?",
         "it hurts, says Ada",
     ]
-    assert world.outlet.last.audio.bytes == 20
+    assert world.publisher.last.audio.bytes == 20
 
 
 def test_a_finished_job_is_measured() -> None:
@@ -172,14 +174,14 @@ def test_the_times_of_events_are_wall_clock_times() -> None:
     world = speaking()
     world.service.breaks("create", CUT)
     world.run(body())
-    assert [event.time for event, _ in world.outlet.events] == [EPOCH, EPOCH + timedelta(seconds=1)]
+    assert [event.time for event, _ in world.publisher.events] == [EPOCH, EPOCH + timedelta(seconds=1)]
 
 
 def test_a_body_that_is_no_job_is_not_for_the_runner() -> None:
     world = speaking()
     with pytest.raises(InvalidJob):
         world.run(b"{}")
-    assert world.outlet.events == []
+    assert world.publisher.events == []
     assert not world.recorder.counts
 
 
@@ -187,8 +189,8 @@ def test_a_service_that_is_away_for_long_costs_no_attempt() -> None:
     world = speaking(attempts=1)
     world.service.breaks("create", *[AWAY] * 40)
     assert world.run(body()) is Verdict.DONE
-    assert isinstance(world.outlet.last, Completed)
-    assert world.outlet.last.attempts == 1
+    assert isinstance(world.publisher.last, Completed)
+    assert world.publisher.last.attempts == 1
     # Half of 2, 4, 8, 16, 32 s, then of the cap.
     assert world.waits == [1.0, 2.0, 4.0, 8.0, 16.0] + [30.0] * 35
     assert world.recorder.counts[measures.JOBS_RETRIED.name, "upstream_unavailable"] == 40
@@ -199,8 +201,8 @@ def test_each_outage_is_waited_out_from_its_own_beginning() -> None:
     world.service.breaks("open", AWAY, AWAY, AWAY, None, AWAY, AWAY, AWAY)
     world.service.breaks("stream", CUT)
     world.run(body())
-    assert isinstance(world.outlet.last, Completed)
-    assert world.outlet.last.attempts == 2
+    assert isinstance(world.publisher.last, Completed)
+    assert world.publisher.last.attempts == 2
     assert world.waits == [1.0, 2.0, 4.0, 1.0, 1.0, 2.0, 4.0]
 
 
@@ -208,5 +210,5 @@ def test_an_interaction_that_an_unheard_answer_made_is_found_and_used() -> None:
     world = speaking()
     world.service.interactions["visit-17"] = "interaction-1"
     world.run(body())
-    assert isinstance(world.outlet.last, Completed)
-    assert world.outlet.last.interaction_id == "interaction-1"
+    assert isinstance(world.publisher.last, Completed)
+    assert world.publisher.last.interaction_id == "interaction-1"

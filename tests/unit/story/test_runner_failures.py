@@ -23,10 +23,10 @@ DENIED = PermanentError(Reason.CONFIG_DENIED, "the service refused the configura
 def outcome(world: World, message: bytes) -> Failed:
     """How a job fails. There is one final event, and one dead letter that says the same."""
     world.run(message)
-    assert world.outlet.types == [STARTED, FAILED]
-    failed = world.outlet.last
+    assert world.publisher.types == [STARTED, FAILED]
+    failed = world.publisher.last
     assert isinstance(failed, Failed)
-    (letter,) = world.outlet.letters
+    (letter,) = world.publisher.letters
     assert (letter.reason, letter.cause, letter.detail) == (failed.reason, failed.cause, failed.detail)
     assert (letter.attempts, letter.job_id, letter.queue) == (failed.attempts, "visit-17", "corti.work")
     assert (letter.payload or "").encode() == message
@@ -91,14 +91,14 @@ def test_a_job_of_another_tenant_is_not_run_with_our_credentials() -> None:
     assert world.recorder.counts[measures.TENANT_JOBS_FINISHED.name, "unknown", "failed"] == 1
     own = World()
     own.run(body(tenant="base"))
-    assert own.outlet.types[-1] == COMPLETED
+    assert own.publisher.types[-1] == COMPLETED
 
 
 def test_each_tenants_jobs_are_transcribed_by_its_own_side_and_no_other() -> None:
     world, clinic = World(), World()
     world.runner.transcribers["clinic-a"] = clinic.transcriber  # type: ignore[index]  # a dictionary here
     world.run(body(tenant="clinic-a"))
-    assert world.outlet.types[-1] == COMPLETED
+    assert world.publisher.types[-1] == COMPLETED
     assert (len(world.service.streamed), len(clinic.service.streamed)) == (0, 1)
     assert world.recorder.counts[measures.TENANT_JOBS_FINISHED.name, "clinic-a", "completed"] == 1
 
@@ -120,7 +120,7 @@ def test_a_job_whose_time_has_passed_is_not_run(seconds: float, expired: bool) -
         assert world.service.interactions == {}
     else:
         world.run(message)
-        assert world.outlet.types[-1] == COMPLETED
+        assert world.publisher.types[-1] == COMPLETED
 
 
 def test_a_job_is_not_repeated_beyond_its_time() -> None:
@@ -136,21 +136,21 @@ def test_a_dead_letter_keeps_when_the_job_came_and_when_it_died() -> None:
     world = World()
     world.service.breaks("create", CUT, DENIED)
     outcome(world, body())
-    (letter,) = world.outlet.letters
+    (letter,) = world.publisher.letters
     assert (letter.received_at, letter.dead_at) == (EPOCH, EPOCH + timedelta(seconds=1))
 
 
-def test_a_job_is_buried_before_its_failure_is_told_so_that_neither_can_be_lost() -> None:
+def test_a_job_is_letters_published_before_its_failure_is_told_so_that_neither_can_be_lost() -> None:
     world = World()
     world.service.breaks("open", DENIED, DENIED)
-    world.outlet.away = {"letters"}
+    world.publisher.away = {"letters"}
     assert world.run(body()) is Verdict.HAND_BACK
-    assert world.outlet.types == [STARTED]
+    assert world.publisher.types == [STARTED]
     again = World()
     again.service.breaks("open", DENIED)
-    again.outlet.away = {FAILED}
+    again.publisher.away = {FAILED}
     assert again.run(body()) is Verdict.HAND_BACK
-    assert len(again.outlet.letters) == 1
+    assert len(again.publisher.letters) == 1
 
 
 @pytest.mark.parametrize("step", ["create", "open", "stream"])
@@ -165,9 +165,9 @@ def test_a_fault_of_ours_is_retried_and_its_text_is_read_by_nobody(step: str) ->
     assert [(line["error"], line["attempt"], line["log_level"]) for line in broke] == [
         ("ZeroDivisionError", number, "error") for number in (1, 2, 3)
     ]
-    published = [event.to_json().decode() for event, _ in world.outlet.events]
-    buried = [letter.to_json().decode() for letter in world.outlet.letters]
-    everything = json.dumps([logs, published, buried, [str(key) for key in world.recorder.counts]])
+    published = [event.to_json().decode() for event, _ in world.publisher.events]
+    letters = [letter.to_json().decode() for letter in world.publisher.letters]
+    everything = json.dumps([logs, published, letters, [str(key) for key in world.recorder.counts]])
     for part in "s3cret", "Ada", "corti.example":
         assert part not in everything
 
@@ -176,7 +176,7 @@ def test_one_fault_of_ours_does_not_lose_the_consultation() -> None:
     world = World()
     world.service.breaks("stream", RuntimeError("oops"))
     world.run(body())
-    assert world.outlet.types == [STARTED, COMPLETED]
+    assert world.publisher.types == [STARTED, COMPLETED]
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
@@ -185,7 +185,7 @@ def test_what_ends_the_process_is_not_taken_for_a_failure_of_the_job(stop: type[
     world.service.breaks("stream", stop())
     with pytest.raises(stop):
         world.run(body())
-    assert world.outlet.letters == []
+    assert world.publisher.letters == []
     assert world.nothing_is_left_open()
 
 

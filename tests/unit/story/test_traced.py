@@ -14,9 +14,9 @@ from worker.contract.dead_letter import DeadLetter
 from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused
 from worker.contract.events import COMPLETED, Completed, Segment
 from worker.contract.job import Job
-from worker.jobs.claims import Parcel
+from worker.jobs.claims import OutboxEntry
 from worker.jobs.transcribe import Attempt, Transcriber
-from worker.process.traced import TracedInteractions, TracedOutlet, TracedStreams, TracedTokens
+from worker.process.traced import TracedInteractions, TracedPublisher, TracedStreams, TracedTokens
 from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
 from worker.telemetry import trace
 from worker.telemetry.otel import OtelTracer
@@ -117,15 +117,15 @@ def test_an_interaction_is_looked_for_within_a_span() -> None:
 
 def test_a_result_is_published_within_a_span() -> None:
     with bench() as it:
-        outlet = TracedOutlet(it.world.outlet, it.tracer, "corti.results")
+        publisher = TracedPublisher(it.world.publisher, it.tracer, "corti.results")
         event = World()
         event.run(json.dumps(SMALLEST).encode())
-        sent = event.outlet.events[-1][0]
-        outlet.deliver(Parcel("visit-17", "completed", COMPLETED, sent.to_json(), None, None))
-        outlet.bury(_letter(it.world.clock.wall))
+        sent = event.publisher.events[-1][0]
+        publisher.deliver(OutboxEntry("visit-17", "completed", COMPLETED, sent.to_json(), None, None))
+        publisher.publish_dead_letter(_letter(it.world.clock.wall))
         assert it.named() == [("publish corti.results", None)]
-    assert it.world.outlet.types == [COMPLETED]
-    assert len(it.world.outlet.letters) == 1
+    assert it.world.publisher.types == [COMPLETED]
+    assert len(it.world.publisher.letters) == 1
 
 
 def _letter(now: Callable[[], object]) -> DeadLetter:

@@ -13,9 +13,9 @@ from worker.contract.events import COMPLETED, FAILED, Failed
 from worker.contract.tenancy import Tenancy
 from worker.jobs.arrival import Arrival, Verdict
 from worker.jobs.claims import Claim
-from worker.jobs.intake import Intake
-from worker.jobs.parcel import Packer
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ingress import Ingress
+from worker.jobs.outbox_entry import Packer
+from worker.jobs.ports import BrokerUnavailable
 from worker.jobs.refusals import Refusals
 from worker.jobs.undelivered import GivenUp, Undelivered
 from worker.telemetry import measures
@@ -32,8 +32,8 @@ class Office:
         self.world = World()
         self.audit = FakeAudit()
         world = self.world
-        refusals = Refusals(world.outlet, world.recorder, world.clock, self.audit)
-        intake = Intake(
+        refusals = Refusals(world.publisher, world.recorder, world.clock, self.audit)
+        ingress = Ingress(
             work=FakeWorkQueue(),
             refusals=refusals,
             recorder=world.recorder,
@@ -44,13 +44,13 @@ class Office:
         )
         self.forgotten: list[Claim] = []
         self.undelivered = Undelivered(
-            check=intake.check,
+            check=ingress.check,
             claims=world.ledger,
             forget=self.forgotten.append,
             outbox=world.ledger,
             packer=lambda queue: Packer(queue, world.clock),
-            outlet=world.outlet,
-            aside=world.outlet,
+            publisher=world.publisher,
+            aside=world.publisher,
             refusals=refusals,
             recorder=world.recorder,
             clock=world.clock,
@@ -62,7 +62,7 @@ class Office:
         self.undelivered.take(GivenUp(b"[[...]]", job, "corti.work", why, NOTED))
 
     def nothing_happened(self) -> bool:
-        return not (self.world.outlet.letters or self.world.outlet.events)
+        return not (self.world.publisher.letters or self.world.publisher.events)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_job_that_was_given_up_ends_with_a_dead_letter_and_an_event(why: str |
     office = Office()
     message = body(reply_to="corti.results.ehr-2", metadata={"a": 1})
     office.give_up(message, why)
-    (letter,) = office.world.outlet.letters
+    (letter,) = office.world.publisher.letters
     assert (letter.id, letter.reason, letter.queue) == (
         f"{JOB}/dead-letter",
         Reason.UNDELIVERABLE,
@@ -88,7 +88,7 @@ def test_a_job_that_was_given_up_ends_with_a_dead_letter_and_an_event(why: str |
     )
     assert (letter.payload, letter.attempts, letter.received_at) == (message.decode(), 0, EPOCH)
     assert words in letter.detail
-    ((event, reply_to),) = office.world.outlet.events
+    ((event, reply_to),) = office.world.publisher.events
     assert (event.type, event.id, reply_to) == (FAILED, f"{JOB}/result", "corti.results.ehr-2")
     assert isinstance(event.data, Failed)
     assert (event.data.reason, event.data.detail, event.data.metadata) == (
@@ -107,7 +107,7 @@ def test_a_copy_that_is_given_up_later_tells_nobody_a_second_time() -> None:
     office = Office()
     for _ in range(3):
         office.give_up(body())
-    assert (len(office.world.outlet.letters), len(office.world.outlet.events)) == (1, 1)
+    assert (len(office.world.publisher.letters), len(office.world.publisher.events)) == (1, 1)
     assert office.world.recorder.counts[measures.JOBS_REPEATED.name, "dropped"] == 2
 
 
@@ -115,8 +115,8 @@ def test_a_job_that_has_ended_well_stays_so() -> None:
     office = Office()
     office.world.run(body())
     office.give_up(body())
-    assert [event.type for event, _ in office.world.outlet.events][-1] == COMPLETED
-    assert (office.world.outlet.letters, office.world.outlet.set_aside_bodies) == ([], [])
+    assert [event.type for event, _ in office.world.publisher.events][-1] == COMPLETED
+    assert (office.world.publisher.letters, office.world.publisher.set_aside_bodies) == ([], [])
 
 
 def test_a_job_that_somebody_runs_goes_aside_with_what_is_known_of_it() -> None:
@@ -125,18 +125,18 @@ def test_a_job_that_somebody_runs_goes_aside_with_what_is_known_of_it() -> None:
     assert isinstance(claim, Claim)
     office.give_up(body())
     assert office.nothing_happened()
-    assert (office.world.outlet.set_aside_bodies, office.world.outlet.arrivals) == ([body()], [NOTED])
+    assert (office.world.publisher.set_aside_bodies, office.world.publisher.arrivals) == ([body()], [NOTED])
     # Its worker dies: the job is tried again, and not given up.
     office.world.clock.advance(office.world.ledger.lease)
     assert office.world.run(body()) is Verdict.DONE
-    assert office.world.outlet.types[-1] == COMPLETED
+    assert office.world.publisher.types[-1] == COMPLETED
 
 
 def test_a_job_that_goes_aside_nowhere_stays_with_the_broker() -> None:
     office = Office()
     office.world.ledger.claim(JOB)
-    office.world.outlet.away = {"aside"}
-    with pytest.raises(OutletUnavailable):
+    office.world.publisher.away = {"aside"}
+    with pytest.raises(BrokerUnavailable):
         office.give_up(body())
 
 
@@ -148,7 +148,7 @@ def test_attempts_and_interaction_of_workers_before_are_told() -> None:
     ledger.remember(claim, "interaction-7", "wss://x")
     office.world.clock.advance(ledger.lease)
     office.give_up(body())
-    failed = office.world.outlet.last
+    failed = office.world.publisher.last
     assert isinstance(failed, Failed)
     assert (failed.attempts, failed.interaction_id) == (1, "interaction-7")
 
@@ -158,27 +158,27 @@ def test_while_redis_is_away_the_message_stays_with_the_broker(step: str) -> Non
     office = Office()
     office.world.ledger.away = {step: 2}
     for _ in range(2):
-        with pytest.raises(OutletUnavailable):
+        with pytest.raises(BrokerUnavailable):
             office.give_up(body())
     assert office.nothing_happened()
     office.give_up(body())
-    assert office.world.outlet.types == [FAILED]
-    assert isinstance(office.world.outlet.last, Failed)
-    assert office.world.outlet.last.attempts == 0
+    assert office.world.publisher.types == [FAILED]
+    assert isinstance(office.world.publisher.last, Failed)
+    assert office.world.publisher.last.attempts == 0
 
 
 @pytest.mark.parametrize("away", ["letters", FAILED])
 def test_what_the_broker_does_not_confirm_is_left_to_the_outbox_and_told_once(away: str) -> None:
     office = Office()
-    office.world.outlet.away = {away}
+    office.world.publisher.away = {away}
     office.give_up(body())
-    assert office.world.outlet.set_aside_bodies == [body()], "until it has been told"
-    office.world.outlet.away = set()
+    assert office.world.publisher.set_aside_bodies == [body()], "until it has been told"
+    office.world.publisher.away = set()
     office.world.clock.advance(office.world.ledger.lease)
     assert office.world.sweeper.sweep() == 1
-    assert office.world.outlet.types == [FAILED]
+    assert office.world.publisher.types == [FAILED]
     office.give_up(body())
-    assert office.world.outlet.types == [FAILED]
+    assert office.world.publisher.types == [FAILED]
 
 
 @pytest.mark.parametrize("message", [b"no job", b"", b"\xff", b"[]", body(reply_to="somebody.elses")])
@@ -186,11 +186,11 @@ def test_what_holds_no_job_of_ours_becomes_a_dead_letter_alone(message: bytes) -
     office = Office()
     with capture_logs() as logs:
         office.undelivered.take(GivenUp(message, message, "corti.jobs", "expired"))
-    (letter,) = office.world.outlet.letters
+    (letter,) = office.world.publisher.letters
     assert (letter.reason, letter.queue, letter.size) == (Reason.UNDELIVERABLE, "corti.jobs", len(message))
     assert letter.id == f"corti.jobs/{letter.sha256}"
     assert letter.errors
-    assert office.world.outlet.events == []
+    assert office.world.publisher.events == []
     assert office.world.ledger.records == {}
     assert [line["event"] for line in logs] == ["message_refused"]
     assert "somebody" not in json.dumps(logs, default=str)

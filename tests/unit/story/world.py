@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
-from tests.unit.fakes import FakeClock, FakeInterrupt, FakeOutlet, FakeRecorder
+from tests.unit.fakes import FakeClock, FakeInterrupt, FakePublisher, FakeRecorder
 from tests.unit.story.ledger import MemoryLedger
 from tests.unit.story.shelf import Shelf
 from worker.concurrency.interrupt import Interrupt, Why
@@ -19,7 +19,7 @@ from worker.jobs.claims import Claim, NoPlace
 from worker.jobs.delivery import Deliveries
 from worker.jobs.live import LivePublisher
 from worker.jobs.outbox import Sweeper
-from worker.jobs.parcel import Packer
+from worker.jobs.outbox_entry import Packer
 from worker.jobs.ports import Interaction, Sent
 from worker.jobs.retry import RetryPolicy
 from worker.jobs.runner import Runner
@@ -174,7 +174,7 @@ class World:
         self.waits: list[float] = []
         self.interrupt = FakeInterrupt(self.clock, self.waits)
         self.recorder = FakeRecorder()
-        self.outlet = FakeOutlet()
+        self.publisher = FakePublisher()
         self.ledger = MemoryLedger(self.clock)
         self.auth = AuthServer()
         self.service = Service(self.auth, says=list(says), clock=self.clock)
@@ -182,8 +182,8 @@ class World:
         self.transcriber = Transcriber(self.auth, self.service, self.shelf, self.service)
         self.runner = Runner(
             transcribers={"base": self.transcriber},
-            live=lambda job, fence: LivePublisher(self.outlet, job, fence, self.clock),
-            outlet=self.outlet,
+            live=lambda job, fence: LivePublisher(self.publisher, job, fence, self.clock),
+            publisher=self.publisher,
             outbox=self.ledger,
             attempts=self.ledger,
             retry=RetryPolicy(attempts, base=2.0, cap=60.0, outage=outage),
@@ -193,7 +193,7 @@ class World:
             packer=Packer("corti.work", self.clock),
             patience=300.0,
         )
-        self.sweeper = Sweeper(self.ledger, self.outlet, self.recorder)
+        self.sweeper = Sweeper(self.ledger, self.publisher, self.recorder)
         self.full_for = 0.0
         self.is_crowded, self.no_place = False, False
         self.placed: list[str | None] = []
@@ -201,7 +201,7 @@ class World:
             claims=self.ledger,
             keep=self._keep,
             runner=self.runner,
-            aside=self.outlet,
+            aside=self.publisher,
             places=self,
             tenancy=Tenancy("base", {"base": None}),
             repeat=self.sweeper.deliver if republish else lambda _: False,
@@ -223,7 +223,7 @@ class World:
 
     @contextmanager
     def _keep(self, claim: Claim, interrupt: Interrupt, until: float | None) -> Iterator[None]:
-        """The keeper: renews the claim, and interrupts the job when its time is over."""
+        """The lease renewer: renews the claim, and interrupts the job when its time is over."""
         assert isinstance(interrupt, FakeInterrupt)
         if until is not None:
             interrupt.after(until - self.clock.monotonic(), lambda: interrupt.trigger(Why.EXPIRED))

@@ -85,7 +85,7 @@ class Conversation(JobSide):
             self._on_low(False)
         if pace.position >= self._report_at:
             self._report_at = pace.position + self._report_every
-            self._bell.ring()
+            self._wakeup.wake()
         return min(self._audio_at, self._look_at)
 
     def readable(self, now: float) -> bool:
@@ -142,7 +142,7 @@ class Conversation(JobSide):
         # They lead back here. Python finds such circles only when it looks for them, which is seldom.
         self._take = self._on_low = None
         self.done = True
-        self._bell.ring()
+        self._wakeup.wake()
 
     def _starve(self, now: float) -> None:
         """If audio is due and there is none, ask for more, or end."""
@@ -185,7 +185,7 @@ class Conversation(JobSide):
         if self.session.state is State.CLOSED:
             self._linger_ends = now + _LINGER if self._linger_ends is None else self._linger_ends
             self.done = True
-            self._bell.ring()
+            self._wakeup.wake()
         deadline = self.session.deadline
         self._look_at = math.inf if deadline is None else deadline
         self._audio_at = math.inf
@@ -204,4 +204,4 @@ class Conversation(JobSide):
                 self.heard_at = now
             self._news.extend(news)
             if self._live or len(self._news) >= PILE:
-                self._bell.ring()
+                self._wakeup.wake()

@@ -7,7 +7,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from worker.concurrency.bell import Bell
+from worker.concurrency.wakeup import Wakeup
 from worker.protocol.pace import Chunk, Pace
 from worker.protocol.session import Content
 
@@ -32,7 +32,7 @@ class JobSide:
         self._take: Callable[[], Chunk | None] | None = None
         self._no_more_audio = False
         self._news: deque[Content] = deque()
-        self._bell = Bell()
+        self._wakeup = Wakeup()
         self._live = False
         self._low = 0
         self._on_low: Callable[[bool], None] | None = None
@@ -89,11 +89,11 @@ class JobSide:
 
     def wait(self) -> None:
         """Sleep until `wake`, live news, or the end of the session."""
-        self._bell.wait()
+        self._wakeup.wait()
 
     def wake(self) -> None:
         """End `wait`. From any thread."""
-        self._bell.ring()
+        self._wakeup.wake()
 
     def news(self) -> list[Content]:
         """Take what the service said since the last call."""

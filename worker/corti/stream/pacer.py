@@ -17,7 +17,7 @@ from worker.clock import Clock
 from worker.concurrency.background import BackgroundThread
 from worker.concurrency.heartbeat import Heartbeat
 from worker.corti.stream.conversation import Conversation
-from worker.corti.stream.turnstile import Turnstile
+from worker.corti.stream.gate import AdmissionGate
 from worker.telemetry import measures
 
 #: The least time between two turns. All chunks that fall due within it cost one wake-up: half of it costs
@@ -58,13 +58,13 @@ class Pacer(AbstractContextManager["Pacer"]):
     Args:
         clock: For time.
         heartbeat: Beats at each turn.
-        turnstile: Where others pass when audio leaves time.
+        gate: Where others pass when audio leaves time.
     """
 
-    def __init__(self, clock: Clock, heartbeat: Heartbeat, turnstile: Turnstile) -> None:
+    def __init__(self, clock: Clock, heartbeat: Heartbeat, gate: AdmissionGate) -> None:
         self.figures = Figures()
-        self._turnstile = turnstile
-        turnstile.guard(self._poke)
+        self._gate = gate
+        gate.guard(self._poke)
         self._clock = clock
         self._beat = heartbeat.beat
         self._epoll = select.epoll()
@@ -123,13 +123,13 @@ class Pacer(AbstractContextManager["Pacer"]):
             self._take_in(began)
             self._run_due(began)
             now = clock.monotonic()
-            self._turnstile.turned(len(self._open), late, TICK - (now - began))
+            self._gate.turned(len(self._open), late, TICK - (now - began))
             # A pause without looking at the sockets, so that what arrives meanwhile is read in one go.
             if self._open and now - began < TICK:
                 select.select((), (), (), TICK - (now - began))
                 now = clock.monotonic()
             wait = self._ticks[0] * TICK - now if self._ticks else _IDLE
-            self._poll(min(max(wait, 0.0), TICK if self._turnstile.wanted else _IDLE))
+            self._poll(min(max(wait, 0.0), TICK if self._gate.wanted else _IDLE))
         for conversation in tuple(self._open.values()):
             self._drop(conversation)
         while self._inbox:  # those that came too late: their jobs wait for an end, too

@@ -38,7 +38,7 @@ Redis that was restarted empty. Losing Redis may cost a repeat, never a job: the
 from worker.store.ledger.cap import TenantCap
 from worker.store.ledger.caps import TenantCaps
 from worker.store.ledger.fleet import Fleet
-from worker.store.ledger.keeper import Keeper
+from worker.store.ledger.lease_renewer import LeaseRenewer
 from worker.store.ledger.ledger import RedisLedger
 
-__all__ = ["Fleet", "Keeper", "RedisLedger", "TenantCap", "TenantCaps"]
+__all__ = ["Fleet", "LeaseRenewer", "RedisLedger", "TenantCap", "TenantCaps"]

@@ -10,7 +10,7 @@ from uuid import uuid4
 import redis
 
 from worker.concurrency.heartbeat import waiting
-from worker.jobs.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, Parcel
+from worker.jobs.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, OutboxEntry
 from worker.jobs.ports import Cipher
 from worker.network.connection_faults import redis_fault
 from worker.store.ledger import scripts
@@ -122,9 +122,9 @@ class RedisLedger:
         if noted is not None:
             self._notes[owner] = replace(noted, **changes)
 
-    def store(self, claim: Claim, parcel: Parcel) -> None:
+    def store(self, claim: Claim, outbox_entry: OutboxEntry) -> None:
         """See `worker.jobs.claims.Outbox`."""
-        letter = self._cipher.encrypt(parcel.letter) if parcel.letter is not None else b""
+        letter = self._cipher.encrypt(outbox_entry.letter) if outbox_entry.letter is not None else b""
         with mapped():
             stored = self._store(
                 keys=[job_key(claim.job_id), OUTBOX, SINCE],
@@ -133,9 +133,9 @@ class RedisLedger:
                     claim.fence,
                     self.lease_ms,
                     self.keep_ms,
-                    f"{parcel.outcome} {parcel.event_type}",
-                    self._cipher.encrypt(parcel.event),
-                    parcel.reply_to or "",
+                    f"{outbox_entry.outcome} {outbox_entry.event_type}",
+                    self._cipher.encrypt(outbox_entry.event),
+                    outbox_entry.reply_to or "",
                     letter,
                     claim.job_id,
                 ],
@@ -153,7 +153,7 @@ class RedisLedger:
         if len(self._ended) > _MOST_ENDED:
             self._ended.popitem(last=False)
 
-    def parcel(self, job_id: str) -> Parcel | None:
+    def outbox_entry(self, job_id: str) -> OutboxEntry | None:
         """The stored result of a job, if there is one that we can read."""
         with mapped():
             fields: Any = self.client.hmget(
@@ -164,7 +164,7 @@ class RedisLedger:
         if plain is None or outcome is None or form not in {None, scripts.FORMAT.encode()}:
             return None
         name, _, event_type = outcome.decode().partition(" ")
-        return Parcel(
+        return OutboxEntry(
             job_id,
             name,
             event_type,

@@ -2,7 +2,7 @@
 
 A job's own thread waits for most of its life, and memory that its calls have touched once, of its stack
 and of its allocator's cache, stays with it: TLS, requests and Redis leave 32 kB with each of thousands of
-jobs. And a few threads are what a turnstile can hold up before each call.
+jobs. And a few threads are what a gate can hold up before each call.
 """
 
 import threading
@@ -17,7 +17,7 @@ P = TypeVar("P")
 T = TypeVar("T")
 
 
-class Desk(AbstractContextManager["Desk"]):
+class OffloadExecutor(AbstractContextManager["OffloadExecutor"]):
     """Makes calls for jobs.
 
     Args:
@@ -46,7 +46,7 @@ class Desk(AbstractContextManager["Desk"]):
 
     def at(self, port: P) -> P:
         """The same port, its methods called here."""
-        return cast("P", _AtDesk(port, self))
+        return cast("P", _Offloaded(port, self))
 
     def check(self) -> str | None:
         """For `/livez`: whether a thread is gone. Its calls have time-outs, so none can be stuck for good."""
@@ -63,13 +63,13 @@ class Desk(AbstractContextManager["Desk"]):
         return function()
 
 
-class _AtDesk:
+class _Offloaded:
     """Stands for an object of which only methods are used."""
 
-    def __init__(self, target: object, desk: Desk) -> None:
+    def __init__(self, target: object, offload: OffloadExecutor) -> None:
         self._target = target
-        self._desk = desk
+        self._offload = offload
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._target, name)
-        return lambda *values, **named: self._desk.call(partial(method, *values, **named))
+        return lambda *values, **named: self._offload.call(partial(method, *values, **named))

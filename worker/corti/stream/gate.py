@@ -18,7 +18,7 @@ LATE_SECONDS = 0.02
 PATIENCE = 5.0
 
 
-class Turnstile:
+class AdmissionGate:
     """Lets the steps of jobs pass beside audio.
 
     Args:

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from worker.concurrency.desk import Desk
+from worker.concurrency.offload import OffloadExecutor
 from worker.contract.errors import Reason, TransientError
 
 job: ContextVar[str] = ContextVar("job", default="none")
@@ -31,34 +31,34 @@ class Port:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
-    with Desk("desk", 2, lambda: None) as made:
+def offload() -> Iterator[OffloadExecutor]:
+    with OffloadExecutor("offload", 2, lambda: None) as made:
         yield made
 
 
-def test_a_call_is_made_on_a_thread_of_the_desk_and_answered_here(desk: Desk) -> None:
+def test_a_call_is_made_on_a_thread_of_the_offload_and_answered_here(offload: OffloadExecutor) -> None:
     port = Port()
-    assert desk.at(port).add(1, second=2) == 3
+    assert offload.at(port).add(1, second=2) == 3
     assert port.callers != [threading.current_thread()]
 
 
-def test_what_a_call_raises_is_raised_here(desk: Desk) -> None:
+def test_what_a_call_raises_is_raised_here(offload: OffloadExecutor) -> None:
     with pytest.raises(TransientError, match="away"):
-        desk.at(Port()).fail()
+        offload.at(Port()).fail()
 
 
-def test_a_call_sees_the_context_of_its_job(desk: Desk) -> None:
+def test_a_call_sees_the_context_of_its_job(offload: OffloadExecutor) -> None:
     job.set("visit-1")
-    assert desk.at(Port()).name() == "visit-1"
+    assert offload.at(Port()).name() == "visit-1"
 
 
 def test_a_call_within_a_call_waits_for_nobody() -> None:
-    with Desk("desk", 1, lambda: None) as desk:
-        port = desk.at(Port())
-        assert desk.call(lambda: port.add(1, second=1)) == 2
+    with OffloadExecutor("offload", 1, lambda: None) as offload:
+        port = offload.at(Port())
+        assert offload.call(lambda: port.add(1, second=1)) == 2
 
 
-def test_no_more_calls_are_made_at_the_same_time_than_there_are_threads(desk: Desk) -> None:
+def test_no_more_calls_are_made_at_the_same_time_than_there_are_threads(offload: OffloadExecutor) -> None:
     lock, now, most = threading.Lock(), 0, 0
 
     def busy() -> None:
@@ -71,13 +71,13 @@ def test_no_more_calls_are_made_at_the_same_time_than_there_are_threads(desk: De
             now -= 1
 
     with ThreadPoolExecutor(8) as jobs:
-        for done in [jobs.submit(desk.call, busy) for _ in range(16)]:
+        for done in [jobs.submit(offload.call, busy) for _ in range(16)]:
             done.result()
     assert most == 2
 
 
 def test_each_call_gives_way_first() -> None:
     order: list[str] = []
-    with Desk("desk", 1, lambda: order.append("gave way")) as desk:
-        desk.call(lambda: order.append("called"))
+    with OffloadExecutor("offload", 1, lambda: order.append("gave way")) as offload:
+        offload.call(lambda: order.append("called"))
     assert order == ["gave way", "called"]

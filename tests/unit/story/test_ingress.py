@@ -8,29 +8,29 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.examples import SMALLEST, body
-from tests.unit.fakes import EPOCH, FakeAudit, FakeClock, FakeOutlet, FakeRecorder, FakeWorkQueue
+from tests.unit.fakes import EPOCH, FakeAudit, FakeClock, FakePublisher, FakeRecorder, FakeWorkQueue
 from worker.contract.dead_letter import DeadLetter
 from worker.contract.errors import Reason
 from worker.jobs.arrival import Arrival
-from worker.jobs.intake import Intake
-from worker.jobs.ports import OutletUnavailable
+from worker.jobs.ingress import Ingress
+from worker.jobs.ports import BrokerUnavailable
 from worker.jobs.refusals import Refusals
 from worker.telemetry import measures
 from worker.telemetry.audit import Step
 
 
 class Doorway:
-    """An intake with both its exits."""
+    """An ingress with both its exits."""
 
     def __init__(self) -> None:
         self.work = FakeWorkQueue()
-        self.outlet = FakeOutlet()
+        self.publisher = FakePublisher()
         self.recorder = FakeRecorder()
         self.audit = FakeAudit()
         clock = FakeClock()
-        self.intake = Intake(
+        self.ingress = Ingress(
             work=self.work,
-            refusals=Refusals(self.outlet, self.recorder, clock, self.audit),
+            refusals=Refusals(self.publisher, self.recorder, clock, self.audit),
             recorder=self.recorder,
             clock=clock,
             audit=self.audit,
@@ -40,9 +40,9 @@ class Doorway:
 
     def refuse(self, message: bytes) -> DeadLetter:
         """Take a bad message; the dead letter that is made of it."""
-        self.intake.take(message)
+        self.ingress.take(message)
         assert self.work.bodies == []
-        (letter,) = self.outlet.letters
+        (letter,) = self.publisher.letters
         return letter
 
 
@@ -57,9 +57,9 @@ class Doorway:
 )
 def test_a_good_job_is_handed_on_byte_for_byte(message: bytes) -> None:
     doorway = Doorway()
-    doorway.intake.take(message)
+    doorway.ingress.take(message)
     assert doorway.work.bodies == [message]
-    assert doorway.outlet.letters == []
+    assert doorway.publisher.letters == []
     assert doorway.recorder.counts == {(measures.DOOR_MESSAGES.name, "accepted"): 1}
 
 
@@ -117,17 +117,17 @@ def test_a_refusal_is_counted_and_logged_without_anything_of_the_message() -> No
 def test_a_job_that_nobody_confirmed_stays_where_it_is() -> None:
     doorway = Doorway()
     doorway.work.away = True
-    with pytest.raises(OutletUnavailable):
-        doorway.intake.take(body())
+    with pytest.raises(BrokerUnavailable):
+        doorway.ingress.take(body())
     assert not doorway.recorder.counts
-    assert doorway.outlet.letters == []
+    assert doorway.publisher.letters == []
 
 
 def test_a_dead_letter_that_nobody_confirmed_leaves_the_message_where_it_is() -> None:
     doorway = Doorway()
-    doorway.outlet.away = {"letters"}
-    with pytest.raises(OutletUnavailable):
-        doorway.intake.take(b"{}")
+    doorway.publisher.away = {"letters"}
+    with pytest.raises(BrokerUnavailable):
+        doorway.ingress.take(b"{}")
     assert not doorway.recorder.counts
 
 
@@ -136,7 +136,7 @@ _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 def test_a_job_is_dated_when_it_is_accepted_and_told_once() -> None:
     doorway = Doorway()
-    doorway.intake.take(body())
+    doorway.ingress.take(body())
     assert doorway.work.accepted == [EPOCH]
     assert [entry.step for entry in doorway.audit.entries] == [Step.RECEIVED]
 
@@ -144,7 +144,7 @@ def test_a_job_is_dated_when_it_is_accepted_and_told_once() -> None:
 def test_a_job_that_was_set_aside_keeps_its_first_date_and_trace_and_is_not_told_again() -> None:
     doorway = Doorway()
     first = EPOCH - timedelta(seconds=300)
-    doorway.intake.take(body(), Arrival(first, _TRACE))
+    doorway.ingress.take(body(), Arrival(first, _TRACE))
     assert doorway.work.bodies == [body()]
     assert (doorway.work.accepted, doorway.work.traceparents) == ([first], [_TRACE])
     assert doorway.audit.entries == []
@@ -154,7 +154,7 @@ def test_a_job_that_was_set_aside_keeps_its_first_date_and_trace_and_is_not_told
 @pytest.mark.parametrize("known", [Arrival(EPOCH + timedelta(seconds=1), _TRACE), Arrival(None, _TRACE)])
 def test_a_date_that_no_door_can_have_noted_counts_for_nothing(known: Arrival) -> None:
     doorway = Doorway()
-    doorway.intake.take(body(), known)
+    doorway.ingress.take(body(), known)
     assert (doorway.work.accepted, doorway.work.traceparents) == ([EPOCH], [None])
     assert [entry.step for entry in doorway.audit.entries] == [Step.RECEIVED]
     assert doorway.recorder.counts == {(measures.DOOR_MESSAGES.name, "accepted"): 1}
@@ -162,5 +162,5 @@ def test_a_date_that_no_door_can_have_noted_counts_for_nothing(known: Arrival) -
 
 def test_a_job_that_was_set_aside_and_that_this_version_cannot_read_is_refused_as_any() -> None:
     doorway = Doorway()
-    doorway.intake.take(body(a_key_of_next_year=1), Arrival(EPOCH, _TRACE))
-    assert [letter.reason for letter in doorway.outlet.letters] == [Reason.INVALID_JOB]
+    doorway.ingress.take(body(a_key_of_next_year=1), Arrival(EPOCH, _TRACE))
+    assert [letter.reason for letter in doorway.publisher.letters] == [Reason.INVALID_JOB]

@@ -1,6 +1,6 @@
-"""Results and dead letters out, on either broker. Implements the ports `LiveEvents`, `Outlet` and `Aside`.
+"""Results and dead letters out, on either broker. Implements the ports `LiveEvents`, `Publisher` and `Aside`.
 
-Final events and dead letters are offered until the broker has them, within the outlet's patience;
+Final events and dead letters are offered until the broker has them, within the publisher's patience;
 live events once.
 """
 
@@ -16,8 +16,8 @@ from worker.concurrency.heartbeat import waiting
 from worker.contract.dead_letter import DeadLetter, letter_id
 from worker.contract.events import Event
 from worker.jobs.arrival import Arrival
-from worker.jobs.claims import Parcel
-from worker.jobs.ports import OutletUnavailable, ReplyRefused, Waiter
+from worker.jobs.claims import OutboxEntry
+from worker.jobs.ports import BrokerUnavailable, ReplyRefused, Waiter
 from worker.telemetry import measures
 from worker.telemetry.recorder import Recorder
 
@@ -32,7 +32,7 @@ _REFUSED_PATIENCE = 3.0
 _MOST_BURIED = 10_000
 
 
-class PatientOutlet:
+class PatientPublisher:
     """Offers messages to a sender until it takes them or patience ends.
 
     Args:
@@ -52,51 +52,51 @@ class PatientOutlet:
         self._clock = clock
         self._waiter = waiter
         self._live_again = Deadline(0.0)
-        self._buried: dict[str, None] = {}
+        self._letters_published: dict[str, None] = {}
 
     def publish(self, event: Event, reply_to: str | None) -> None:
         """See `worker.jobs.ports.LiveEvents`."""
         # Each try on a broker that does not answer costs seconds of a thread that has audio to feed.
         if not self._live_again.passed(self._clock.monotonic()):
-            raise OutletUnavailable("the broker was away a moment ago")
+            raise BrokerUnavailable("the broker was away a moment ago")
         try:
             with waiting():
                 self._sender.send_event(event.to_json(), event.type, reply_to)
         except ReplyRefused:
             raise  # the broker answered, and takes what others publish
-        except OutletUnavailable:
+        except BrokerUnavailable:
             self._live_again = Deadline.after(_LIVE_PAUSE, self._clock.monotonic())
             raise
         self._recorder.count(measures.EVENTS_PUBLISHED, type=event.type)
 
-    def deliver(self, parcel: Parcel) -> None:
-        """See `worker.jobs.ports.Outlet`."""
-        letter = parcel.letter
-        if letter is not None and parcel.job_id not in self._buried:
-            self._insist(lambda: self._sender.send_dead_letter(letter, letter_id(parcel.job_id)))
-            self._note_buried(parcel.job_id)
-        self._insist(lambda: self._sender.send_event(parcel.event, parcel.event_type, parcel.reply_to))
-        self._buried.pop(parcel.job_id, None)
-        self._recorder.count(measures.EVENTS_PUBLISHED, type=parcel.event_type)
+    def deliver(self, entry: OutboxEntry) -> None:
+        """See `worker.jobs.ports.Publisher`."""
+        letter = entry.letter
+        if letter is not None and entry.job_id not in self._letters_published:
+            self._until_confirmed(lambda: self._sender.send_dead_letter(letter, letter_id(entry.job_id)))
+            self._note_published(entry.job_id)
+        self._until_confirmed(lambda: self._sender.send_event(entry.event, entry.event_type, entry.reply_to))
+        self._letters_published.pop(entry.job_id, None)
+        self._recorder.count(measures.EVENTS_PUBLISHED, type=entry.event_type)
 
     def set_aside(self, body: bytes, arrival: Arrival) -> None:
         """See `worker.jobs.ports.Aside`."""
         with waiting():
             self._sender.send_aside(body, arrival)
 
-    def bury(self, letter: DeadLetter) -> None:
-        """See `worker.jobs.ports.Outlet`."""
+    def publish_dead_letter(self, letter: DeadLetter) -> None:
+        """See `worker.jobs.ports.Publisher`."""
         body = letter.to_json()
-        self._insist(lambda: self._sender.send_dead_letter(body, letter.id or letter.sha256))
+        self._until_confirmed(lambda: self._sender.send_dead_letter(body, letter.id or letter.sha256))
 
-    def _note_buried(self, job_id: str) -> None:
+    def _note_published(self, job_id: str) -> None:
         """The dead letter of a job has arrived: no further try of its event sends it again."""
-        self._buried[job_id] = None
-        if len(self._buried) > _MOST_BURIED:
+        self._letters_published[job_id] = None
+        if len(self._letters_published) > _MOST_BURIED:
             with suppress(KeyError, StopIteration):  # another thread was quicker
-                del self._buried[next(iter(self._buried))]
+                del self._letters_published[next(iter(self._letters_published))]
 
-    def _insist(self, send: "Send") -> None:
+    def _until_confirmed(self, send: "Send") -> None:
         began = self._clock.monotonic()
         deadline = Deadline.after(self._patience, began)
         refused = Deadline.after(min(self._patience, _REFUSED_PATIENCE), began)
@@ -106,7 +106,7 @@ class PatientOutlet:
                 with waiting():
                     send()
                 return
-            except OutletUnavailable as error:
+            except BrokerUnavailable as error:
                 end = refused if isinstance(error, ReplyRefused) else deadline
                 if end.passed(self._clock.monotonic()):
                     raise
@@ -121,5 +121,5 @@ class Send(Protocol):
     """One try."""
 
     def __call__(self) -> None:
-        """Raises OutletUnavailable."""
+        """Raises BrokerUnavailable."""
         ...

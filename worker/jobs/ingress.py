@@ -22,13 +22,13 @@ class WorkQueue(Protocol):
     def put(self, body: bytes, arrival: Arrival) -> None:
         """Hand a job on, with what is known of it.
 
-        Returns when the broker has confirmed; raises OutletUnavailable if it does not.
+        Returns when the broker has confirmed; raises BrokerUnavailable if it does not.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class Ingress:
     """Takes one message at a time. When `take` returns, the message is safe elsewhere: acknowledge it."""
 
     work: WorkQueue
@@ -51,13 +51,13 @@ class Intake:
                 keeps its first time and trace, and is not told a second time.
 
         Raises:
-            OutletUnavailable: The broker did not confirm; the message must stay where it is.
+            BrokerUnavailable: The broker did not confirm; the message must stay where it is.
         """
         self.give_way()
         try:
             job = self.check(body)
         except InvalidJob as refusal:
-            self.refusals.bury(body, refusal, self.queue)
+            self.refusals.publish_dead_letter(body, refusal, self.queue)
             self.recorder.count(measures.DOOR_MESSAGES, outcome="refused")
             return
         now = self.clock.wall()

@@ -29,7 +29,7 @@ class Held:
     until: float | None
 
 
-class Keeper:
+class LeaseRenewer:
     """One thread that renews every claim of this process, three times in the life of a lease.
 
     Args:
@@ -48,7 +48,7 @@ class Keeper:
         self._trouble: str | None = "Redis has not answered yet"
         self._others: list[Callable[[], None]] = []
         period = ledger.lease_ms / 1000 / _TURNS_PER_LEASE
-        self._thread = PeriodicThread("keeper", self._turn, period, clock)
+        self._thread = PeriodicThread("lease-renewer", self._turn, period, clock)
         self.heartbeat = self._thread.heartbeat
 
     def also(self, renew: Callable[[], None]) -> None:

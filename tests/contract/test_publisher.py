@@ -1,4 +1,4 @@
-"""The `Outlet` port: final events and dead letters insist, live events do not. With a fake, and for real."""
+"""The `Publisher` port: final events and dead letters insist, live events do not. Fake and real."""
 
 import json
 import time
@@ -15,7 +15,7 @@ from tests.contract.corti_side import make_job
 from tests.contract.fakes import FakeClock, FakeRecorder, FakeSender
 from tests.contract.relay import Relay
 from tests.contract.waiting import eventually
-from worker.broker.outlet import PatientOutlet
+from worker.broker.publisher import PatientPublisher
 from worker.broker.senders import RabbitSender, RedisSender, Sender
 from worker.broker.topology import DEAD, MAIN_LANE, RESULTS
 from worker.clock import SystemClock
@@ -34,9 +34,9 @@ from worker.contract.events import (
 )
 from worker.contract.message import InvalidJob, Problem
 from worker.jobs.arrival import Arrival
-from worker.jobs.claims import Parcel
-from worker.jobs.parcel import Packer
-from worker.jobs.ports import OutletUnavailable, ReplyRefused
+from worker.jobs.claims import OutboxEntry
+from worker.jobs.outbox_entry import Packer
+from worker.jobs.ports import BrokerUnavailable, ReplyRefused
 from worker.jobs.refusals import Refusals
 from worker.telemetry import measures
 
@@ -68,19 +68,19 @@ _FAILED = Failed(
     reason=Reason.EXPIRED, detail="late", cause=None, attempts=1, interaction_id=None, metadata={}
 )
 _FAILURE = Event(id="job-1/result", type=FAILED, subject="job-1", time=_NOW, data=_FAILED)
-_COMPLETION = Parcel("job-1", "completed", COMPLETED, _RESULT.to_json(), None, None)
+_COMPLETION = OutboxEntry("job-1", "completed", COMPLETED, _RESULT.to_json(), None, None)
 _LETTER = DeadLetter.of(
     b"{}", reason=Reason.INVALID_JOB, detail="no", queue="corti.jobs", received_at=_NOW, dead_at=_NOW
 )
 
 
 class FakeWorld:
-    """An outlet on the fake sender, in a time that passes when it waits."""
+    """A publisher on the fake sender, in a time that passes when it waits."""
 
     def __init__(self, clock: FakeClock, recorder: FakeRecorder, patience: float = 60.0) -> None:
         self.sender, self.clock, self.recorder = FakeSender(), clock, recorder
         self.mended_at = float("inf")
-        self.outlet = PatientOutlet(
+        self.publisher = PatientPublisher(
             self.sender, patience=patience, recorder=recorder, clock=clock, waiter=self
         )
 
@@ -95,17 +95,17 @@ def world(clock: FakeClock, recorder: FakeRecorder) -> FakeWorld:
     return FakeWorld(clock, recorder)
 
 
-def real_outlet(sender: Sender, recorder: FakeRecorder, patience: float) -> PatientOutlet:
-    """An outlet in real time."""
-    return PatientOutlet(
+def real_publisher(sender: Sender, recorder: FakeRecorder, patience: float) -> PatientPublisher:
+    """A publisher in real time."""
+    return PatientPublisher(
         sender, patience=patience, recorder=recorder, clock=SystemClock(), waiter=ThreadWaiter()
     )
 
 
 def test_what_was_published_is_counted_by_type(world: FakeWorld) -> None:
-    world.outlet.publish(_LIVE, None)
-    world.outlet.deliver(replace(_COMPLETION, reply_to="corti.results.a"))
-    world.outlet.bury(_LETTER)
+    world.publisher.publish(_LIVE, None)
+    world.publisher.deliver(replace(_COMPLETION, reply_to="corti.results.a"))
+    world.publisher.publish_dead_letter(_LETTER)
     assert [len(world.sender.queues[name]) for name in (RESULTS, "corti.results.a", DEAD)] == [1, 1, 1]
     assert world.sender.queues["corti.results.a"] == [_RESULT.to_json()]
     assert world.recorder.total(measures.EVENTS_PUBLISHED, type=PROGRESS) == 1
@@ -115,23 +115,23 @@ def test_what_was_published_is_counted_by_type(world: FakeWorld) -> None:
 def test_a_live_event_is_offered_once(world: FakeWorld) -> None:
     world.sender.up = False
     before = world.clock.monotonic()
-    with pytest.raises(OutletUnavailable):
-        world.outlet.publish(_LIVE, None)
+    with pytest.raises(BrokerUnavailable):
+        world.publisher.publish(_LIVE, None)
     assert (world.sender.tries, world.clock.monotonic()) == (1, before)
     assert world.recorder.total(measures.EVENTS_PUBLISHED) == 0
 
 
 def test_a_final_event_is_offered_until_it_is_taken(world: FakeWorld) -> None:
     world.sender.up, world.mended_at = False, world.clock.monotonic() + 45
-    world.outlet.deliver(_COMPLETION)
+    world.publisher.deliver(_COMPLETION)
     assert world.sender.queues[RESULTS] == [_RESULT.to_json()]
     assert world.recorder.total(measures.PUBLISH_RETRIES) == world.sender.tries - 1 > 5
 
 
 def test_a_failure_is_delivered_after_its_dead_letter(world: FakeWorld) -> None:
-    failure = Parcel("job-1", "failed", FAILED, _FAILURE.to_json(), "corti.results.a", _LETTER.to_json())
+    failure = OutboxEntry("job-1", "failed", FAILED, _FAILURE.to_json(), "corti.results.a", _LETTER.to_json())
     world.sender.up, world.mended_at = False, world.clock.monotonic() + 45
-    world.outlet.deliver(failure)
+    world.publisher.deliver(failure)
     assert [(name, bodies) for name, bodies in world.sender.queues.items() if bodies] == [
         (DEAD, [_LETTER.to_json()]),
         ("corti.results.a", [_FAILURE.to_json()]),
@@ -139,28 +139,28 @@ def test_a_failure_is_delivered_after_its_dead_letter(world: FakeWorld) -> None:
 
 
 def test_a_job_is_set_aside_with_one_try(world: FakeWorld) -> None:
-    world.outlet.set_aside(b"job", Arrival(_NOW))
+    world.publisher.set_aside(b"job", Arrival(_NOW))
     assert world.sender.arrivals == [Arrival(_NOW)]
     assert world.sender.queues[MAIN_LANE.aside] == [b"job"]
     world.sender.up, world.sender.tries = False, 0
-    with pytest.raises(OutletUnavailable):
-        world.outlet.set_aside(b"job", Arrival())
+    with pytest.raises(BrokerUnavailable):
+        world.publisher.set_aside(b"job", Arrival())
     assert world.sender.tries == 1
 
 
 def test_a_dead_letter_is_offered_until_it_is_taken(world: FakeWorld) -> None:
     world.sender.up, world.mended_at = False, world.clock.monotonic() + 45
-    world.outlet.bury(_LETTER)
+    world.publisher.publish_dead_letter(_LETTER)
     assert world.sender.queues[DEAD] == [_LETTER.to_json()]
 
 
 def test_the_tries_of_one_dead_letter_that_was_not_confirmed_bear_one_id(world: FakeWorld) -> None:
-    refusals = Refusals(world.outlet, world.recorder, world.clock)
+    refusals = Refusals(world.publisher, world.recorder, world.clock)
     refusal = InvalidJob((Problem("$", "expected a JSON object"),))
     world.sender.confirms = False
     for message in b"not a job", b"not a job", b"another":
-        with pytest.raises(OutletUnavailable):
-            refusals.bury(message, refusal, "corti.jobs")
+        with pytest.raises(BrokerUnavailable):
+            refusals.publish_dead_letter(message, refusal, "corti.jobs")
     letters = [json.loads(letter) for letter in world.sender.queues[DEAD]]
     assert len(letters) > 30
     assert len({letter["dead_at"] for letter in letters}) == 3
@@ -169,15 +169,17 @@ def test_the_tries_of_one_dead_letter_that_was_not_confirmed_bear_one_id(world: 
 
 
 def test_a_failure_whose_event_is_not_confirmed_has_one_dead_letter(world: FakeWorld) -> None:
-    failure = Parcel("job-1", "failed", FAILED, _FAILURE.to_json(), "corti.results.full", _LETTER.to_json())
+    failure = OutboxEntry(
+        "job-1", "failed", FAILED, _FAILURE.to_json(), "corti.results.full", _LETTER.to_json()
+    )
     world.sender.refusing = {"corti.results.full"}
     for _ in range(3):
         with pytest.raises(ReplyRefused):
-            world.outlet.deliver(failure)
+            world.publisher.deliver(failure)
     assert world.sender.queues[DEAD] == [_LETTER.to_json()]
     world.sender.refusing = set()
     for _ in range(2):
-        world.outlet.deliver(failure)
+        world.publisher.deliver(failure)
     assert len(world.sender.queues[DEAD]) == 2, "the second is a repeat that was asked for"
 
 
@@ -186,8 +188,8 @@ def test_the_tries_of_a_failed_jobs_dead_letter_bear_the_jobs_id(rabbitmq_url: s
     letter = Packer("corti.work", SystemClock()).pack(make_job(job_id="job-1"), b"{}", _FAILED, _NOW).letter
     assert letter is not None
     assert json.loads(letter)["id"] == "job-1/dead-letter"
-    real_outlet(sender, FakeRecorder(), patience=0).deliver(
-        Parcel("job-1", "failed", FAILED, _FAILURE.to_json(), None, letter)
+    real_publisher(sender, FakeRecorder(), patience=0).deliver(
+        OutboxEntry("job-1", "failed", FAILED, _FAILURE.to_json(), None, letter)
     )
     message = sender._connection._connection.default_channel.basic_get(DEAD, no_ack=True)
     sender.close()
@@ -196,8 +198,8 @@ def test_the_tries_of_a_failed_jobs_dead_letter_bear_the_jobs_id(rabbitmq_url: s
 
 def test_patience_ends(world: FakeWorld) -> None:
     world.sender.up, began = False, world.clock.monotonic()
-    with pytest.raises(OutletUnavailable):
-        world.outlet.deliver(_COMPLETION)
+    with pytest.raises(BrokerUnavailable):
+        world.publisher.deliver(_COMPLETION)
     assert 60 <= world.clock.monotonic() - began <= 66
     assert 10 <= world.sender.tries <= 40, "neither given up nor hammered"
 
@@ -205,13 +207,13 @@ def test_patience_ends(world: FakeWorld) -> None:
 def test_after_a_live_event_that_was_lost_the_next_are_not_even_tried_for_a_while(world: FakeWorld) -> None:
     world.sender.up = False
     for _ in range(3):
-        with pytest.raises(OutletUnavailable):
-            world.outlet.publish(_LIVE, None)
+        with pytest.raises(BrokerUnavailable):
+            world.publisher.publish(_LIVE, None)
     assert world.sender.tries == 1
     world.sender.up = True
-    world.outlet.deliver(_COMPLETION)  # is none, and is not held up
+    world.publisher.deliver(_COMPLETION)  # is none, and is not held up
     world.clock.wait(15)
-    world.outlet.publish(_LIVE, None)
+    world.publisher.publish(_LIVE, None)
     assert world.sender.queues[RESULTS] == [_RESULT.to_json(), _LIVE.to_json()]
 
 
@@ -219,16 +221,16 @@ def test_a_live_event_does_not_wait_for_a_rabbitmq_that_is_away(
     rabbitmq_relay: Relay, clock: FakeClock, recorder: FakeRecorder
 ) -> None:
     sender = RabbitSender(rabbitmq_relay.url)
-    outlet = PatientOutlet(sender, patience=20, recorder=recorder, clock=clock, waiter=clock)
-    outlet.publish(_LIVE, None)
+    publisher = PatientPublisher(sender, patience=20, recorder=recorder, clock=clock, waiter=clock)
+    publisher.publish(_LIVE, None)
     rabbitmq_relay.cut()
     began = time.monotonic()
-    with pytest.raises(OutletUnavailable):
-        outlet.publish(_LIVE, None)
+    with pytest.raises(BrokerUnavailable):
+        publisher.publish(_LIVE, None)
     assert time.monotonic() - began < 1.8
     rabbitmq_relay.mend()
     clock.wait(15)
-    outlet.publish(_LIVE, None)
+    publisher.publish(_LIVE, None)
     sender.close()
 
 
@@ -236,11 +238,11 @@ def test_a_final_event_outlasts_the_absence_of_rabbitmq(
     rabbitmq_relay: Relay, recorder: FakeRecorder
 ) -> None:
     sender = RabbitSender(rabbitmq_relay.url)
-    outlet = real_outlet(sender, recorder, patience=60)
-    outlet.publish(_LIVE, None)
+    publisher = real_publisher(sender, recorder, patience=60)
+    publisher.publish(_LIVE, None)
     rabbitmq_relay.cut()
     with ThreadPoolExecutor(1) as pool:
-        publishing = pool.submit(outlet.deliver, _COMPLETION)
+        publishing = pool.submit(publisher.deliver, _COMPLETION)
         eventually(lambda: recorder.total(measures.PUBLISH_RETRIES) >= 1)
         rabbitmq_relay.mend()
         publishing.result(timeout=60)
@@ -251,15 +253,15 @@ def test_a_final_event_outlasts_the_absence_of_rabbitmq(
 
 def test_a_final_event_outlasts_a_restart_of_redis(own_redis: RedisServer, recorder: FakeRecorder) -> None:
     with redis.Redis.from_url(own_redis.url, socket_timeout=2) as client:
-        outlet = real_outlet(RedisSender(client), recorder, patience=20)
-        outlet.publish(_LIVE, None)
+        publisher = real_publisher(RedisSender(client), recorder, patience=20)
+        publisher.publish(_LIVE, None)
         own_redis.stop()
         began = time.monotonic()
-        with pytest.raises(OutletUnavailable):
-            outlet.publish(_LIVE, None)
+        with pytest.raises(BrokerUnavailable):
+            publisher.publish(_LIVE, None)
         assert time.monotonic() - began < 1
         with ThreadPoolExecutor(1) as pool:
-            publishing = pool.submit(outlet.deliver, _COMPLETION)
+            publishing = pool.submit(publisher.deliver, _COMPLETION)
             eventually(lambda: recorder.total(measures.PUBLISH_RETRIES) >= 1)
             own_redis.start()
             publishing.result(timeout=20)
@@ -271,5 +273,5 @@ def test_a_redis_without_memory_refuses_instead_of_losing(
 ) -> None:
     with redis.Redis.from_url(own_redis.url) as client:
         client.config_set("maxmemory", "1")
-        with pytest.raises(OutletUnavailable, match="OutOfMemory"):
-            real_outlet(RedisSender(client), recorder, patience=0).deliver(_COMPLETION)
+        with pytest.raises(BrokerUnavailable, match="OutOfMemory"):
+            real_publisher(RedisSender(client), recorder, patience=0).deliver(_COMPLETION)

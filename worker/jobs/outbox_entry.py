@@ -7,13 +7,13 @@ from worker.clock import Clock
 from worker.contract.dead_letter import DeadLetter, letter_id
 from worker.contract.events import COMPLETED, FAILED, Completed, Event, Failed, event_id
 from worker.contract.job import Job
-from worker.jobs.claims import Parcel
+from worker.jobs.claims import OutboxEntry
 from worker.telemetry import trace
 
 
 @dataclass(frozen=True, slots=True)
 class Packer:
-    """Makes parcels.
+    """Makes outbox entries.
 
     Attributes:
         queue: Where the worker takes jobs from, for dead letters.
@@ -23,7 +23,7 @@ class Packer:
     queue: str
     clock: Clock
 
-    def pack(self, job: Job, body: bytes, outcome: Completed | Failed, received_at: datetime) -> Parcel:
+    def pack(self, job: Job, body: bytes, outcome: Completed | Failed, received_at: datetime) -> OutboxEntry:
         """Pack the end of a job.
 
         Args:
@@ -55,6 +55,6 @@ class Packer:
                 received_at=received_at,
                 dead_at=self.clock.wall(),
             ).to_json()
-        return Parcel(
+        return OutboxEntry(
             job.job_id, "failed" if failed else "completed", event.type, event.to_json(), job.reply_to, letter
         )
