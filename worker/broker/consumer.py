@@ -34,10 +34,10 @@ class Tasks(TasksStep):
         c.task_consumer.consume = lambda *args, **named: None if c.draining else consume(*args, **named)
 
 
-class Attendance(bootsteps.StartStopStep):
+class HeartbeatStep(bootsteps.StartStopStep):
     """Tells the application whether Celery's consumer is at work.
 
-    `app.attendance` is a pair of callables: one for each turn of its loop, one for when it stops or
+    `app.heartbeat_calls` is a pair of callables: one for each turn of its loop, one for when it stops or
     lost the broker.
     """
 
@@ -45,14 +45,14 @@ class Attendance(bootsteps.StartStopStep):
 
     def start(self, c: Any) -> None:
         """The consumer is connected."""
-        beat, _ = getattr(c.app, "attendance", (_nothing, _nothing))
+        beat, _ = getattr(c.app, "heartbeat_calls", (_nothing, _nothing))
         c.refused = None
         beat()
         self._timer = c.timer.call_repeatedly(1.0, beat)
 
     def stop(self, c: Any) -> None:
         """The consumer stops or lost its connection."""
-        _, rest = getattr(c.app, "attendance", (_nothing, _nothing))
+        _, rest = getattr(c.app, "heartbeat_calls", (_nothing, _nothing))
         timer = getattr(self, "_timer", None)
         if timer is not None:
             timer.cancel()
@@ -64,7 +64,7 @@ def _nothing(_why: str | None = None) -> None:
 
 
 class JobConsumer(KeepingConsumer):
-    """Celery's consumer without what we do not use, with `Attendance`, and with an end of consuming.
+    """Celery's consumer without what we do not use, with `HeartbeatStep`, and with an end of consuming.
 
     It discards nothing.
 
@@ -81,7 +81,7 @@ class JobConsumer(KeepingConsumer):
             "celery.worker.consumer.connection:Connection",
             Tasks,
             "celery.worker.consumer.consumer:Evloop",
-            Attendance,
+            HeartbeatStep,
         )
 
         def shutdown(self, parent: Any) -> None:
@@ -92,7 +92,7 @@ class JobConsumer(KeepingConsumer):
         """Connect, however long that takes, unless the worker stops; `/readyz` says what is in the way."""
 
         def failed(error: Exception, interval: float) -> None:
-            _, rest = getattr(self.app, "attendance", (_nothing, _nothing))
+            _, rest = getattr(self.app, "heartbeat_calls", (_nothing, _nothing))
             rest(broker_fault(error))
             log.warning(
                 "consumer_cannot_connect",
@@ -122,7 +122,7 @@ class JobConsumer(KeepingConsumer):
         self.refused = broker_fault(error)
         if self.refused is None:
             return
-        _, rest = getattr(self.app, "attendance", (_nothing, _nothing))
+        _, rest = getattr(self.app, "heartbeat_calls", (_nothing, _nothing))
         rest(self.refused)
         log.warning("consumer_refused", error=type(error).__name__, why=self.refused)
         with waiting():

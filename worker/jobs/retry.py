@@ -31,7 +31,7 @@ Decision = TryAgain | GiveUp
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class RetryState:
     """What went wrong with a job so far.
 
     Attributes:
@@ -62,13 +62,13 @@ class RetryPolicy:
     outage: float = 3600.0
 
     def decide(
-        self, error: JobError, trouble: Trouble, chance: float, now: datetime, not_after: datetime | None
+        self, error: JobError, state: RetryState, chance: float, now: datetime, not_after: datetime | None
     ) -> Decision:
         """What to do after a try failed.
 
         Args:
             error: Why it failed.
-            trouble: What went wrong before.
+            state: What went wrong before.
             chance: A number in 0..1, drawn anew for each call.
             now: Wall-clock time.
             not_after: The job's own deadline, if it has one.
@@ -76,12 +76,12 @@ class RetryPolicy:
         if not isinstance(error, TransientError):
             return GiveUp(error.reason, error.detail)
         outage = error.reason in OUTAGES
-        if outage and trouble.lasting >= self.outage:
-            return GiveUp(error.reason, f"it lasted {trouble.lasting:.0f} s: {error.detail}")
-        if not outage and trouble.attempt >= self.attempts:
-            detail = f"{trouble.attempt} attempts failed, the last one because: {error.detail}"
+        if outage and state.lasting >= self.outage:
+            return GiveUp(error.reason, f"it lasted {state.lasting:.0f} s: {error.detail}")
+        if not outage and state.attempt >= self.attempts:
+            detail = f"{state.attempt} attempts failed, the last one because: {error.detail}"
             return GiveUp(Reason.ATTEMPTS_EXHAUSTED, detail, cause=error.reason)
-        delay = self._delay(error, trouble.tries if outage else trouble.attempt, chance)
+        delay = self._delay(error, state.tries if outage else state.attempt, chance)
         if not_after is not None and now + timedelta(seconds=delay) >= not_after:
             detail = (
                 f"the job's not_after passes before the next attempt; the last one failed: {error.detail}"

@@ -12,12 +12,12 @@ from worker.contract.errors import JobError, PermanentError, Reason, TransientEr
 from worker.contract.events import Completed, Data, Failed
 from worker.contract.job import Job
 from worker.contract.tenancy import UNKNOWN
-from worker.jobs.account import Account
 from worker.jobs.claims import Attempts, Claim, LedgerUnavailable, Outbox
+from worker.jobs.job_report import JobReport
 from worker.jobs.live import LivePublisher
 from worker.jobs.outbox_entry import Packer
 from worker.jobs.ports import BrokerUnavailable, Interaction, Publisher
-from worker.jobs.retry import OUTAGES, GiveUp, RetryPolicy, Trouble
+from worker.jobs.retry import OUTAGES, GiveUp, RetryPolicy, RetryState
 from worker.jobs.transcribe import Attempt, Transcriber
 from worker.telemetry import measures
 from worker.telemetry.audit import Audit, Unaudited
@@ -84,19 +84,19 @@ class Runner:
         """
         received_at = self.clock.wall()
         self.recorder.count(measures.JOBS_RECEIVED)
-        account = self._account(job, claim, waited)
+        report = self._report(job, claim, waited)
         known = Interaction(claim.interaction_id, claim.stream_url) if claim.interaction_id else None
         attempt = Attempt(
-            claim.attempts, known, remember=lambda found: self._remember(claim, found), witness=account
+            claim.attempts, known, remember=lambda found: self._remember(claim, found), observer=report
         )
         try:
-            outcome = self._attempts(account, attempt, interrupt)
+            outcome = self._attempts(report, attempt, interrupt)
         except Interrupted as interrupted:
             if interrupted.why is not Why.EXPIRED:
                 raise
             outcome = _failed(job, attempt, _OUT_OF_TIME)
         self._end(job, body, claim, outcome, received_at)
-        account.finished(outcome)
+        report.finished(outcome)
 
     def expire(self, job: Job, body: bytes, claim: Claim) -> None:
         """Fail a job whose time ran out before it could begin. Raises like `run`."""
@@ -104,14 +104,14 @@ class Runner:
 
     def fail(self, job: Job, body: bytes, claim: Claim, decision: GiveUp) -> None:
         """Fail a job without another attempt. Raises like `run`."""
-        account = self._account(job, claim, None)
+        report = self._report(job, claim, None)
         outcome = _failed(job, Attempt(claim.attempts), decision)
         self._end(job, body, claim, outcome, self.clock.wall())
-        account.finished(outcome)
+        report.finished(outcome)
 
-    def _account(self, job: Job, claim: Claim, waited: float | None) -> Account:
+    def _report(self, job: Job, claim: Claim, waited: float | None) -> JobReport:
         tenant = job.tenant if job.tenant and job.tenant in self.transcribers else UNKNOWN
-        return Account(job, claim, self.recorder, self.tracer, self.audit, self.clock, tenant, waited)
+        return JobReport(job, claim, self.recorder, self.tracer, self.audit, self.clock, tenant, waited)
 
     def _end(
         self, job: Job, body: bytes, claim: Claim, outcome: Completed | Failed, received_at: datetime
@@ -122,9 +122,9 @@ class Runner:
         self.publisher.deliver(outbox_entry)
         self._until_confirmed(lambda: self.outbox.delivered(job.job_id))
 
-    def _attempts(self, account: Account, attempt: Attempt, interrupt: Interrupt) -> Completed | Failed:
-        job = account.job
-        publisher = self.live(job, account.claim.fence)
+    def _attempts(self, report: JobReport, attempt: Attempt, interrupt: Interrupt) -> Completed | Failed:
+        job = report.job
+        publisher = self.live(job, report.claim.fence)
         if attempt.number > self.retry.attempts:
             # Only workers that died can have used them up: a job that kills its worker ends here.
             died = "the workers that ran this job died; see their logs and the audio"
@@ -142,14 +142,14 @@ class Runner:
                 return failure
             interrupt.check()
             outage = self._outage(failure, outage)
-            trouble = Trouble(attempt.number, outage.tries, self.clock.monotonic() - outage.since)
-            decision = self.retry.decide(failure, trouble, self.chance(), self.clock.wall(), job.not_after)
+            state = RetryState(attempt.number, outage.tries, self.clock.monotonic() - outage.since)
+            decision = self.retry.decide(failure, state, self.chance(), self.clock.wall(), job.not_after)
             if isinstance(decision, GiveUp):
                 return _failed(job, attempt, decision)
-            account.retried(failure, attempt.number, decision.delay)
+            report.retried(failure, attempt.number, decision.delay)
             interrupt.wait(decision.delay)
             if decision.counts:
-                attempt.number = self._next_number(account.claim, attempt.number)
+                attempt.number = self._next_number(report.claim, attempt.number)
                 structlog.contextvars.bind_contextvars(attempt=attempt.number)
 
     def _outage(self, failure: JobError, before: "_Outage") -> "_Outage":

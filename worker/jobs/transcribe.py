@@ -24,8 +24,8 @@ def _forget(_: Interaction) -> None:
 
 
 @contextmanager
-def _witnessed(attempt: "Attempt", stream: Stream, interaction: Interaction) -> Iterator[None]:
-    attempt.witness.opened()
+def _observed(attempt: "Attempt", stream: Stream, interaction: Interaction) -> Iterator[None]:
+    attempt.observer.opened()
     failure = None
     try:
         yield
@@ -34,8 +34,8 @@ def _witnessed(attempt: "Attempt", stream: Stream, interaction: Interaction) -> 
         raise
     finally:
         # It may have come without anybody taking it, before an interrupt or the end of a stream that broke.
-        attempt.witness.heard(stream.first_segment())
-        attempt.witness.streamed(stream.figures()[0], interaction.id, failure)
+        attempt.observer.heard(stream.first_segment())
+        attempt.observer.streamed(stream.figures()[0], interaction.id, failure)
 
 
 def _remaining(total: float | None, stream: Stream, pace: float) -> Callable[[], float | None]:
@@ -53,7 +53,7 @@ def _expected(interrupt: Interrupt, remaining: Callable[[], float | None]) -> It
         raise
 
 
-class Witness:
+class AttemptObserver:
     """Told of what happens on the way; this one keeps nothing of it."""
 
     def opened(self) -> None:
@@ -78,14 +78,14 @@ class Attempt:
         interaction: The job's interaction, once there is one.
         remember: Told of an interaction as soon as it exists.
         asked: Whether this worker has asked the service to create it; the answer may have got lost.
-        witness: Told of what happens on the way.
+        observer: Told of what happens on the way.
     """
 
     number: int = 1
     interaction: Interaction | None = None
     remember: Callable[[Interaction], None] = _forget
     asked: bool = False
-    witness: Witness = field(default_factory=Witness)
+    observer: AttemptObserver = field(default_factory=AttemptObserver)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Transcriber:
             opened = self._authorised(lambda token: self.streams.open(interaction, token, configuration))
             with (
                 opened as stream,
-                _witnessed(attempt, stream, interaction),
+                _observed(attempt, stream, interaction),
                 _expected(interrupt, _remaining(audio.total_seconds, stream, job.pace)),
             ):
                 conversation = stream.converse(
@@ -134,7 +134,7 @@ class Transcriber:
                 for news in conversation:
                     match news:
                         case TranscriptMessage(segments):
-                            attempt.witness.heard(stream.first_segment())
+                            attempt.observer.heard(stream.first_segment())
                             transcript.add_segments(segments)
                             if "transcript" in job.events:
                                 report(Segments(segments=segments))

@@ -17,9 +17,9 @@ from worker.contract.events import Failed
 from worker.contract.job import Job
 from worker.contract.message import InvalidJob
 from worker.contract.tenancy import UNKNOWN as UNKNOWN_TENANT
-from worker.jobs.account import Account
 from worker.jobs.arrival import UNKNOWN, Arrival
 from worker.jobs.claims import Claim, ClaimLost, Claims, Finished, LedgerUnavailable, Outbox
+from worker.jobs.job_report import JobReport
 from worker.jobs.outbox_entry import Packer
 from worker.jobs.ports import Aside, BrokerUnavailable, GiveWay, Publisher, never
 from worker.jobs.refusals import Refusals
@@ -132,7 +132,7 @@ class Undelivered:
         if not isinstance(found, Claim):
             return False
         tenant = job.tenant if job.tenant in self.tenants else UNKNOWN_TENANT
-        account = Account(job, found, self.recorder, self.tracer, self.audit, self.clock, tenant or "")
+        report = JobReport(job, found, self.recorder, self.tracer, self.audit, self.clock, tenant or "")
         outcome = Failed(
             reason=Reason.UNDELIVERABLE,
             detail=detail,
@@ -147,7 +147,7 @@ class Undelivered:
                 return False
         finally:
             self.forget(found)
-        account.finished(outcome)
+        report.finished(outcome)
         return True
 
     def _told(self, job: Job, claim: Claim, message: GivenUp, outcome: Failed, received_at: datetime) -> bool:

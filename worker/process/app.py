@@ -83,7 +83,7 @@ class Application:
         # JSON needs a deep stack. One thread: it only computes, and Python lets one compute at a time.
         self.json_calls = self._offload("offload-json", 1, never)
         # Of its own, for a broker that hangs. Who waits for text as it is spoken does not give way.
-        self.live_event_calls = self._offload("offload-live-events", _LIVE_EVENT_THREADS, never)
+        self.live_calls = self._offload("offload-live-events", _LIVE_EVENT_THREADS, never)
         self.stop_door = threading.Event()
         self.door_heartbeat = Heartbeat(self.clock)
         self.live["door"] = self.door_heartbeat.check
@@ -181,9 +181,7 @@ class Application:
         self.metrics.begin(measures.TENANT_JOBS_FINISHED, *((name, end) for name in names for end in ends))
         return Runner(
             transcribers={tenant.name: corti.transcriber(tenant) for tenant in settings.tenants},
-            live=lambda job, fence: self.live_event_calls.at(
-                LivePublisher(self.publisher, job, fence, self.clock)
-            ),
+            live=lambda job, fence: self.live_calls.at(LivePublisher(self.publisher, job, fence, self.clock)),
             publisher=self.telemetry.traced_publisher(self.publisher, RESULTS),
             outbox=ledger,
             attempts=ledger,

@@ -69,7 +69,7 @@ def run_worker(settings: Settings) -> int:
         application.ready["consumer"] = lambda: consumer.missing("the broker")
         application.broker.celery.keep_discarded = application.keep_discarded
         application.broker.celery.give_way = application.gate.give_way
-        application.broker.celery.attendance = (consumer.beat, consumer.rest)
+        application.broker.celery.heartbeat_calls = (consumer.beat, consumer.rest)
         worker = _celery_worker(application.broker.celery, settings)
         drain = Drain(
             grace=settings.grace,

@@ -7,7 +7,7 @@ from tests.unit.story.test_transcribe import AWAY, FIRST, failed, transcribed
 from tests.unit.story.world import World
 from worker.concurrency.interrupt import Interrupted, Why
 from worker.contract.events import Data
-from worker.jobs.transcribe import Attempt, Witness
+from worker.jobs.transcribe import Attempt, AttemptObserver
 
 
 def test_it_is_known_how_long_the_audio_still_takes_at_its_pace() -> None:
@@ -31,14 +31,14 @@ def test_of_a_stream_that_broke_nobody_knows_how_long_its_job_still_takes() -> N
 def test_a_first_segment_counts_also_when_the_job_is_interrupted_before_it_has_taken_it() -> None:
     world, heard = World(FIRST), list[float | None]()
 
-    class Listening(Witness):
+    class Listening(AttemptObserver):
         def heard(self, first: float | None) -> None:
             heard.append(first)
 
     def interrupted(_: Data) -> None:
         raise Interrupted(Why.DRAIN)
 
-    attempt = Attempt(witness=Listening())
+    attempt = Attempt(observer=Listening())
     with pytest.raises(Interrupted):
         world.transcriber.transcribe(job(events=["progress"]), attempt, world.interrupt, interrupted)
     assert heard == [0.0]

@@ -2,7 +2,7 @@
 
 Rule of ownership: the socket, the framing, the session and the schedule belong to the pacer's
 thread alone (OpenSSL forbids two threads on one TLS socket, and no error would show it). What others
-touch is in `JobSide`.
+touch is in `SharedState`.
 """
 
 import math
@@ -11,7 +11,7 @@ from socket import socket
 
 from worker.contract.errors import Reason, TransientError
 from worker.corti.stream.frames import Alive, Closed, TextMessage, audio_frame
-from worker.corti.stream.job_side import JobSide
+from worker.corti.stream.shared_state import SharedState
 from worker.corti.stream.wire import Wire
 from worker.protocol.messages import TranscriptMessage
 from worker.protocol.session import Close, Ping, SendText, Session, State
@@ -23,7 +23,7 @@ PILE = 50
 _LINGER = 2.0
 
 
-class Conversation(JobSide):
+class Conversation(SharedState):
     """A session with its socket, schedule and audio.
 
     The pacer sends audio in three steps, each for all streams that are due before the next one begins:

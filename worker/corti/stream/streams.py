@@ -13,8 +13,8 @@ from worker.contract.events import AudioFigures
 from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.feed import NEVER, Feed, Feeder, chunks_ahead
 from worker.corti.stream.handshake import connect
-from worker.corti.stream.job_side import REPORT_SECONDS
 from worker.corti.stream.pacer import Pacer
+from worker.corti.stream.shared_state import REPORT_SECONDS
 from worker.jobs.ports import Interaction, Sent
 from worker.protocol.pace import Chunk, Pace
 from worker.protocol.session import Content, Session, Timings

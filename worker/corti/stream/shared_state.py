@@ -15,7 +15,7 @@ from worker.protocol.session import Content
 REPORT_SECONDS = 1.0
 
 
-class JobSide:
+class SharedState:
     """Audio in, news out, and a way to sleep until there is something to do."""
 
     def __init__(self) -> None:

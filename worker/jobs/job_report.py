@@ -10,7 +10,7 @@ from worker.contract.events import AudioFigures, Completed, Failed
 from worker.contract.job import Job
 from worker.contract.tenancy import UNKNOWN
 from worker.jobs.claims import Claim
-from worker.jobs.transcribe import Witness
+from worker.jobs.transcribe import AttemptObserver
 from worker.telemetry import measures
 from worker.telemetry.audit import Audit, Entry, Step
 from worker.telemetry.recorder import Recorder
@@ -20,8 +20,8 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Account(Witness):
-    """The account of one claim on one job.
+class JobReport(AttemptObserver):
+    """The report on one claim on one job.
 
     Attributes:
         tenant: The job's, where this worker serves it: a closed list, unlike what producers may write.
@@ -50,12 +50,12 @@ class Account(Witness):
         self._started = self.clock.monotonic()
 
     def opened(self) -> None:
-        """See `Witness`."""
+        """See `AttemptObserver`."""
         self.first_segment = None
         self.tracer.note("stream_open")
 
     def heard(self, first: float | None) -> None:
-        """See `Witness`."""
+        """See `AttemptObserver`."""
         # Not the time of this call: what nobody listens to live comes here in batches, minutes later.
         if self.first_segment is None and first is not None:
             self.first_segment = first
@@ -63,7 +63,7 @@ class Account(Witness):
             self.tracer.note("first_segment")
 
     def streamed(self, figures: AudioFigures, interaction_id: str, failure: JobError | None) -> None:
-        """See `Witness`."""
+        """See `AttemptObserver`."""
         self.streamed_seconds += figures.seconds
         reason = failure.reason.value if failure else None
         self.audit.record(
