@@ -10,7 +10,7 @@ from typing import Protocol
 from tests.contract.corti_side import CortiSide, make_job
 from tests.contract.studio import PCM, Studio, sha256, studio
 from tests.contract.waiting import eventually
-from tests.unit.story.world import AuthServer, Service
+from tests.unit.jobs.world import AuthServer, Service
 from worker.jobs.ports import Interaction, Interactions, Streams
 from worker.protocol import messages
 from worker.protocol.token import Token

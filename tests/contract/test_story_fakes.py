@@ -8,7 +8,7 @@ from tests.contract.benches import Bench, StoryBench, all_closed, configuration,
 from tests.contract.corti_side import make_job
 from tests.contract.studio import FAST, chunks_of, sha256, speech
 from tests.contract.token_world import TokenWorld
-from tests.unit.story.world import AuthServer
+from tests.unit.jobs.world import AuthServer
 from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import PermanentError, Reason, TokenRefused
 from worker.jobs.ports import Sent, Tokens

@@ -1,1 +1,1 @@
-"""The rules of the conversation with Corti, and the parts of its adapters that need no network."""
+"""The parts of the adapters of Corti that need no network."""

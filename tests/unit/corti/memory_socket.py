@@ -6,7 +6,7 @@ from typing import cast
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, SERVER, Protocol
 
-from tests.unit.corti.service_model import ServiceModel
+from tests.unit.protocol.service_model import ServiceModel
 
 
 class MemorySocket:

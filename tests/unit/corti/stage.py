@@ -3,8 +3,8 @@
 import math
 
 from tests.unit.corti.memory_socket import MemorySocket, Service
-from tests.unit.corti.session_steps import TIMINGS
 from tests.unit.examples import job
+from tests.unit.protocol.session_steps import TIMINGS
 from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.feed import chunks_ahead
 from worker.protocol.messages import configuration

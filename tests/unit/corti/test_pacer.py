@@ -7,10 +7,10 @@ from socket import socket, socketpair
 import pytest
 
 from tests.unit.corti.memory_socket import MemorySocket, Service
-from tests.unit.corti.session_steps import TIMINGS
 from tests.unit.corti.stage import QUARTER
 from tests.unit.examples import job
 from tests.unit.fakes import FakeClock
+from tests.unit.protocol.session_steps import TIMINGS
 from worker.concurrency.heartbeat import Heartbeat
 from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.gate import AdmissionGate

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.corti.session_steps import (
+from tests.unit.protocol.session_steps import (
     ACCEPTED,
     ENDED,
     FACTS,

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.unit.examples import body
-from tests.unit.story.test_delivery import claimed, handed_back
-from tests.unit.story.world import World
+from tests.unit.jobs.test_delivery import claimed, handed_back
+from tests.unit.jobs.world import World
 from worker.concurrency.interrupt import Why
 from worker.contract.events import COMPLETED, STARTED
 from worker.jobs.arrival import Verdict

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.corti.session_steps import (
+from tests.unit.protocol.session_steps import (
     ACCEPTED,
     ENDED,
     FACTS,

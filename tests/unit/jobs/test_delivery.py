@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.examples import body
 from tests.unit.fakes import EPOCH
-from tests.unit.story.world import World
+from tests.unit.jobs.world import World
 from worker.concurrency.interrupt import Why
 from worker.contract.errors import PermanentError, Reason, TransientError
 from worker.contract.events import COMPLETED, FAILED, STARTED, Completed, Failed

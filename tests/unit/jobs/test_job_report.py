@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.unit.examples import body
 from tests.unit.fakes import EPOCH, FakePublisher, FakeRecorder
-from tests.unit.story.world import World
+from tests.unit.jobs.world import World
 from worker.contract.errors import PermanentError, Reason, TransientError
 from worker.contract.events import Segment
 from worker.jobs.arrival import Arrival, Verdict

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.examples import body
-from tests.unit.story.world import World
+from tests.unit.jobs.world import World
 from worker.contract.errors import PermanentError, Reason
 from worker.contract.events import COMPLETED, FAILED, STARTED
 from worker.telemetry import measures

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.unit.examples import body
-from tests.unit.story.test_runner import CUT, LIVE, speaking
-from tests.unit.story.world import World
+from tests.unit.jobs.test_runner import CUT, LIVE, speaking
+from tests.unit.jobs.world import World
 from worker.concurrency.interrupt import Why
 from worker.contract.errors import Reason, TransientError
 from worker.contract.events import STARTED, Started

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.corti.service_model import ServiceModel
-from tests.unit.corti.session_steps import TIMINGS
 from tests.unit.examples import job
+from tests.unit.protocol.service_model import ServiceModel
+from tests.unit.protocol.session_steps import TIMINGS
 from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage, configuration
 from worker.protocol.session import Close, Content, SendText, Session, State
 

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from tests.unit.examples import body
 from tests.unit.fakes import EPOCH
-from tests.unit.story.world import World
+from tests.unit.jobs.world import World
 from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
 from worker.contract.events import COMPLETED, FAILED, STARTED, Failed
 from worker.contract.tenancy import Tenancy

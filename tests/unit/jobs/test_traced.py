@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.unit.examples import SMALLEST
-from tests.unit.story.world import World
+from tests.unit.jobs.world import World
 from worker.contract.dead_letter import DeadLetter
 from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused
 from worker.contract.events import COMPLETED, Completed, Segment

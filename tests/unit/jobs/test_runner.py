@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from tests.unit.examples import FULL, body, fact, segment
 from tests.unit.fakes import EPOCH
-from tests.unit.story.world import World
+from tests.unit.jobs.world import World
 from worker.contract.errors import Reason, TransientError
 from worker.contract.events import COMPLETED, FACTS, PROGRESS, SEGMENTS, STARTED, Completed, Started
 from worker.contract.message import InvalidJob

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.unit.examples import job
-from tests.unit.story.test_transcribe import AWAY, FIRST, failed, transcribed
-from tests.unit.story.world import World
+from tests.unit.jobs.test_transcribe import AWAY, FIRST, failed, transcribed
+from tests.unit.jobs.world import World
 from worker.concurrency.interrupt import Interrupted, Why
 from worker.contract.events import Data
 from worker.jobs.transcribe import Attempt, AttemptObserver

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from tests.unit.examples import SMALLEST, body
 from tests.unit.fakes import EPOCH, FakeAudit, FakeWorkQueue
-from tests.unit.story.world import World
+from tests.unit.jobs.world import World
 from worker.contract.errors import Reason
 from worker.contract.events import COMPLETED, FAILED, Failed
 from worker.contract.tenancy import Tenancy

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.corti.session_steps import (
+from tests.unit.protocol.session_steps import (
     ENDED,
     FACTS,
     TRANSCRIPT,

@@ -220,7 +220,7 @@ def test_a_thread_that_breaks_is_logged_so(guarded: io.StringIO) -> None:
     thread.join()
     value = json.loads(guarded.getvalue())
     assert (value["event"], value["error"], value["thread"]) == ("thread_broke", "ValueError", "door")
-    assert value["where"].startswith("tests.unit.test_log:")
+    assert value["where"].startswith(f"{__name__}:")
     assert "Ada" not in guarded.getvalue()
 
 

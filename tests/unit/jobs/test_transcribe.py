@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.unit.examples import fact, job, segment
-from tests.unit.story.world import World
+from tests.unit.jobs.world import World
 from worker.concurrency.interrupt import Interrupted, Why
 from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
 from worker.contract.events import AudioFigures, Completed, Data, Facts, Progress, Segments

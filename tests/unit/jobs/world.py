@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 from tests.unit.fakes import FakeClock, FakeInterrupt, FakePublisher, FakeRecorder
-from tests.unit.story.ledger import MemoryLedger
-from tests.unit.story.shelf import Shelf
+from tests.unit.jobs.ledger import MemoryLedger
+from tests.unit.jobs.shelf import Shelf
 from worker.concurrency.interrupt import Interrupt, Why
 from worker.concurrency.interrupt import Interrupt as AnyInterrupt
 from worker.contract.errors import PermanentError, Reason, TokenRefused

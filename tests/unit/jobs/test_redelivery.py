@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.unit.examples import body
-from tests.unit.story.world import World
+from tests.unit.jobs.world import World
 from worker.broker.topology import DELIVERY_LIMIT
 from worker.concurrency.interrupt import Why
 from worker.contract.errors import Reason
