@@ -53,9 +53,16 @@ class _Closing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if kind is None:
+            self.close()
+        else:
+            # A signal may have come in the middle of an answer of the broker: its rest would be waited for.
+            self.hang_up()
 
     def close(self) -> None:
+        raise NotImplementedError
+
+    def hang_up(self) -> None:
         raise NotImplementedError
 
 

@@ -1,11 +1,14 @@
 """The RabbitMQ fixture: each way of breaking a node, and its return on the same ports."""
 
+import signal
 import time
 
 import amqp
 import pytest
 import requests
 
+from ops.lib import queues
+from ops.lib.ending import Ended
 from ops.lib.ports import is_port_free
 from ops.lib.servers import QueueDepth, RabbitMqServer, ServerError
 from tests.conftest import require
@@ -60,6 +63,14 @@ def test_a_stopped_application_refuses_connections_until_started(rabbitmq_server
     finally:
         rabbitmq_server.start_app()
     connect(rabbitmq_server).close()
+
+
+@pytest.mark.timeout(60)
+def test_a_command_that_is_ended_says_no_farewell_to_the_broker(rabbitmq_server: RabbitMqServer) -> None:
+    """It may have been called away in the middle of an answer, and would wait for the rest for ever."""
+    box = queues.connect(rabbitmq_server.url)
+    with rabbitmq_server.frozen(), pytest.raises(Ended), box:
+        raise Ended(signal.SIGTERM)
 
 
 def test_a_paused_node_answers_nothing(rabbitmq_server: RabbitMqServer) -> None:

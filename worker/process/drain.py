@@ -25,7 +25,8 @@ _LOOK = 0.1
 _RESERVE = 1.0
 #: What the service needs after the last audio, at the least.
 _ENDING = 1.5
-#: For Celery's loop to send the acknowledgements of jobs that have just ended.
+#: For Celery's loop to send the acknowledgements of jobs that have just ended, and for jobs to begin that the
+#: broker had sent before it heard of the drain.
 _SETTLE = 0.3
 _OVERTIME = 0.7
 _EXIT_FORCED = 70
@@ -119,25 +120,40 @@ class Drain:
     def _run(self) -> None:
         self._wait()
         began = self._began = self._clock.monotonic()
-        last_call = began + max(0.0, self._grace - _RESERVE)
         log.info("drain_started", jobs=len(self._jobs), grace=self._grace)
         self._stop_taking()
-        while len(self._jobs) > 0 and self._clock.monotonic() < began + self._grace:
-            now = self._clock.monotonic()
-            forced = self.signals > 1 or now >= last_call
-            for job in self._jobs.all():
-                remaining = job.remaining()
-                if forced or remaining is None or now + remaining + _ENDING > last_call:
-                    job.trigger(Why.DRAIN)
-            self._look_again()
-        self._pause.wait(_SETTLE)
+        self._until_nothing_runs(began)
         log.info("drain_ended", jobs=len(self._jobs), seconds=round(self._clock.monotonic() - began, 2))
         self._stop_celery()
-        self._pause.wait(max(0.0, began + self._grace + _OVERTIME - self._clock.monotonic()))
+        # Celery waits for a job that the broker had sent before it heard that we take no more.
+        while self._clock.monotonic() < began + self._grace + _OVERTIME:
+            self._hand_back(began)
+            self._look_again()
         # Something does not end: a thread in a download, a broker that does not answer. Everything
         # unacknowledged goes back to the queue when our connections are gone.
         log.error("drain_forced", jobs=len(self._jobs))
         os._exit(_EXIT_FORCED)
+
+    def _until_nothing_runs(self, began: float) -> None:
+        """For a moment, because what the broker has sent already may begin after the last job has ended."""
+        quiet_since = began
+        while (now := self._clock.monotonic()) < began + self._grace:
+            if len(self._jobs) > 0:
+                quiet_since = now + _LOOK
+                self._hand_back(began)
+            elif now - quiet_since >= _SETTLE:
+                return
+            self._look_again()
+
+    def _hand_back(self, began: float) -> None:
+        """Interrupt the jobs that cannot end within the grace period."""
+        now = self._clock.monotonic()
+        last_call = began + max(0.0, self._grace - _RESERVE)
+        forced = self.signals > 1 or now >= last_call
+        for job in self._jobs.all():
+            remaining = job.remaining()
+            if forced or remaining is None or now + remaining + _ENDING > last_call:
+                job.trigger(Why.DRAIN)
 
     def _wait(self) -> None:
         """Until a signal comes, or nothing has run for too long. A job that comes just then is drained."""

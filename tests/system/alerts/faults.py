@@ -171,6 +171,7 @@ FAULTS: Mapping[str, Fault] = {
         acts.replace_both,
         {"CortiJobsNotStarting": 12.0},
         acts.with_a_door,
+        may=_BEGUN_AGAIN,
         seconds=30.0,
     ),
     "a worker is drained in mid-stream": Fault(acts.stop_in_mid_stream, seconds=14.0),

@@ -125,6 +125,46 @@ def test_a_job_that_can_end_in_time_may(bench: Bench) -> None:
     assert bench.said == ["stop taking", "stop celery", "exit 70"]
 
 
+@pytest.mark.parametrize("looks", [1, 4, 30])
+def test_a_job_that_the_broker_had_already_sent_is_handed_back(bench: Bench, looks: int) -> None:
+    """It begins when the worker seemed empty, or even while Celery stops, which then waits for it."""
+    began = 0
+
+    def begin_late() -> None:
+        nonlocal began
+        began += 1
+        if began == looks:
+            late = bench.jobs.one()
+            job = late.__enter__()
+
+            def end() -> None:
+                seen.append(job.why)
+                late.__exit__(None, None, None)
+
+            job.on_trigger(end)
+
+    seen: list[Why | None] = []
+    bench.pause.then = begin_late
+    bench.signal()
+    bench.run()
+    assert seen == [Why.DRAIN]
+    assert bench.said == ["stop taking", "stop celery", "exit 70"]
+
+
+def test_celery_is_stopped_only_when_nothing_has_run_for_a_moment(bench: Bench) -> None:
+    lasting, ran = bench.jobs.one(), list[int]()
+    bench.drain._stop_celery = lambda: ran.append(len(bench.jobs))
+    lasting.__enter__()
+
+    def end() -> None:
+        lasting.__exit__(None, None, None)
+
+    bench.pause.then = end
+    bench.signal()
+    bench.run()
+    assert ran == [0]
+
+
 def test_a_job_that_falls_behind_is_handed_back_before_the_end(bench: Bench) -> None:
     moment, job = drained(bench, lambda: 20.0)
     assert job.why is Why.DRAIN
