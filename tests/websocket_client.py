@@ -82,7 +82,7 @@ class ClientSocket:
         """
         # What came is read first: a close that is already here must be seen before the send that fails of it.
         self._read_what_is_here()
-        self._raise_when_closing()
+        self._raise_when_closing(unread=True)
         parts = [message] if isinstance(message, str | bytes) else message
         for number, part in enumerate(parts, start=1):
             data, last = part.encode() if isinstance(part, str) else part, number == len(parts)
@@ -164,8 +164,9 @@ class ClientSocket:
                 raise self._protocol.handshake_exc
             self._read(deadline)
 
-    def _raise_when_closing(self) -> None:
-        if self._protocol.state is not State.OPEN and not self._messages:
+    def _raise_when_closing(self, *, unread: bool = False) -> None:
+        """At the end; who reads gets what came before it first, who sends is told also with that `unread`."""
+        if self._protocol.state is not State.OPEN and (unread or not self._messages):
             self._wait_for_the_end()
             raise self._protocol.close_exc
 

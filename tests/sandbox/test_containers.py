@@ -1,9 +1,11 @@
 """Containers, declared or detected, decoded while they arrive."""
 
 import io
+import time
 import wave
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from ops.sandbox.launch import Sandbox
 from tests.sandbox.client import Client, configuration
@@ -77,6 +79,18 @@ def test_flush_works_through_a_container(client: Client) -> None:
         assert conversation.types == ["CONFIG_ACCEPTED", "transcript", "flushed"]
         conversation.send(chunks(data[len(data) // 2 :]))
         assert conversation.finish() == 1000
+
+
+def test_who_speaks_after_the_close_learns_of_it_and_can_still_read_what_came(client: Client) -> None:
+    with client.open(configuration(audioFormat="audio/ogg")) as conversation:
+        conversation.send([encode(tone(1), "wav", "pcm_s16le")])
+        deadline = time.monotonic() + 10
+        while conversation.socket.close_code is None and time.monotonic() < deadline:
+            conversation.socket.answers_ping(0.05)
+        with pytest.raises(ConnectionClosed):
+            conversation.say("end")
+        assert conversation.drain() == 1000
+    assert conversation.types[-1] == "ENDED"
 
 
 @pytest.mark.parametrize(
