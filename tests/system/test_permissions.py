@@ -83,6 +83,7 @@ def guarded(
             server = request.getfixturevalue("rabbitmq_server")
             stack.enter_context(rabbitmq_user(server, installation.broker_url, patterns()))
         yield installation
+        installation.end_workers()
         assert client.acl_log() == []
         used = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
         assert {one[1:] for one in allowed if one[0] == "+"} - used <= RARE
@@ -143,6 +144,7 @@ def test_a_user_with_fewer_rights_is_told_so(
             server = request.getfixturevalue("rabbitmq_server")
             stack.enter_context(rabbitmq_user(server, installation.broker_url, {**patterns(), "read": ""}))
         assert_told(installation)
+        installation.end_workers()
 
 
 def test_a_user_who_is_not_known_is_told_so(installation: Installation) -> None:

@@ -19,9 +19,10 @@ def test_jobs_of_a_killed_worker_are_taken_over_and_end_once(
     first = installation.start_worker(lease=LEASE, visibility_timeout=LEASE).ready()
     installation.put(*jobs)
     installation.wait_for_streams(JOBS)
-    survivor = installation.start_worker(lease=LEASE, visibility_timeout=LEASE).ready()
-    killed_at = time.monotonic()
+    # The survivor is started after the death: on a busy machine the jobs would end before it is ready.
     first.kill()
+    survivor = installation.start_worker(lease=LEASE, visibility_timeout=LEASE).ready()
+    ready_at = time.monotonic()
 
     finals = installation.finals(JOBS, timeout=90)
     installation.no_more_finals(3)
@@ -30,9 +31,9 @@ def test_jobs_of_a_killed_worker_are_taken_over_and_end_once(
     second = [record for record in installation.streams() if record["stream_number"] == 2]
     assert len(second) == JOBS
     assert all(record["sha256"] == sha256 for record in second)
-    delays = sorted(record["first_audio_at"] - killed_at for record in second)
+    delays = sorted(record["first_audio_at"] - ready_at for record in second)
     print(
-        f"\n{installation.broker}: takeover of {JOBS} jobs, first audio after the kill: median "
+        f"\n{installation.broker}: takeover of {JOBS} jobs, first audio after the survivor was ready: median "
         f"{delays[JOBS // 2]:.1f} s, slowest {delays[-1]:.1f} s (lease {LEASE} s)"
     )
     assert delays[-1] <= BOUND
@@ -75,8 +76,8 @@ def test_a_worker_that_was_frozen_beyond_its_lease_publishes_nothing_twice(
     frozen = installation.start_worker(lease=4, visibility_timeout=4).ready()
     installation.put(*jobs)
     installation.wait_for_streams(5)
-    installation.start_worker(lease=4, visibility_timeout=4).ready()
     frozen.process.send_signal(signal.SIGSTOP)
+    installation.start_worker(lease=4, visibility_timeout=4).ready()
     time.sleep(10)
     frozen.process.send_signal(signal.SIGCONT)
 

@@ -74,6 +74,7 @@ def guard(installation: Installation, tmp_path: Path) -> Iterator[Guard]:
             return Guarded(installation, authority, server, tmp_path)
 
         yield put
+        installation.end_workers()
 
 
 def assert_refused(guarded: Guarded, worker: WorkerProcess, why: str) -> None:

@@ -100,8 +100,9 @@ def test_jobs_of_a_killed_worker_are_taken_over_by_the_other_version(
     jobs = [installation.job(path) for _ in range(6)]
     installation.put(*jobs)
     installation.wait_for_streams(len(jobs))
-    survivor = start(rollout.after).ready()
+    # The survivor is started after the death: on a busy machine the jobs would end before it is ready.
     victim.kill()
+    survivor = start(rollout.after).ready()
 
     finals = installation.finals(len(jobs), timeout=60)
     installation.no_more_finals(3)
@@ -127,9 +128,10 @@ def test_a_rollout_under_load_loses_nothing_and_doubles_nothing(
     clip(path, 4.0, seed=1)
     leaving = start(rollout.before, slots=10, grace=1).ready()
     jobs = [installation.job(path) for _ in range(30)]
-    installation.put(*jobs)
+    installation.put(*jobs[:10])
     installation.wait_for_streams(10)
     coming = start(rollout.after, slots=10).ready()
+    installation.put(*jobs[10:])
     installation.wait_for_streams(20)
     # Twice as many streams as one has slots: both run jobs. What the leaving one cannot end goes back.
     assert leaving.terminate() == 0

@@ -203,7 +203,7 @@ def pile_up(scene: Scene) -> None:
 
 def more_than_slots(scene: Scene) -> None:
     """What two slots need more than a minute for."""
-    scene.put(*(scene.job(scene.clips["long"], pace=10) for _ in range(80)))
+    scene.put(*(scene.job(scene.clips["long"], pace=5) for _ in range(45)))
 
 
 def stop_reading(scene: Scene) -> None:

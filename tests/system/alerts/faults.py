@@ -67,6 +67,7 @@ FAULTS: Mapping[str, Fault] = {
         {"CortiJobsStartLate": 5.0, "CortiSlotsFull": 17.0},
         may=_SPENT,
         seconds=72.0,
+        steady=13.0,  # with a scrape each 15 s, each second of it is seen: a free slot counts for what it is
         settings={"slots": 1},
         interval=5.0,
     ),
