@@ -66,6 +66,13 @@ def test_each_refusal_of_a_download_has_its_meaning(host: WebHost, sources: Sour
     assert isinstance(failure_of(sources, host.add(f"/{SECRET}", page)), kind)
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_says_when_to_come_back(host: WebHost, sources: Sources, status: int) -> None:
+    error = failure_of(sources, host.add(f"/{SECRET}", answer(status, Retry_After="7")))
+    assert isinstance(error, TransientError)
+    assert error.retry_after == 7.0
+
+
 def test_a_server_that_is_not_there_is_worth_another_try(sources: Sources) -> None:
     assert isinstance(failure_of(sources, f"http://127.0.0.1:1/{SECRET}"), TransientError)
 

@@ -22,6 +22,7 @@ import websocket
 from worker.audio.downloads import mapped as download_mapped
 from worker.broker.confirms import ConfirmingConnection
 from worker.broker.senders import RedisSender
+from worker.clock import SystemClock
 from worker.contract.errors import JobError, PermanentError, Reason, TransientError
 from worker.corti.rest.http import mapped as rest_mapped
 from worker.corti.stream.handshake import mapped as stream_mapped
@@ -114,7 +115,7 @@ def through_rest(error: Exception) -> None:
 
 
 def through_stream(error: Exception) -> None:
-    with stream_mapped():
+    with stream_mapped(SystemClock()):
         raise error
 
 

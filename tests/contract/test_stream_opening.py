@@ -5,16 +5,21 @@ import ssl
 import threading
 import time
 from contextlib import closing
+from datetime import timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
 import trustme
+import websocket
 
 from ops.sandbox.launch import Sandbox
 from tests.contract.corti_side import as_token, corti_side
+from tests.contract.fakes import FakeClock
 from tests.contract.secrecy import assert_silent
 from tests.contract.studio import Studio, studio, talk_failure
 from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.corti.stream.handshake import mapped
 from worker.jobs.ports import Interaction
 from worker.telemetry import trace
 
@@ -62,6 +67,14 @@ def test_a_retry_after_of_a_refused_upgrade_is_passed_on(
     error = talk_failure(room)
     assert isinstance(error, TransientError)
     assert error.retry_after == seconds
+
+
+def test_a_retry_after_may_be_a_date() -> None:
+    clock = FakeClock()
+    headers = {"retry-after": format_datetime(clock.wall() + timedelta(seconds=90), usegmt=True)}
+    with pytest.raises(TransientError) as failure, mapped(clock):
+        raise websocket.WebSocketBadStatusException("Handshake status %d %s", 503, "away", headers)
+    assert failure.value.retry_after == 90.0
 
 
 def test_a_revoked_token_is_refused_at_the_upgrade(sandbox: Sandbox, room: Studio) -> None:

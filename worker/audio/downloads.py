@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -25,6 +26,7 @@ from worker.clock import Clock
 from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import JobError, PermanentError, Reason, TransientError
 from worker.network.hosts import HostRules
+from worker.network.http_status import passes, retry_after
 
 #: Of a download, at a time.
 BLOCK_BYTES = 16 * 1024
@@ -105,7 +107,7 @@ class Downloads:
         # Closing a response whose body was not read to its end closes its connection, and waits for nothing.
         with response:
             if response.status_code not in _WHOLE:
-                raise _refusal(response.status_code)
+                raise _refusal(response, self._clock.wall())
             if (_length(response) or 0) > self._max_bytes:
                 raise _too_large()
             wait.answered()
@@ -209,8 +211,9 @@ def _too_large() -> PermanentError:
     return _refused("the audio is larger than downloads may be: see CORTI_WORKER_DOWNLOAD_MAX_BYTES")
 
 
-def _refusal(status: int) -> JobError:
-    text = f"the audio's server answered HTTP {status}"
-    if status in {408, 425, 429} or status >= 500:  # noqa: PLR2004
-        return TransientError(Reason.AUDIO_UNREACHABLE, text)
+def _refusal(response: requests.Response, now: datetime) -> JobError:
+    text = f"the audio's server answered HTTP {response.status_code}"
+    if passes(response.status_code):
+        wait = retry_after(response.headers.get("Retry-After"), now)
+        return TransientError(Reason.AUDIO_UNREACHABLE, text, wait)
     return _refused(text)

@@ -1,11 +1,11 @@
-"""What the service's refusals mean for a job (protocol, section 4.4)."""
+"""What the service's refusals mean for a job (PROTOCOL.md 4.4)."""
 
 from worker.contract.errors import JobError, PermanentError, Reason, TransientError
+from worker.network.http_status import UNAUTHORIZED, passes
 from worker.protocol.messages import ConfigStatus, StreamError
 
 _MOST_NOTED = 20
 _CLIENT_ERRORS = range(400, 500)
-_WORTH_RETRYING = frozenset({401, 408, 425, 429})
 
 
 def of_config_status(message: ConfigStatus) -> JobError:
@@ -25,7 +25,8 @@ def of_stream_error(error: StreamError) -> JobError:
         return PermanentError(
             Reason.AUDIO_UNSUPPORTED, "the service could not read the audio: check its format and media_type"
         )
-    if error.status in _CLIENT_ERRORS and error.status not in _WORTH_RETRYING:
+    status = error.status or 0
+    if status in _CLIENT_ERRORS and status != UNAUTHORIZED and not passes(status):
         return PermanentError(Reason.STREAM_REFUSED, "the service refused the stream with an error message")
     return TransientError(Reason.STREAM_INTERRUPTED, "the service reported an error and ended the stream")
 

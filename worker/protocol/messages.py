@@ -1,6 +1,6 @@
-"""The text messages of a stream, to and from Corti (protocol, sections 4.2 to 4.4).
+"""The text messages of a stream, to and from Corti (PROTOCOL.md 4.2 to 4.4).
 
-Reading is lenient, because the sources disagree in places (protocol, section 10) and because an
+Reading is lenient, because the sources disagree in places (PROTOCOL.md 10) and because an
 unknown key must never cost a consultation: what cannot be understood becomes `Unknown`.
 """
 

@@ -1,4 +1,4 @@
-r"""The conversation of one stream as an object without socket, clock or thread (protocol, section 4).
+r"""The conversation of one stream as an object without socket, clock or thread (PROTOCOL.md 4).
 
 Feed it what happened, then carry out `commands()`, hand on `messages()`, send audio while
 `may_send_audio`, and call `tick` at `deadline`. Whatever the server does becomes `state` and

@@ -1,8 +1,5 @@
 """What each HTTP status of the service means for a job, and when it asks us to come back."""
 
-from datetime import timedelta
-from email.utils import format_datetime
-
 import pytest
 import requests
 from hypothesis import given
@@ -10,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.unit.fakes import EPOCH
 from worker.contract.errors import JobError, PermanentError, TokenRefused, TransientError
-from worker.corti.rest.http import refusal, retry_after
+from worker.corti.rest.http import refusal
 
 PATIENT = "Ada Example"
 
@@ -88,32 +85,3 @@ def test_a_transient_refusal_says_when_to_come_back(status: int) -> None:
     silent = told(answer(status))
     assert isinstance(silent, TransientError)
     assert silent.retry_after is None
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (None, None),
-        ("", None),
-        ("0", 0.0),
-        ("120", 120.0),
-        (" 3 ", 3.0),
-        (format_datetime(EPOCH + timedelta(seconds=90), usegmt=True), 90.0),
-        (format_datetime(EPOCH - timedelta(seconds=90), usegmt=True), 0.0),
-        ("Sunday, 01-Mar-26 09:00:30 GMT", 30.0),
-        ("Sun, 01 Mar 2026 09:00:30", None),
-        ("-5", None),
-        ("1.5", None),
-        ("soon", None),
-        ("²", None),
-        ("Sun, 99 Mar 2026 09:00:30 GMT", None),
-    ],
-)
-def test_the_forms_of_retry_after(value: str | None, seconds: float | None) -> None:
-    assert retry_after(value, EPOCH) == seconds
-
-
-@given(st.text(max_size=30))
-def test_no_retry_after_makes_the_reader_raise(value: str) -> None:
-    seconds = retry_after(value, EPOCH)
-    assert seconds is None or seconds >= 0

@@ -1,4 +1,4 @@
-"""Corti's HTTP side by `requests`: the token endpoint and interactions (protocol, sections 2, 3, 8)."""
+"""Corti's HTTP side by `requests`: the token endpoint and interactions (PROTOCOL.md 2, 3, 8)."""
 
 from worker.corti.rest.http import http_session
 from worker.corti.rest.interactions import RestInteractions

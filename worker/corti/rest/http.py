@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -15,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.network.http_status import FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHORIZED, passes, retry_after
 from worker.network.trust import authorities
 
 #: requests' exceptions, most specific first. What is not here is a fault of ours and surfaces as such.
@@ -98,10 +98,10 @@ def http_session(ca_file: str | None, connections: int, *, led_on: bool = False)
 def refusal(response: requests.Response, party: str, now: datetime) -> JobError:
     """What an HTTP status means for the job (PROTOCOL.md 3.4, 8)."""
     status, text = response.status_code, f"{party}: HTTP {response.status_code}"
-    if status == 401 or (status == 403 and _says(response, "A0004", "A0005")):  # noqa: PLR2004
+    if status == UNAUTHORIZED or (status == FORBIDDEN and _says(response, "A0004", "A0005")):
         # The older documentation answers an invalid token with 403 and a code (PROTOCOL.md 10, row 7).
         return TokenRefused(text)
-    if status == 403:  # noqa: PLR2004
+    if status == FORBIDDEN:
         return PermanentError(Reason.FORBIDDEN, f"{text}: this client may not do that for this tenant")
     if status == 409 or (status == 400 and _says(response, "A0017")):  # noqa: PLR2004
         return PermanentError(
@@ -109,11 +109,11 @@ def refusal(response: requests.Response, party: str, now: datetime) -> JobError:
             f"{text}: the tenant has an interaction with this encounter.identifier",
         )
     wait = retry_after(response.headers.get("Retry-After"), now)
-    if status == 429:  # noqa: PLR2004
+    if status == TOO_MANY_REQUESTS:
         if _says(response, "A0021", "balance"):
             return PermanentError(Reason.QUOTA_EXHAUSTED, f"{text}: the account's credits are used up")
         return TransientError(Reason.RATE_LIMITED, text, wait)
-    if status in {408, 425} or status >= 500:  # noqa: PLR2004
+    if passes(status):
         return TransientError(Reason.UPSTREAM_UNAVAILABLE, text, wait)
     return PermanentError(
         Reason.INTERACTION_REFUSED, f"{text}: the service refused the encounter or patient data"
@@ -123,16 +123,3 @@ def refusal(response: requests.Response, party: str, now: datetime) -> JobError:
 def _says(response: requests.Response, *phrases: str) -> bool:
     # Whole words: a request id may contain a code, and a load balancer has nothing to do with a balance.
     return any(re.search(rf"\b{phrase}\b", response.text, re.IGNORECASE) for phrase in phrases)
-
-
-def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds of a `Retry-After` header: a number, or an HTTP date (RFC 9110, section 10.2.3)."""
-    if not value:
-        return None
-    number = value.strip()
-    if number.isascii() and number.isdigit():
-        return float(number)
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
-    except (ValueError, TypeError):
-        return None

@@ -1,4 +1,4 @@
-"""Interactions (protocol, section 3)."""
+"""Interactions (PROTOCOL.md 3)."""
 
 from contextlib import suppress
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The token endpoint (protocol, section 2)."""
+"""The token endpoint (PROTOCOL.md 2)."""
 
 import math
 from collections.abc import Callable

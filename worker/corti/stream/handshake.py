@@ -3,12 +3,15 @@
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from socket import SO_KEEPALIVE, SOL_SOCKET, socket
 from urllib.parse import quote
 
 import websocket
 
+from worker.clock import Clock
 from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.network.http_status import FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHORIZED, passes, retry_after
 from worker.protocol.token import Token
 from worker.telemetry import trace
 
@@ -37,13 +40,13 @@ FAILURES: tuple[tuple[type[BaseException], type[JobError], Reason, str], ...] = 
 
 
 @contextmanager
-def mapped() -> Iterator[None]:
+def mapped(clock: Clock) -> Iterator[None]:
     """Turn the exceptions of websocket-client into ours, by table."""
     try:
         yield
     except websocket.WebSocketBadStatusException as error:
         headers = error.resp_headers or {}
-        raise _refusal(error.status_code, headers.get("retry-after")) from None
+        raise _refusal(error.status_code, headers.get("retry-after"), clock.wall()) from None
     except (websocket.WebSocketException, OSError, ValueError) as error:
         for kind, ours, reason, text in FAILURES:
             if isinstance(error, kind):
@@ -52,7 +55,7 @@ def mapped() -> Iterator[None]:
         raise
 
 
-def connect(url: str, token: Token, context: ssl.SSLContext | None, timeout: float) -> socket:
+def connect(url: str, token: Token, context: ssl.SSLContext | None, timeout: float, clock: Clock) -> socket:
     """Open a WebSocket and hand out its socket, non-blocking, just after the upgrade.
 
     The request bears the `traceparent` of what the thread is doing, as those to the API do.
@@ -62,13 +65,14 @@ def connect(url: str, token: Token, context: ssl.SSLContext | None, timeout: flo
         token: The access token.
         context: TLS settings, shared by all streams: a context of its own costs each stream 20 ms and 869 kB.
         timeout: Seconds for each step.
+        clock: For time.
 
     Raises:
         TokenRefused: The service answered 401.
         JobError: Anything else.
     """
     separator = "&" if "?" in url else "?"
-    with mapped():
+    with mapped(clock):
         connection = websocket.create_connection(
             f"{url}{separator}token=Bearer%20{quote(token.value, safe='')}",
             timeout=timeout,
@@ -86,17 +90,16 @@ def connect(url: str, token: Token, context: ssl.SSLContext | None, timeout: flo
         return sock
 
 
-def _refusal(status: int, retry_after: str | None) -> JobError:
+def _refusal(status: int, wanted: str | None, now: datetime) -> JobError:
     """What the HTTP status of a refused upgrade means (PROTOCOL.md 4.1)."""
-    # A date in place of seconds is rare here, and our own backoff does as well.
-    wait = float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
+    wait = retry_after(wanted, now)
     text = f"stream: the upgrade was refused with HTTP {status}"
-    if status == 401:  # noqa: PLR2004
+    if status == UNAUTHORIZED:
         return TokenRefused(text)
-    if status == 403:  # noqa: PLR2004
+    if status == FORBIDDEN:
         return PermanentError(Reason.FORBIDDEN, f"{text}: this client may not stream for this tenant")
-    if status == 429:  # noqa: PLR2004
+    if status == TOO_MANY_REQUESTS:
         return TransientError(Reason.RATE_LIMITED, text, wait)
-    if status in {408, 425} or status >= 500:  # noqa: PLR2004
+    if passes(status):
         return TransientError(Reason.UPSTREAM_UNAVAILABLE, text, wait)
     return PermanentError(Reason.STREAM_REFUSED, text)

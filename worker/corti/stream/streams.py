@@ -63,7 +63,7 @@ class WebSocketStreams:
         """See `worker.jobs.ports.Streams`."""
         with self._gate:
             started = self._clock.monotonic()
-            sock = connect(interaction.stream_url, token, self._context, self._connect_timeout)
+            sock = connect(interaction.stream_url, token, self._context, self._connect_timeout, self._clock)
             self._recorder.observe(measures.STREAM_OPEN_SECONDS, self._clock.monotonic() - started)
         conversation = Conversation(sock, Session(configuration, self._timings), self._pacer.figures.sent)
         self._pacer.attend(conversation)
