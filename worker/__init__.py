@@ -1,3 +1,3 @@
 """corti-worker: consultation audio in, transcript and clinical facts out, from queue to queue."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
