@@ -36,7 +36,7 @@ _OUTER = {f"worker.{name}" for name in LEVEL if LEVEL[name] > LEVEL["jobs"]} | {
 LIBRARIES = {
     "amqp": {"worker.broker"},
     "av": {"worker.audio.container"},
-    "celery": {"worker.broker", "worker.process.tasks", "worker.process.worker"},
+    "celery": {"worker.broker", "worker.process.worker"},
     "certifi": {"worker.network.trust"},
     "click": {"worker.cli"},
     "cryptography": {"worker.settings.kinds", "worker.store.cipher", "worker.store.token_cache.store"},

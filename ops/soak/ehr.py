@@ -1,6 +1,6 @@
 """The other side of a soak: it puts jobs and invalid messages, and loses nothing that it has taken.
 
-Like an EHR that outlives broker restarts: it insists on each job until the broker has confirmed it, and
+Like an EHR that outlives broker restarts: it repeats each job until the broker has confirmed it, and
 acknowledges a message when it is in the books.
 """
 

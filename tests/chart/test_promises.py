@@ -7,7 +7,7 @@ import pytest
 
 from tests.chart.helm import NAME, NAMESPACE, Rendered, container, environment, render
 from tests.chart.matrix import CASES
-from worker.broker import redis_leases
+from worker.broker import redis_visibility
 from worker.broker.topology import Lane
 from worker.settings import Settings, load
 from worker.settings.environment import variable
@@ -325,7 +325,7 @@ def test_redis_is_asked_for_the_keys_that_celery_keeps_its_jobs_in() -> None:
         lane = Lane(name)
         spec = render(CASES["keda asks redis"], {"lane": name}).one("ScaledObject")["spec"]
         keys = {trigger["metadata"]["listName"] for trigger in spec["triggers"]}
-        assert keys == {lane.jobs, lane.work, redis_leases.unacked(lane)}
+        assert keys == {lane.jobs, lane.work, redis_visibility.unacked(lane)}
 
 
 def test_a_worker_that_keda_starts_as_a_job_ends_by_itself_and_is_never_started_again() -> None:

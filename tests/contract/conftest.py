@@ -9,11 +9,11 @@ from ops.lib.servers import RabbitMqServer, RedisServer
 from ops.sandbox.launch import Sandbox, start
 from tests.conftest import require
 from tests.contract.corti_side import CortiSide, corti_side
-from tests.contract.fakes import FakeClock, FakeRecorder
 from tests.contract.listening import audio_sources
 from tests.contract.relay import Relay
 from tests.contract.studio import Studio, studio
 from tests.contract.web_host import WebHost
+from tests.fakes import FakeClock, FakeRecorder
 from worker.audio.source import Sources
 
 

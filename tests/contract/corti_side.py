@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 
 from ops.sandbox.launch import Endpoint, Sandbox
-from tests.contract.fakes import FakeRecorder
 from tests.contract.secrecy import assert_silent
+from tests.fakes import FakeRecorder
 from worker.clock import SystemClock
 from worker.contract.errors import JobError
 from worker.contract.job import Job

@@ -10,14 +10,14 @@ import redis
 from amqp.exceptions import MessageNacked
 
 from ops.lib import queues
-from tests.contract.fakes import FakeIngress
+from tests.fakes import FakeIngress
 from worker.broker.declaring import declare_with_target
 from worker.broker.door import Door, RabbitDoor, Takes
 from worker.broker.redis_door import RedisDoor
 from worker.broker.senders import RabbitSender, RedisSender
 from worker.broker.topology import JOBS, MAIN_LANE, jobs_arguments
 from worker.clock import SystemClock
-from worker.jobs.arrival import Arrival
+from worker.jobs.ingress_headers import IngressHeaders
 
 
 class Doorway:
@@ -65,17 +65,17 @@ class Doorway:
                 channel.basic_publish(message, exchange="", routing_key=JOBS, mandatory=True)
                 return
 
-    def set_aside(self, body: bytes, arrival: Arrival) -> None:
+    def set_aside(self, body: bytes, headers: IngressHeaders) -> None:
         """Set a job aside, as a worker does."""
         if self.on_redis:
             with redis.Redis.from_url(self._url) as client:
-                RedisSender(client).send_aside(body, arrival)
+                RedisSender(client).send_aside(body, headers)
             return
         # First where it comes back to: RabbitMQ keeps what it cannot move yet, and looks again after minutes.
         with kombu.Connection(self._url) as connection:
             declare_with_target(connection, JOBS, jobs_arguments(MAIN_LANE))
         sender = RabbitSender(self._url)
-        sender.send_aside(body, arrival)
+        sender.send_aside(body, headers)
         sender.close()
 
     def close(self) -> None:

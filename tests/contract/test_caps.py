@@ -9,10 +9,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.contract.fakes import FakeRecorder
 from tests.contract.waiting import eventually
-from worker.concurrency.interrupt import Interrupt, Interrupted, Why
-from worker.jobs.claims import NoPlace
+from tests.fakes import FakeRecorder
+from worker.concurrency.interrupt import Interrupt, Interrupted, InterruptReason
+from worker.jobs.claims import CapReached
 from worker.store.ledger import TenantCaps
 from worker.telemetry import measures
 
@@ -33,74 +33,74 @@ def caps(client: redis.Redis, recorder: FakeRecorder, slots: int = 4, **most: in
 
 
 def test_one_tenants_full_cap_does_not_hold_up_another(client: redis.Redis, recorder: FakeRecorder) -> None:
-    places = caps(client, recorder, slots=1, a=1, b=1, free=0)
-    with places.place("a", "one", Interrupt()), ExitStack() as stack:
-        assert places.crowded("a")
-        with pytest.raises(NoPlace):
-            stack.enter_context(places.place("a", "two", Interrupt()))
+    tenants = caps(client, recorder, slots=1, a=1, b=1, free=0)
+    with tenants.admitted("a", "one", Interrupt()), ExitStack() as stack:
+        assert tenants.is_full("a")
+        with pytest.raises(CapReached):
+            stack.enter_context(tenants.admitted("a", "two", Interrupt()))
         for tenant in "b", "free", "nobody's", None:
-            assert not places.crowded(tenant)
-            stack.enter_context(places.place(tenant, f"job of {tenant}", Interrupt()))
-        assert places.running() == {("a",): 1.0, ("b",): 1.0, ("free",): 1.0}
-    assert places.running() == {("a",): 0.0, ("b",): 0.0, ("free",): 0.0}
-    assert not places.crowded("a")
+            assert not tenants.is_full(tenant)
+            stack.enter_context(tenants.admitted(tenant, f"job of {tenant}", Interrupt()))
+        assert tenants.running() == {("a",): 1.0, ("b",): 1.0, ("free",): 1.0}
+    assert tenants.running() == {("a",): 0.0, ("b",): 0.0, ("free",): 0.0}
+    assert not tenants.is_full("a")
     assert recorder.total(measures.ADMISSIONS_REFUSED, tenant="a") == 2
 
 
 def test_the_cap_holds_across_processes(client: redis.Redis, recorder: FakeRecorder) -> None:
     here, there = caps(client, recorder, slots=1, a=1, b=0), caps(client, recorder, slots=1, a=1, b=0)
-    with here.place("a", "one", Interrupt()):
-        assert there.crowded("a")
+    with here.admitted("a", "one", Interrupt()):
+        assert there.is_full("a")
 
 
 def test_a_place_that_nobody_renews_is_free_again(client: redis.Redis, recorder: FakeRecorder) -> None:
-    places = caps(client, recorder, slots=1, a=1, b=0)
+    tenants = caps(client, recorder, slots=1, a=1, b=0)
     client.zadd("corti:v1:cap:a", {"of a worker that died": 1})
-    assert not places.crowded("a")
-    with places.place("a", "one", Interrupt()):
+    assert not tenants.is_full("a")
+    with tenants.admitted("a", "one", Interrupt()):
         client.zadd("corti:v1:cap:a", {"one": 1})
-        places.renew()
-        assert places.crowded("a")
+        tenants.renew()
+        assert tenants.is_full("a")
 
 
 def test_of_several_tenants_some_jobs_wait_in_their_slots_and_the_others_step_aside(
     client: redis.Redis, recorder: FakeRecorder
 ) -> None:
-    places = caps(client, recorder, slots=4, a=1, b=1)  # one may wait for each tenant
+    tenants = caps(client, recorder, slots=4, a=1, b=1)  # one may wait for each tenant
     interrupt = Interrupt()
     ended = threading.Event()
 
     def wait() -> None:
         try:
-            with places.place("a", "two", interrupt):
+            with tenants.admitted("a", "two", interrupt):
                 pass
         except Interrupted:
             ended.set()
 
-    with places.place("a", "one", Interrupt()):
-        assert not places.crowded("a")
+    with tenants.admitted("a", "one", Interrupt()):
+        assert not tenants.is_full("a")
         waiting = threading.Thread(target=wait)
         waiting.start()
-        eventually(lambda: places.crowded("a"))
-        interrupt.trigger(Why.DRAIN)
+        eventually(lambda: tenants.is_full("a"))
+        interrupt.trigger(InterruptReason.DRAIN)
         waiting.join(10)
         assert ended.is_set()
-        assert not places.crowded("a")
+        assert not tenants.is_full("a")
 
 
 def test_a_tenant_that_is_alone_waits_with_all_its_jobs(client: redis.Redis, recorder: FakeRecorder) -> None:
-    places = caps(client, recorder, slots=2, base=1)
+    tenants = caps(client, recorder, slots=2, base=1)
     entered = threading.Event()
 
     def wait() -> None:
-        with places.place("base", "two", Interrupt()):
+        with tenants.admitted("base", "two", Interrupt()):
             entered.set()
 
-    with places.place("base", "one", Interrupt()):
+    with tenants.admitted("base", "one", Interrupt()):
         waiting = threading.Thread(target=wait)
         waiting.start()
         eventually(lambda: recorder.total(measures.ADMISSIONS_REFUSED, tenant="base") > 0)
-        assert not places.crowded("base")
+        assert not tenants.is_full("base")
     assert entered.wait(10)
     waiting.join(10)
 
@@ -108,6 +108,6 @@ def test_a_tenant_that_is_alone_waits_with_all_its_jobs(client: redis.Redis, rec
 def test_without_redis_nothing_is_counted_and_nobody_waits(recorder: FakeRecorder) -> None:
     """The cap protects an agreement, not a patient."""
     nowhere = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
-    places = caps(nowhere, recorder, slots=1, a=1, b=1)
-    with places.place("a", "one", Interrupt()), places.place("a", "two", Interrupt()):
-        assert not places.crowded("a")
+    tenants = caps(nowhere, recorder, slots=1, a=1, b=1)
+    with tenants.admitted("a", "one", Interrupt()), tenants.admitted("a", "two", Interrupt()):
+        assert not tenants.is_full("a")

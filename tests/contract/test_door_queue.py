@@ -10,7 +10,7 @@ from tests.contract.waiting import eventually
 from worker.broker import declaring
 from worker.broker.door import RabbitDoor
 from worker.broker.topology import JOBS
-from worker.jobs.arrival import UNKNOWN, Arrival
+from worker.jobs.ingress_headers import NO_HEADERS, IngressHeaders
 
 
 class Pile:
@@ -19,7 +19,7 @@ class Pile:
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
 
-    def take(self, body: bytes, known: Arrival = UNKNOWN) -> None:
+    def take(self, body: bytes, known: IngressHeaders = NO_HEADERS) -> None:
         self.bodies.append(body)
 
 

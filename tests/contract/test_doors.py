@@ -12,13 +12,13 @@ import redis
 
 from ops.lib.servers import RedisServer
 from tests.contract.doorway import Doorway
-from tests.contract.fakes import FakeIngress
 from tests.contract.relay import Relay
 from tests.contract.waiting import eventually
+from tests.fakes import FakeIngress
 from worker.broker import senders, topology
 from worker.broker.door import POLL_SECONDS
 from worker.broker.topology import DELIVERY_LIMIT, JOBS, MAIN_LANE
-from worker.jobs.arrival import Arrival
+from worker.jobs.ingress_headers import IngressHeaders
 
 _AT = datetime(2026, 5, 4, 10, 30, 0, 125_000, tzinfo=UTC)
 _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -161,20 +161,20 @@ def test_two_doors_share_the_work_and_take_each_message_once(way: Doorway) -> No
     assert sorted(way.ingress.taken) == sorted(bodies(200))
 
 
-@pytest.mark.parametrize("arrival", [Arrival(_AT, _TRACE), Arrival(_AT), Arrival()])
+@pytest.mark.parametrize("headers", [IngressHeaders(_AT, _TRACE), IngressHeaders(_AT), IngressHeaders()])
 def test_what_is_known_of_a_job_goes_aside_with_it_and_comes_back(
-    way: Doorway, arrival: Arrival, monkeypatch: pytest.MonkeyPatch
+    way: Doorway, headers: IngressHeaders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(senders, "ASIDE_SECONDS", 0)
     monkeypatch.setattr(topology, "ASIDE_SECONDS", 0)
     monkeypatch.setattr("worker.broker.redis_door._SIGN_SECONDS", 0.1)
-    way.set_aside(b"aside", arrival)
+    way.set_aside(b"aside", headers)
     with way.open():
         way.ingress.wait_for(1)
         way.put(b"aside", b"another")
         way.ingress.wait_for(3)
     assert way.ingress.taken == [b"aside", b"aside", b"another"]
-    assert way.ingress.known == [arrival, Arrival(), Arrival()], "the second is a new message"
+    assert way.ingress.known == [headers, IngressHeaders(), IngressHeaders()], "the second is a new message"
 
 
 def test_what_is_known_of_a_job_is_not_lost_while_it_cannot_be_passed_on(
@@ -183,14 +183,14 @@ def test_what_is_known_of_a_job_is_not_lost_while_it_cannot_be_passed_on(
     monkeypatch.setattr(senders, "ASIDE_SECONDS", 0)
     monkeypatch.setattr(topology, "ASIDE_SECONDS", 0)
     monkeypatch.setattr("worker.broker.redis_door._SIGN_SECONDS", 0.1)
-    way.set_aside(b"aside", Arrival(_AT, _TRACE))
+    way.set_aside(b"aside", IngressHeaders(_AT, _TRACE))
     way.ingress.up = False
     with way.open():
         way.ingress.wait_for(refused=2)
     way.ingress.up = True
     with way.open():
         way.ingress.wait_for(1)
-    assert way.ingress.known == [Arrival(_AT, _TRACE)]
+    assert way.ingress.known == [IngressHeaders(_AT, _TRACE)]
 
 
 # -- Redis -----------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_a_job_that_a_first_version_set_aside_comes_back(redis_url: str) -> None
         client.zadd(MAIN_LANE.aside, {b"bare": 1.0})
         with way.open():
             way.ingress.wait_for(1)
-    assert (way.ingress.taken, way.ingress.known) == ([b"bare"], [Arrival()])
+    assert (way.ingress.taken, way.ingress.known) == ([b"bare"], [IngressHeaders()])
 
 
 def test_a_door_to_which_nothing_comes_back_does_not_ask(
@@ -221,7 +221,7 @@ def test_a_door_to_which_nothing_comes_back_does_not_ask(
 
 def test_what_is_known_of_a_job_outlives_no_door_that_does_not_ask(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
-        senders.RedisSender(client).send_aside(b"aside", Arrival(_AT))
+        senders.RedisSender(client).send_aside(b"aside", IngressHeaders(_AT))
         (key,) = client.scan_iter(f"{MAIN_LANE.aside}:known:*")
         life: Any = client.ttl(key)
     assert 3600 < life <= 86_400

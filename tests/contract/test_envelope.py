@@ -1,30 +1,33 @@
 """What surrounds a job in a broker's message is read as far as it is ours, and anything else is nothing."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from worker.broker import envelope
 from worker.broker.topology import ACCEPTED_AT, MAIN_LANE, Lane
-from worker.jobs.arrival import Arrival
+from worker.jobs.ingress_headers import NO_HEADERS, IngressHeaders
 
 _AT = datetime(2026, 5, 4, 10, 30, 0, 125_000, tzinfo=UTC)
-_NOTED = Arrival(_AT, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+_NOTED = IngressHeaders(_AT, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 _DEATH = {"count": 1, "reason": "expired", "queue": MAIN_LANE.aside, "exchange": ""}
 
 
-@pytest.mark.parametrize("arrival", [_NOTED, Arrival(_AT), Arrival(None, _NOTED.traceparent), Arrival()])
-def test_what_is_known_is_read_as_it_was_noted(arrival: Arrival) -> None:
-    headers = envelope.noted(arrival)
-    assert envelope.arrival(headers) == arrival
-    assert envelope.known(json.dumps(headers).encode()) == arrival
-    assert envelope.set_aside({**headers, "x-death": [_DEATH]}, MAIN_LANE.aside) == arrival
+@pytest.mark.parametrize(
+    "known", [_NOTED, replace(_NOTED, traceparent=None), replace(_NOTED, accepted_at=None), NO_HEADERS]
+)
+def test_what_is_known_is_read_as_it_was_noted(known: IngressHeaders) -> None:
+    headers = envelope.noted(known)
+    assert envelope.ingress_headers(headers) == known
+    assert envelope.known(json.dumps(headers).encode()) == known
+    assert envelope.set_aside({**headers, "x-death": [_DEATH]}, MAIN_LANE.aside) == known
 
 
 @pytest.mark.parametrize("stored", [None, b"", b"{", b"[]", b"7", b"\xff", b'{"corti_accepted_at": "soon"}'])
 def test_what_redis_holds_of_somebody_else_is_nothing(stored: bytes | None) -> None:
-    assert envelope.known(stored) == Arrival()
+    assert envelope.known(stored) == IngressHeaders()
 
 
 @pytest.mark.parametrize(
@@ -42,9 +45,9 @@ def test_what_redis_holds_of_somebody_else_is_nothing(stored: bytes | None) -> N
 )
 def test_a_producer_who_writes_our_headers_is_not_believed(deaths: object) -> None:
     headers = {**envelope.noted(_NOTED), "x-death": deaths}
-    assert envelope.set_aside(headers, MAIN_LANE.aside) == Arrival()
-    assert envelope.set_aside(envelope.noted(_NOTED), MAIN_LANE.aside) == Arrival()
-    assert envelope.set_aside(None, MAIN_LANE.aside) == Arrival()
+    assert envelope.set_aside(headers, MAIN_LANE.aside) == IngressHeaders()
+    assert envelope.set_aside(envelope.noted(_NOTED), MAIN_LANE.aside) == IngressHeaders()
+    assert envelope.set_aside(None, MAIN_LANE.aside) == IngressHeaders()
 
 
 def test_the_last_death_says_where_a_message_was_and_why_it_is_here() -> None:

@@ -10,13 +10,13 @@ import redis
 
 from ops.lib import queues
 from ops.lib.servers import RedisServer
-from tests.contract.fakes import FakeClock
 from tests.contract.relay import Relay
+from tests.fakes import FakeClock
 from worker.broker.depth import Depth, RabbitDepth, RedisDepth
 from worker.broker.senders import RabbitSender, RedisSender
 from worker.broker.topology import Lane
-from worker.jobs.arrival import Arrival
 from worker.jobs.claims import LedgerUnavailable
+from worker.jobs.ingress_headers import IngressHeaders
 from worker.jobs.ports import BrokerUnavailable
 from worker.process.observer import LOOK_SECONDS, Observer
 from worker.store.ledger import Fleet
@@ -94,7 +94,7 @@ def test_what_waits_is_counted_by_queue(broker_url: str, lane: Lane) -> None:
         box.put(b"1", b"2", b"3", queue=lane.jobs)
         sender = sender_of(broker_url, lane)
         sender.send_dead_letter(b"{}", "id-1")
-        sender.send_aside(b"{}", Arrival())
+        sender.send_aside(b"{}", IngressHeaders())
         for _ in range(2):
             sender.send_event(b"{}", "corti.job.completed.v1", None)
         assert depth.read() == {

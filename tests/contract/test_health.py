@@ -17,9 +17,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from tests.contract.fakes import FakeRecorder
 from tests.contract.waiting import eventually
-from tests.unit import fakes as story
+from tests.fakes import FakeRecorder
 from worker import __version__
 from worker.clock import SystemClock
 from worker.telemetry import measure_kinds, measures, trace
@@ -182,7 +181,7 @@ def record(recorder: Recorder) -> None:
             recorder.observe(measure, 0.3, **dict.fromkeys(measure.labels, "x"))
 
 
-@pytest.fixture(params=[FakeRecorder, story.FakeRecorder, Metrics], ids=["fake", "story", "prometheus"])
+@pytest.fixture(params=[FakeRecorder, Metrics], ids=["fake", "prometheus"])
 def recorder(request: pytest.FixtureRequest) -> Recorder:
     made: Recorder = request.param()
     return made

@@ -113,7 +113,7 @@ def test_each_refusal_has_its_meaning(
 def test_a_created_interaction_may_be_announced_with_200(sandbox: Sandbox, side: CortiSide) -> None:
     sandbox.fault("create_status_200")
     assert side.interactions().create(make_job(), side.token()).id
-    assert side.recorder.values(measures.REST_SECONDS)
+    assert side.recorder.observed(measures.REST_SECONDS)
 
 
 def test_a_slow_service_is_given_up_in_time(sandbox: Sandbox) -> None:

@@ -12,9 +12,9 @@ import redis
 from ops.lib import queues
 from ops.lib.servers import RedisServer
 from tests.contract.corti_side import make_job
-from tests.contract.fakes import FakeClock, FakeRecorder, FakeSender
 from tests.contract.relay import Relay
 from tests.contract.waiting import eventually
+from tests.fakes import FakeClock, FakeRecorder, FakeSender
 from worker.broker.publisher import PatientPublisher
 from worker.broker.senders import RabbitSender, RedisSender, Sender
 from worker.broker.topology import DEAD, MAIN_LANE, RESULTS
@@ -33,11 +33,11 @@ from worker.contract.events import (
     Progress,
 )
 from worker.contract.message import InvalidJob, Problem
-from worker.jobs.arrival import Arrival
 from worker.jobs.claims import OutboxEntry
-from worker.jobs.outbox_entry import Packer
+from worker.jobs.ingress_headers import IngressHeaders
 from worker.jobs.ports import BrokerUnavailable, ReplyRefused
 from worker.jobs.refusals import Refusals
+from worker.jobs.result import build_result
 from worker.telemetry import measures
 
 _NOW = datetime(2026, 5, 4, tzinfo=UTC)
@@ -139,12 +139,12 @@ def test_a_failure_is_delivered_after_its_dead_letter(world: FakeWorld) -> None:
 
 
 def test_a_job_is_set_aside_with_one_try(world: FakeWorld) -> None:
-    world.publisher.set_aside(b"job", Arrival(_NOW))
-    assert world.sender.arrivals == [Arrival(_NOW)]
+    world.publisher.set_aside(b"job", IngressHeaders(_NOW))
+    assert world.sender.headers == [IngressHeaders(_NOW)]
     assert world.sender.queues[MAIN_LANE.aside] == [b"job"]
     world.sender.up, world.sender.tries = False, 0
     with pytest.raises(BrokerUnavailable):
-        world.publisher.set_aside(b"job", Arrival())
+        world.publisher.set_aside(b"job", IngressHeaders())
     assert world.sender.tries == 1
 
 
@@ -185,7 +185,9 @@ def test_a_failure_whose_event_is_not_confirmed_has_one_dead_letter(world: FakeW
 
 def test_the_tries_of_a_failed_jobs_dead_letter_bear_the_jobs_id(rabbitmq_url: str) -> None:
     sender = RabbitSender(rabbitmq_url)
-    letter = Packer("corti.work", SystemClock()).pack(make_job(job_id="job-1"), b"{}", _FAILED, _NOW).letter
+    letter = build_result(
+        make_job(job_id="job-1"), b"{}", _FAILED, queue="corti.work", received_at=_NOW, now=_NOW
+    ).letter
     assert letter is not None
     assert json.loads(letter)["id"] == "job-1/dead-letter"
     real_publisher(sender, FakeRecorder(), patience=0).deliver(

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from tests.fakes import EPOCH
 from tests.unit.examples import FULL, SMALLEST, fact, segment
-from tests.unit.fakes import EPOCH
 from worker.cli import main
 from worker.contract import events
 from worker.contract.dead_letter import DeadLetter

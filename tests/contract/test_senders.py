@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from ops.lib import queues
-from tests.contract.fakes import FakeClock, FakeRecorder, FakeSender
 from tests.contract.relay import Relay
+from tests.fakes import FakeClock, FakeRecorder, FakeSender
 from worker.broker.publisher import PatientPublisher
 from worker.broker.senders import RabbitSender, RedisSender, Sender
 from worker.broker.topology import DEAD, RESULTS, reply_arguments

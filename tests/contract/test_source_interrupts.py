@@ -20,7 +20,7 @@ from worker.audio.file import File
 from worker.audio.library import Library
 from worker.audio.roots import Roots
 from worker.audio.source import Sources
-from worker.concurrency.interrupt import Interrupt, Interrupted, Why
+from worker.concurrency.interrupt import Interrupt, Interrupted, InterruptReason
 from worker.contract.job import Audio
 
 #: Longer than any test: only the interrupt can end what waits.
@@ -78,12 +78,12 @@ def interrupted(wait: Callable[[Interrupt], object], ready: Callable[[], object]
     threading.Thread(target=job, daemon=True).start()
     ready()
     assert not ended.wait(0.3), outcome
-    interrupt.trigger(Why.DRAIN)
+    interrupt.trigger(InterruptReason.DRAIN)
     began = time.monotonic()
     assert ended.wait(SOON), "it still waits"
     assert time.monotonic() - began < SOON
     assert isinstance(outcome[0], Interrupted), outcome
-    assert outcome[0].why is Why.DRAIN
+    assert outcome[0].reason is InterruptReason.DRAIN
     yield
 
 
@@ -151,7 +151,7 @@ def test_a_look_up_of_a_name_that_hangs_is_left() -> None:
 
 def test_an_interrupt_that_came_before_ends_a_download_before_it_begins() -> None:
     interrupt = Interrupt()
-    interrupt.trigger(Why.CLAIM_LOST)
+    interrupt.trigger(InterruptReason.CLAIM_LOST)
     with raw_host(silence) as host, audio_sources(timeout=FOR_EVER) as sources:
         with pytest.raises(Interrupted):
             all_of(sources, host.url())(interrupt)

@@ -15,9 +15,9 @@ import websocket
 
 from ops.sandbox.launch import Sandbox
 from tests.contract.corti_side import as_token, corti_side
-from tests.contract.fakes import FakeClock
 from tests.contract.secrecy import assert_silent
 from tests.contract.studio import Studio, studio, talk_failure
+from tests.fakes import FakeClock
 from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
 from worker.corti.stream.handshake import mapped
 from worker.jobs.ports import Interaction

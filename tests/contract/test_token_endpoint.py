@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from ops.sandbox.launch import Sandbox
 from tests.contract.corti_side import CortiSide, corti_side
-from tests.contract.fakes import FakeEndpoint
 from tests.contract.secrecy import assert_silent
 from tests.contract.web_host import WebHost, answer
+from tests.fakes import FakeEndpoint
 from worker.contract.errors import JobError, Reason, TransientError
 from worker.corti.rest.token_endpoint import ASSUMED_SECONDS
 from worker.store.token_cache.cache import Endpoint

@@ -215,12 +215,12 @@ def test_waits_are_measured_where_the_token_was_not_at_hand(world: TokenWorld) -
     cache = world.process()
     for _ in range(3):
         cache.get()
-    assert len(world.recorder.values(measures.TOKEN_WAIT_SECONDS)) == 1
-    assert len(world.recorder.values(measures.TOKEN_FETCH_SECONDS)) == 1
+    assert len(world.recorder.observed(measures.TOKEN_WAIT_SECONDS)) == 1
+    assert len(world.recorder.observed(measures.TOKEN_FETCH_SECONDS)) == 1
     world.endpoint.failure = TransientError(Reason.UPSTREAM_UNAVAILABLE, "away")
     with pytest.raises(JobError):
         world.process().get() if world.client is None else _without_token(world).get()
-    assert len(world.recorder.values(measures.TOKEN_FETCH_SECONDS)) == 2, "a request without an answer, too"
+    assert len(world.recorder.observed(measures.TOKEN_FETCH_SECONDS)) == 2, "a request without an answer, too"
 
 
 def _without_token(world: TokenWorld) -> TokenCache:

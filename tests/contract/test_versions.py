@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.contract.fakes import FakeRecorder
+from tests.fakes import FakeRecorder
 from worker.jobs.claims import Busy, Claim, ClaimLost, Finished, OutboxEntry
 from worker.jobs.outbox import Sweeper
 from worker.store.cipher import NoCipher

@@ -16,16 +16,16 @@ import redis
 
 from ops.lib.servers import RedisServer
 from tests.contract.relay import Relay
-from worker.broker.envelope import arrival, noted
-from worker.broker.redis_leases import transport_options
+from worker.broker.envelope import ingress_headers, noted
+from worker.broker.redis_visibility import transport_options
 from worker.broker.topology import ACCEPTED_AT, MAIN_LANE, WORK, work_arguments
 from worker.broker.work_queue import TASK, CeleryWorkQueue, make_celery
-from worker.jobs.arrival import Arrival
+from worker.jobs.ingress_headers import IngressHeaders
 from worker.jobs.ports import BrokerUnavailable
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 _NOW = datetime(2026, 5, 4, 10, 30, 0, 125_000, tzinfo=UTC)
-_NEW = Arrival(_NOW)
+_NEW = IngressHeaders(_NOW)
 _BODY = '{"job_id": "job-1", "patient": {"name": "Ada Lovelace, née Byron"}}'
 
 
@@ -94,18 +94,18 @@ def test_headers_and_properties_show_nothing_of_the_job(broker_url: str) -> None
 
 def test_the_time_of_acceptance_and_the_trace_travel_in_headers(broker_url: str) -> None:
     with work_queue(broker_url) as work:
-        work.put(b"{}", Arrival(_NOW, TRACEPARENT, broken=3))
+        work.put(b"{}", IngressHeaders(_NOW, TRACEPARENT, broken=3))
         work.put(b"{}", _NEW)
-    first, second = (arrival(message.headers) for message in found_on(broker_url))
-    assert (first, second) == (Arrival(_NOW, TRACEPARENT, broken=3), _NEW)
-    assert arrival(noted(first)) == first
+    first, second = (ingress_headers(message.headers) for message in found_on(broker_url))
+    assert (first, second) == (IngressHeaders(_NOW, TRACEPARENT, broken=3), _NEW)
+    assert ingress_headers(noted(first)) == first
 
 
 @pytest.mark.parametrize("at", ["soon", -1, 0, 1e300, 1 << 70, None, [1], {"a": 1}])
 @pytest.mark.parametrize("traceparent", ["", "Ada Example", b"x", 7])
 def test_what_a_stranger_put_into_the_headers_counts_for_nothing(at: object, traceparent: object) -> None:
-    assert arrival({ACCEPTED_AT: at, "traceparent": traceparent}) == Arrival()
-    assert arrival(None) == arrival({}) == Arrival()
+    assert ingress_headers({ACCEPTED_AT: at, "traceparent": traceparent}) == IngressHeaders()
+    assert ingress_headers(None) == ingress_headers({}) == IngressHeaders()
 
 
 def test_a_job_on_rabbitmq_is_persistent_and_its_queue_as_documented(rabbitmq_url: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import redis
 from cryptography.fernet import Fernet
 
-from tests.contract.fakes import FakeClock, FakeEndpoint, FakeRecorder
+from tests.fakes import FakeClock, FakeEndpoint, FakeRecorder
 from worker.clock import Clock
 from worker.jobs.ports import Waiter
 from worker.protocol.token import TokenPolicy

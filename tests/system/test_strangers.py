@@ -14,7 +14,7 @@ from amqp.exceptions import MessageNacked
 
 from tests.system.audio import clip
 from tests.system.installation import Installation
-from worker.broker.redis_leases import transport_options
+from worker.broker.redis_visibility import transport_options
 from worker.broker.topology import DEAD, WORK
 from worker.broker.work_queue import TASK, make_celery
 

@@ -16,10 +16,10 @@ from ops.lib.worker_process import WorkerProcess
 from tests.system.audio import clip
 from tests.system.installation import HERE, Installation
 from tests.system.versions import declare_as_before, old_source
-from worker.broker.redis_leases import transport_options
+from worker.broker.redis_visibility import transport_options
 from worker.broker.work_queue import CeleryWorkQueue, make_celery
 from worker.clock import SystemClock
-from worker.jobs.arrival import Arrival
+from worker.jobs.ingress_headers import IngressHeaders
 
 LEASE = 6
 
@@ -162,7 +162,7 @@ def test_a_job_that_only_a_later_versions_door_could_read_is_not_lost(installati
     work = CeleryWorkQueue(app, installation.broker_url, on_rabbit=on_rabbit)
     job = {**installation.job(Path("/nowhere.wav")), "a_key_of_next_year": 1}
     try:
-        work.put(json.dumps(job).encode(), Arrival(SystemClock().wall()))
+        work.put(json.dumps(job).encode(), IngressHeaders(SystemClock().wall()))
     finally:
         work.close()
         app.close()

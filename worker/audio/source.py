@@ -5,13 +5,14 @@ Implements the bottom half of the `AudioLibrary` port: bytes, as many as are ask
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from worker.audio.blocking import BlockingCalls
+from worker.audio.downloads import Downloads
 from worker.audio.file import File
 from worker.audio.reading import Source
 from worker.audio.roots import Roots
@@ -20,14 +21,6 @@ from worker.contract import job as jobs
 from worker.contract.errors import PermanentError, Reason
 
 T = TypeVar("T")
-
-
-class Opener(Protocol):
-    """Begins downloads. See `worker.audio.downloads`."""
-
-    def open(self, url: str, interrupt: Interrupt) -> AbstractContextManager[Source]:
-        """Begin a download."""
-        ...
 
 
 class Sources:
@@ -39,7 +32,7 @@ class Sources:
         calls: Opens files: a file system can hang.
     """
 
-    def __init__(self, downloads: Opener, roots: Roots, calls: BlockingCalls) -> None:
+    def __init__(self, downloads: Downloads, roots: Roots, calls: BlockingCalls) -> None:
         self._downloads = downloads
         self._roots = roots
         self._calls = calls

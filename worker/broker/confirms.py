@@ -11,10 +11,8 @@ from typing import Any
 
 import kombu
 from amqp.exceptions import MessageNacked
-from kombu import Connection
-from kombu.exceptions import OperationalError
 
-from worker.broker.topology import keepalive
+from worker.broker import rabbitmq
 from worker.concurrency.heartbeat import waiting
 from worker.jobs.ports import BrokerUnavailable
 from worker.network.connection_faults import connection_fault
@@ -42,30 +40,14 @@ class ConfirmingConnection:
     def __init__(
         self, url: str, declare: Callable[[kombu.Connection], None], trust: Trust | None = None
     ) -> None:
-        self._connection = Connection(
-            url,
-            ssl=trust.for_rabbitmq() if trust else False,
-            heartbeat=0,
-            connect_timeout=_TIMEOUT,
-            transport_options={
-                "confirm_publish": True,
-                "read_timeout": _TIMEOUT,
-                "write_timeout": _TIMEOUT,
-                "socket_settings": keepalive(),
-            },
+        self._connection = rabbitmq.connect(
+            url, trust, connect_timeout=_TIMEOUT, answer_timeout=_TIMEOUT, confirms=True
         )
         self._declare = declare
         self._lock = threading.Lock()
         self._producer: kombu.Producer | None = None
         self._returned = False
-        self._failures: tuple[type[BaseException], ...] = (
-            *self._connection.connection_errors,
-            *self._connection.channel_errors,
-            MessageNacked,
-            Unroutable,
-            OperationalError,
-            OSError,
-        )
+        self._failures = (*rabbitmq.failures(self._connection), MessageNacked, Unroutable)
 
     def publish(self, publish: Publish) -> None:
         """Run one publish and return when the broker has confirmed it.

@@ -7,12 +7,11 @@ API, which a worker has no credentials for. What runs is counted in worker/store
 from contextlib import suppress
 from typing import Protocol
 
-import kombu
 import redis
 from amqp.exceptions import NotFound
-from kombu.exceptions import OperationalError
 
-from worker.broker.topology import DEAD, RESULTS, Lane, keepalive
+from worker.broker import rabbitmq
+from worker.broker.topology import DEAD, RESULTS, Lane
 from worker.jobs.ports import BrokerUnavailable
 from worker.network.trust import Trust
 
@@ -59,24 +58,9 @@ class RabbitDepth:
     """RabbitMQ: passive declarations on a connection of its own."""
 
     def __init__(self, url: str, lane: Lane, trust: Trust | None = None) -> None:
-        self._connection = kombu.Connection(
-            url,
-            ssl=trust.for_rabbitmq() if trust else False,
-            heartbeat=0,
-            connect_timeout=_TIMEOUT,
-            transport_options={
-                "read_timeout": _TIMEOUT,
-                "write_timeout": _TIMEOUT,
-                "socket_settings": keepalive(),
-            },
-        )
+        self._connection = rabbitmq.connect(url, trust, connect_timeout=_TIMEOUT, answer_timeout=_TIMEOUT)
         self._queues = [lane.jobs, lane.work, lane.aside, lane.undelivered, RESULTS, DEAD]
-        self._failures: tuple[type[BaseException], ...] = (
-            *self._connection.connection_errors,
-            *self._connection.channel_errors,
-            OperationalError,
-            OSError,
-        )
+        self._failures = rabbitmq.failures(self._connection)
 
     def read(self) -> dict[str, int]:
         """See `Depth`."""

@@ -8,13 +8,12 @@ from typing import Any, Protocol
 
 import kombu
 import structlog
-from kombu.exceptions import OperationalError
 
-from worker.broker import envelope
+from worker.broker import envelope, rabbitmq
 from worker.broker.declaring import declare_with_target
-from worker.broker.topology import MAIN_LANE, Lane, jobs_arguments, keepalive
+from worker.broker.topology import MAIN_LANE, Lane, jobs_arguments
 from worker.concurrency.heartbeat import waiting
-from worker.jobs.arrival import UNKNOWN, Arrival
+from worker.jobs.ingress_headers import NO_HEADERS, IngressHeaders
 from worker.jobs.ports import BrokerUnavailable
 from worker.jobs.undelivered import GivenUp
 from worker.network.connection_faults import broker_fault, connection_fault
@@ -37,7 +36,7 @@ class Rest(Protocol):
 class Takes(Protocol):
     """The ingress."""
 
-    def take(self, body: bytes, known: Arrival = UNKNOWN) -> None:
+    def take(self, body: bytes, known: IngressHeaders = NO_HEADERS) -> None:
         """Returns when the message is safe elsewhere; raises BrokerUnavailable."""
         ...
 
@@ -79,7 +78,7 @@ class RabbitDoor:
         end_given_up: EndGivenUp | None = None,
         trust: Trust | None = None,
     ) -> None:
-        self._tls = trust.for_rabbitmq() if trust else False
+        self._trust = trust
         self._url = url
         self._lane = lane
         self._ingress = ingress
@@ -88,23 +87,11 @@ class RabbitDoor:
     def run(self, stop: threading.Event, beat: Callable[[], None], rest: Rest) -> None:
         """See `Door`."""
         while not stop.is_set():
-            connection = kombu.Connection(
-                self._url,
-                ssl=self._tls,
-                heartbeat=0,
-                connect_timeout=5,
-                transport_options={"socket_settings": keepalive()},
-            )
-            failures = (
-                *connection.connection_errors,
-                *connection.channel_errors,
-                OperationalError,
-                OSError,
-            )
+            connection = rabbitmq.connect(self._url, self._trust, connect_timeout=5)
             why = None
             try:
                 self._consume(connection, stop, beat, rest)
-            except failures as error:
+            except rabbitmq.failures(connection) as error:
                 why = broker_fault(error)
                 log.warning("door_lost_rabbitmq", error=type(error).__name__, why=connection_fault(error))
             finally:
@@ -154,8 +141,8 @@ class RabbitDoor:
     def _take_given_up(self, end: EndGivenUp, message: Any) -> None:
         body = bytes(message.body or b"")
         queue, why = envelope.last_death(message.headers) or (self._lane.undelivered, None)
-        arrival = envelope.arrival(message.headers) if queue == self._lane.work else UNKNOWN
-        end(GivenUp(body, envelope.job_in(body), queue, why, arrival))
+        headers = envelope.ingress_headers(message.headers) if queue == self._lane.work else NO_HEADERS
+        end(GivenUp(body, envelope.job_in(body), queue, why, headers))
 
     def _passed_on(self, take: Callable[[], None], stop: threading.Event, rest: Rest) -> bool:
         """Offer a message until it is taken; False when the door stops before that."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.broker.topology import ACCEPTED_AT, BROKEN, DELIVERY_COUNT, TRACEPARENT, Lane
-from worker.jobs.arrival import Arrival
+from worker.jobs.ingress_headers import IngressHeaders
 from worker.telemetry import trace
 
 _DEATHS = "x-death"
@@ -20,13 +20,13 @@ _DEATHS = "x-death"
 KNOWN_SECONDS = 86_400
 
 
-def arrival(headers: Mapping[str, Any] | None) -> Arrival:
+def ingress_headers(headers: Mapping[str, Any] | None) -> IngressHeaders:
     """What the door noted in the headers of a message."""
     noted = headers or {}
     at = noted.get(ACCEPTED_AT)
     plausible = isinstance(at, int) and 0 < at < 1e14  # noqa: PLR2004  # the year 5138
     accepted_at = datetime.fromtimestamp(at / 1000, UTC) if plausible and at else None
-    return Arrival(
+    return IngressHeaders(
         accepted_at,
         trace.valid(noted.get(TRACEPARENT)),
         broken=_count(noted.get(BROKEN)),
@@ -38,7 +38,7 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 
-def noted(known: Arrival) -> dict[str, Any]:
+def noted(known: IngressHeaders) -> dict[str, Any]:
     """The headers that say it again."""
     at, traceparent = known.accepted_at, known.traceparent
     return {
@@ -48,7 +48,7 @@ def noted(known: Arrival) -> dict[str, Any]:
     }
 
 
-def set_aside(headers: Mapping[str, Any] | None, aside: str) -> Arrival:
+def set_aside(headers: Mapping[str, Any] | None, aside: str) -> IngressHeaders:
     """What is known of a message on `corti.jobs`: nothing, unless it comes from the queue of those set aside.
 
     Producers write headers, too, so only what has passed that queue is read. The count of deliveries starts
@@ -59,7 +59,7 @@ def set_aside(headers: Mapping[str, Any] | None, aside: str) -> Arrival:
         aside: That queue.
     """
     passed = any(death.get("queue") == aside for death in _deaths(headers))
-    return replace(arrival(headers), deliveries=0) if passed else Arrival()
+    return replace(ingress_headers(headers), deliveries=0) if passed else IngressHeaders()
 
 
 def known_key(lane: Lane, body: bytes) -> str:
@@ -67,13 +67,13 @@ def known_key(lane: Lane, body: bytes) -> str:
     return f"{lane.aside}:known:{hashlib.sha256(body).hexdigest()}"
 
 
-def known(stored: bytes | None) -> Arrival:
+def known(stored: bytes | None) -> IngressHeaders:
     """What is known, as it lies there."""
     try:
         value = json.loads(stored or b"null")
     except ValueError:
-        return Arrival()
-    return arrival(value) if isinstance(value, dict) else Arrival()
+        return IngressHeaders()
+    return ingress_headers(value) if isinstance(value, dict) else IngressHeaders()
 
 
 def last_death(headers: Mapping[str, Any] | None) -> tuple[str, str] | None:

@@ -5,8 +5,8 @@ live events once.
 """
 
 import random
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 import structlog
 
@@ -15,8 +15,8 @@ from worker.clock import Clock, Deadline
 from worker.concurrency.heartbeat import waiting
 from worker.contract.dead_letter import DeadLetter, letter_id
 from worker.contract.events import Event
-from worker.jobs.arrival import Arrival
 from worker.jobs.claims import OutboxEntry
+from worker.jobs.ingress_headers import IngressHeaders
 from worker.jobs.ports import BrokerUnavailable, ReplyRefused, Waiter
 from worker.telemetry import measures
 from worker.telemetry.recorder import Recorder
@@ -79,10 +79,10 @@ class PatientPublisher:
         self._letters_published.pop(entry.job_id, None)
         self._recorder.count(measures.EVENTS_PUBLISHED, type=entry.event_type)
 
-    def set_aside(self, body: bytes, arrival: Arrival) -> None:
+    def set_aside(self, body: bytes, headers: IngressHeaders) -> None:
         """See `worker.jobs.ports.Aside`."""
         with waiting():
-            self._sender.send_aside(body, arrival)
+            self._sender.send_aside(body, headers)
 
     def publish_dead_letter(self, letter: DeadLetter) -> None:
         """See `worker.jobs.ports.Publisher`."""
@@ -96,7 +96,7 @@ class PatientPublisher:
             with suppress(KeyError, StopIteration):  # another thread was quicker
                 del self._letters_published[next(iter(self._letters_published))]
 
-    def _until_confirmed(self, send: "Send") -> None:
+    def _until_confirmed(self, send: Callable[[], None]) -> None:
         began = self._clock.monotonic()
         deadline = Deadline.after(self._patience, began)
         refused = Deadline.after(min(self._patience, _REFUSED_PATIENCE), began)
@@ -115,11 +115,3 @@ class PatientPublisher:
             with waiting():
                 self._waiter.wait(wait * (0.5 + random.random() / 2))  # noqa: S311  # jitter, not a secret
             wait = min(wait * 2, _LONGEST_WAIT)
-
-
-class Send(Protocol):
-    """One try."""
-
-    def __call__(self) -> None:
-        """Raises BrokerUnavailable."""
-        ...

@@ -1,4 +1,4 @@
-"""kombu's Redis transport, corrected in place for the pinned versions; see worker/broker/redis_leases.py.
+"""kombu's Redis transport, corrected in place for the pinned versions; see worker/broker/redis_visibility.py.
 
 Three corrections of kombu 5.7.0 under celery 5.7.0, and one that saves CPU. `install` checks the versions;
 without it a lost connection restores jobs that are still running, or ends the process, and a worker whose

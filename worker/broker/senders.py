@@ -38,7 +38,7 @@ from worker.broker.topology import (
     reply_arguments,
 )
 from worker.contract.events import CONTENT_TYPE
-from worker.jobs.arrival import Arrival
+from worker.jobs.ingress_headers import IngressHeaders
 from worker.jobs.ports import BrokerUnavailable, ReplyRefused
 from worker.network.trust import Trust
 
@@ -58,7 +58,7 @@ class Sender(Protocol):
         """Send a dead letter."""
         ...
 
-    def send_aside(self, body: bytes, arrival: Arrival) -> None:
+    def send_aside(self, body: bytes, headers: IngressHeaders) -> None:
         """Have a job come back to corti.jobs after `ASIDE_SECONDS`, with what is known of it."""
         ...
 
@@ -86,9 +86,9 @@ class RabbitSender:
         """See `Sender`."""
         self._send(body, DEAD, message_id=letter_id)
 
-    def send_aside(self, body: bytes, arrival: Arrival) -> None:
+    def send_aside(self, body: bytes, headers: IngressHeaders) -> None:
         """See `Sender`."""
-        self._send(body, self._lane.aside, headers=envelope.noted(arrival))
+        self._send(body, self._lane.aside, headers=envelope.noted(headers))
 
     def close(self) -> None:
         """Close the connection."""
@@ -177,9 +177,9 @@ class RedisSender:
         except redis.RedisError as error:
             raise BrokerUnavailable(type(error).__name__) from None
 
-    def send_aside(self, body: bytes, arrival: Arrival) -> None:
+    def send_aside(self, body: bytes, headers: IngressHeaders) -> None:
         """See `Sender`. The same job set aside twice is one entry: it need not come back twice."""
-        known = envelope.noted(arrival)
+        known = envelope.noted(headers)
         try:
             seconds, microseconds = self._client.time()
             with self._client.pipeline() as pipe:

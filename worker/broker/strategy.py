@@ -9,7 +9,6 @@ half an hour.
 """
 
 from collections.abc import Callable, Mapping
-from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
@@ -19,8 +18,9 @@ from celery.utils.log import get_logger
 from celery.worker.request import Request
 from celery.worker.state import task_ready, task_reserved
 
-from worker.broker.envelope import arrival
-from worker.jobs.arrival import Arrival
+from worker.broker.envelope import ingress_headers
+from worker.broker.work_queue import TASK
+from worker.jobs.ingress_headers import DeliveryOutcome, IngressHeaders
 from worker.jobs.ports import never
 
 #: Where kombu notes that a message could not be handed back; Celery's own, so that its filter applies.
@@ -28,15 +28,8 @@ logger = get_logger(__name__)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-class Disposal(Enum):
-    """What becomes of a message."""
-
-    ACKNOWLEDGE = "it is done with"
-    REQUEUE = "it goes back to its queue"
-
-
-#: Takes a delivery's tag, its job and what the door noted. May take hours.
-Run = Callable[[str, bytes, Arrival], Disposal]
+#: Takes a delivery's tag, its job and what the door noted; says DONE or HAND_BACK. May take hours.
+Run = Callable[[str, bytes, IngressHeaders], DeliveryOutcome]
 
 
 class JobRequest(Request):  # type: ignore[misc]  # Celery has no types
@@ -48,7 +41,7 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery has no types
         if not (isinstance(args, list) and len(args) == 1 and isinstance(args[0], str)):
             raise InvalidTaskError("not of our making: the task takes one text")
         self._job: bytes = args[0].encode()
-        self._arrival = arrival(message.headers)
+        self._ingress_headers = ingress_headers(message.headers)
         # It may hold a consultation's audio, and each of these is or has a copy of it.
         self._request_dict: dict[str, Any] = {}
         self._args = self._kwargs = self._body = self._Request__payload = None
@@ -59,17 +52,23 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery has no types
         """Called by Celery's controller."""
         return pool.apply_async(self._run, accept_callback=self.on_accepted, callback=self._settle)
 
-    def _run(self) -> Disposal:
+    def _run(self) -> DeliveryOutcome:
         run: Run = self.task.run
-        return run(str(self.message.delivery_tag), self._job, self._arrival)
+        return run(str(self.message.delivery_tag), self._job, self._ingress_headers)
 
-    def _settle(self, disposal: object) -> None:
+    def _settle(self, outcome: object) -> None:
         task_ready(self, successful=True)
-        if disposal is Disposal.ACKNOWLEDGE:
+        if outcome is DeliveryOutcome.DONE:
             self.acknowledge()
         else:
             # Celery passes something else for a thread that was told to exit: the job is not done.
             self.reject(requeue=True)
+
+
+def register(app: Celery, run: Run) -> None:
+    """Register the one Celery task, whose messages go to `run`."""
+    qualified = f"{__name__}:{strategy.__qualname__}"
+    app.task(name=TASK, Strategy=qualified, ignore_result=True, acks_late=True)(run)
 
 
 def strategy(task: Any, app: Celery, consumer: Any, **_how: Any) -> Callable[..., None]:

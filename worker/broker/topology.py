@@ -18,7 +18,6 @@ Whoever declared a queue before us may have given it other arguments, an earlier
 them. Such a queue is used as it is (worker/broker/declaring.py).
 """
 
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -146,13 +145,3 @@ def work_arguments(lane: Lane, consumer_timeout: int) -> dict[str, object]:
         consumer_timeout: Seconds a delivery may stay unacknowledged; RabbitMQ enforces it from 3.12.
     """
     return {**_QUORUM, **_given_up(lane), "x-consumer-timeout": consumer_timeout * 1000}
-
-
-def keepalive() -> dict[int, int]:
-    """TCP options by which a dead peer is noticed in about 35 s, without AMQP heartbeats.
-
-    Heartbeats are off on every connection: Celery sends none while it drains, and a broker that
-    misses them takes the deliveries back.
-    """
-    wanted = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-    return {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}

@@ -10,9 +10,10 @@ from worker.broker.confirms import ConfirmingConnection
 from worker.broker.consumer import JobConsumer
 from worker.broker.declaring import WorkQueue
 from worker.broker.envelope import noted
-from worker.broker.topology import MAIN_LANE, Lane, keepalive, work_arguments
+from worker.broker.rabbitmq import keepalive
+from worker.broker.topology import MAIN_LANE, Lane, work_arguments
 from worker.concurrency.heartbeat import waiting
-from worker.jobs.arrival import Arrival
+from worker.jobs.ingress_headers import IngressHeaders
 from worker.jobs.ports import BrokerUnavailable
 from worker.network.trust import Trust
 
@@ -89,15 +90,15 @@ class CeleryWorkQueue:
         # Asked once: each asking makes a connection's objects, an epoll among them.
         self._connection_errors = app.connection_for_write().transport.connection_errors
 
-    def put(self, body: bytes, arrival: Arrival) -> None:
+    def put(self, body: bytes, headers: IngressHeaders) -> None:
         """See `worker.jobs.ingress.WorkQueue`."""
-        text, headers = body.decode(), noted(arrival)
+        text, known = body.decode(), noted(headers)
         if self._confirming is not None:
-            self._confirming.publish(lambda producer: self._send(text, headers, producer))
+            self._confirming.publish(lambda producer: self._send(text, known, producer))
             return
         try:
             with waiting(), self._app.producer_or_acquire() as producer:
-                self._send(text, headers, producer)
+                self._send(text, known, producer)
         except (OperationalError, *self._connection_errors) as error:
             raise BrokerUnavailable(type(error).__name__) from None
 

@@ -8,7 +8,7 @@ from enum import Enum
 from worker.concurrency.wakeup import Wakeup
 
 
-class Why(Enum):
+class InterruptReason(Enum):
     """Why a job is interrupted."""
 
     DRAIN = "the worker stops: hand the job back"
@@ -19,16 +19,16 @@ class Why(Enum):
 class Interrupted(Exception):
     """The job's thread noticed an interrupt."""
 
-    def __init__(self, why: Why) -> None:
+    def __init__(self, why: InterruptReason) -> None:
         super().__init__(why.value)
-        self.why = why
+        self.reason = why
 
 
 class Interrupt:
     """One job's interrupt. Any thread may trigger it; the first reason stands."""
 
     def __init__(self) -> None:
-        self.why: Why | None = None
+        self.reason: InterruptReason | None = None
         self._wakeup = Wakeup()
         self._lock = threading.Lock()
         self._wakers: list[Callable[[], None]] = []
@@ -42,12 +42,12 @@ class Interrupt:
         """Seconds the job's audio still takes, or None when nobody knows."""
         return self._remaining()
 
-    def trigger(self, why: Why) -> None:
+    def trigger(self, why: InterruptReason) -> None:
         """Interrupt the job."""
         with self._lock:
-            if self.why is not None:
+            if self.reason is not None:
                 return
-            self.why = why
+            self.reason = why
             wakers = tuple(self._wakers)
         self._wakeup.wake()
         for wake in wakers:
@@ -57,7 +57,7 @@ class Interrupt:
         """Have `wake` called at the interrupt, or now if there was one."""
         with self._lock:
             self._wakers.append(wake)
-            triggered = self.why is not None
+            triggered = self.reason is not None
         if triggered:
             wake()
 
@@ -68,11 +68,11 @@ class Interrupt:
 
     def wait(self, seconds: float) -> None:
         """Let time pass; raises Interrupted as soon as there is an interrupt."""
-        if self.why is None:
+        if self.reason is None:
             self._wakeup.wait(seconds)
         self.check()
 
     def check(self) -> None:
         """Raise Interrupted if there was an interrupt."""
-        if self.why is not None:
-            raise Interrupted(self.why)
+        if self.reason is not None:
+            raise Interrupted(self.reason)

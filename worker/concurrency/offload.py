@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import ParamSpec, TypeVar
 
-P = TypeVar("P")
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -44,9 +44,9 @@ class OffloadExecutor(AbstractContextManager["OffloadExecutor"]):
             return function()  # a call within a call: to wait for another thread could wait for ever
         return self._executor.submit(copy_context().run, self._in_turn, function).result()
 
-    def at(self, port: P) -> P:
-        """The same port, its methods called here."""
-        return cast("P", _Offloaded(port, self))
+    def wrap(self, function: Callable[P, T]) -> Callable[P, T]:
+        """The same function, called there."""
+        return lambda *values, **named: self.call(partial(function, *values, **named))
 
     def check(self) -> str | None:
         """For `/livez`: whether a thread is gone. Its calls have time-outs, so none can be stuck for good."""
@@ -61,15 +61,3 @@ class OffloadExecutor(AbstractContextManager["OffloadExecutor"]):
     def _in_turn(self, function: Callable[[], T]) -> T:
         self._give_way()
         return function()
-
-
-class _Offloaded:
-    """Stands for an object of which only methods are used."""
-
-    def __init__(self, target: object, offload: OffloadExecutor) -> None:
-        self._target = target
-        self._offload = offload
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self._target, name)
-        return lambda *values, **named: self._offload.call(partial(method, *values, **named))

@@ -117,15 +117,15 @@ class Outbox(Protocol):
         ...
 
 
-class Places(Protocol):
-    """Places among the streams that a tenant may have at once. A tenant without a cap has always one."""
+class Caps(Protocol):
+    """Caps on the streams that a tenant may have at once. A tenant without one is never full."""
 
-    def crowded(self, tenant: str | None) -> bool:
-        """Whether `place` would raise NoPlace now, as far as one can tell."""
+    def is_full(self, tenant: str | None) -> bool:
+        """Whether `admitted` would raise CapReached now, as far as one can tell."""
         ...
 
-    def place(self, tenant: str | None, owner: str, interrupt: Interrupt) -> AbstractContextManager[None]:
-        """Wait for a place and hold it while the context lasts.
+    def admitted(self, tenant: str | None, owner: str, interrupt: Interrupt) -> AbstractContextManager[None]:
+        """Wait until the tenant may have another stream, and count it while the context lasts.
 
         Args:
             tenant: The job's.
@@ -133,10 +133,10 @@ class Places(Protocol):
             interrupt: Ends the wait.
 
         Raises:
-            NoPlace: Too many of the tenant's jobs wait here already.
+            CapReached: Too many of the tenant's jobs wait here already.
         """
         ...
 
 
-class NoPlace(Exception):
-    """The tenant's places are taken, and so is the room to wait for one: the job must step aside."""
+class CapReached(Exception):
+    """The tenant has all the streams it may have, and as many jobs wait here: the job must step aside."""

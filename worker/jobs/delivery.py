@@ -1,4 +1,4 @@
-"""One delivery of a job: claim it, run it, or step aside. What becomes of its message is the verdict."""
+"""One delivery of a job: claim it, run it, or step aside. What becomes of its message is the outcome."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 import structlog
 
 from worker.clock import Clock
-from worker.concurrency.interrupt import Interrupt, Interrupted, Why
+from worker.concurrency.interrupt import Interrupt, Interrupted, InterruptReason
 from worker.contract.job import Job
 from worker.contract.message import InvalidJob
 from worker.contract.tenancy import Tenancy
-from worker.jobs.arrival import UNKNOWN, Arrival, Verdict
-from worker.jobs.claims import Busy, Claim, ClaimLost, Claims, Finished, LedgerUnavailable, NoPlace, Places
+from worker.jobs.claims import Busy, CapReached, Caps, Claim, ClaimLost, Claims, Finished, LedgerUnavailable
+from worker.jobs.ingress_headers import NO_HEADERS, DeliveryOutcome, IngressHeaders
 from worker.jobs.ports import Aside, BrokerUnavailable
 from worker.jobs.retry import GiveUp
+from worker.jobs.retry_until import until_taken
 from worker.jobs.runner import Runner
 from worker.telemetry import measures
 from worker.telemetry.audit import Audit, Entry, Step, Unaudited
@@ -39,78 +40,80 @@ class Deliveries:
         keep: Renews a claim while its context lasts.
         runner: Runs claimed jobs.
         aside: Where deliveries wait that cannot run now.
-        places: Holds a job's place among its tenant's streams.
+        caps: Counts a job among its tenant's streams.
         repeat: Publishes the stored result of a finished job again; False when it is not to be.
         job_seconds: Longest time that a claim on a job may last.
-        tenancy: Reads jobs, and knows whose they are.
+        read: Reads jobs; raises InvalidJob.
     """
 
     claims: Claims
     keep: Keep
     runner: Runner
     aside: Aside
-    places: Places
+    caps: Caps
     repeat: Callable[[str], bool]
     recorder: Recorder
     clock: Clock
     job_seconds: float
-    tenancy: Tenancy = field(default_factory=Tenancy)
+    read: Callable[[bytes], Job] = field(default_factory=lambda: Tenancy().read)
     queue: str = ""
     tracer: Tracer = field(default_factory=Untraced)
     audit: Audit = field(default_factory=Unaudited)
 
-    def take(self, body: bytes, interrupt: Interrupt, arrival: Arrival = UNKNOWN) -> Verdict:
+    def take(
+        self, body: bytes, interrupt: Interrupt, headers: IngressHeaders = NO_HEADERS
+    ) -> DeliveryOutcome:
         """Run the job in a body, unless it is run elsewhere or has ended.
 
         Raises:
             InvalidJob: The body is no job, and no door has passed it.
         """
         try:
-            job = self.tenancy.read(body)
+            job = self.read(body)
         except InvalidJob:
-            if arrival.accepted_at is None:
+            if headers.accepted_at is None:
                 raise
             # A door of a later version knows more keys than we do. Through a door again, the job comes to a
             # worker that knows them, or becomes a dead letter that says what is wrong with it.
             log.warning("job_of_another_version")
-            return self._step_aside(body, arrival, interrupt)
-        parent = arrival.traceparent or job.traceparent
+            return self._step_aside(body, headers, interrupt)
+        parent = headers.traceparent or job.traceparent
         with (
             structlog.contextvars.bound_contextvars(job_id=job.job_id),
             self.tracer.span(f"process {self.queue}", kind="consumer", parent=parent, job_id=job.job_id),
         ):
-            verdict = self._take(job, body, interrupt, arrival)
-            if verdict is not Verdict.DONE:
-                self.tracer.note("not_done", verdict=verdict.name.lower())
-            return verdict
+            outcome = self._take(job, body, interrupt, headers)
+            if outcome is not DeliveryOutcome.DONE:
+                self.tracer.note("not_done", outcome=outcome.name.lower())
+            return outcome
 
-    def _take(self, job: Job, body: bytes, interrupt: Interrupt, arrival: Arrival) -> Verdict:
+    def _take(self, job: Job, body: bytes, interrupt: Interrupt, headers: IngressHeaders) -> DeliveryOutcome:
         claim: Claim | None = None
         try:
-            if self._crowded(job):
-                return self._step_aside(body, arrival, interrupt)
+            if self._is_full(job):
+                return self._step_aside(body, headers, interrupt)
             found = self._claim(job.job_id, interrupt)
             if isinstance(found, Finished) and not found.undelivered:
                 return self._repeated(job.job_id, interrupt)
             if not isinstance(found, Claim):
-                return self._step_aside(body, arrival, interrupt)
+                return self._step_aside(body, headers, interrupt)
             claim = found
             with (
                 structlog.contextvars.bound_contextvars(attempt=claim.attempts),
                 self.keep(claim, interrupt, self._until(job)),
             ):
                 self._claimed(job, claim)
-                self._run(job, body, claim, interrupt, arrival)
+                self._run(job, body, claim, interrupt, headers)
         except Interrupted as interrupted:
-            if interrupted.why is Why.CLAIM_LOST:
+            if interrupted.reason is InterruptReason.CLAIM_LOST:
                 return self._lost(job.job_id)
             self._release(claim)
             return self._handed_back(job.job_id, "drain")
         except ClaimLost:
             return self._lost(job.job_id)
-        except NoPlace:
+        except CapReached:
             self._release(claim)
-            return self._step_aside(body, arrival, interrupt)
+            return self._step_aside(body, headers, interrupt)
         except BrokerUnavailable:
             self._release(claim)
             return self._handed_back(job.job_id, "unconfirmed")
@@ -118,55 +121,59 @@ class Deliveries:
             # A fault of ours. The next delivery shall not have to wait for the end of this claim.
             self._release(claim)
             raise
-        return Verdict.DONE
+        return DeliveryOutcome.DONE
 
-    def fail(self, body: bytes, arrival: Arrival, interrupt: Interrupt, decision: GiveUp) -> Verdict:
+    def fail(
+        self, body: bytes, headers: IngressHeaders, interrupt: Interrupt, decision: GiveUp
+    ) -> DeliveryOutcome:
         """End a job that cannot be run, unless it has ended, or somebody else runs it.
 
         Raises InvalidJob, or BrokerUnavailable where the end is not confirmed: do not acknowledge it then.
         """
-        job = self.tenancy.read(body)
+        job = self.read(body)
         try:
             found = self._claim(job.job_id, interrupt)
             if isinstance(found, Finished) and not found.undelivered:
-                return Verdict.DONE
+                return DeliveryOutcome.DONE
             if not isinstance(found, Claim):
-                return self._step_aside(body, arrival, interrupt)
+                return self._step_aside(body, headers, interrupt)
             with self.keep(found, interrupt, None):
                 self.runner.fail(job, body, found, decision)
         except Interrupted:
             return self._handed_back(job.job_id, "drain")
         except ClaimLost:
             return self._lost(job.job_id)
-        return Verdict.DONE
+        return DeliveryOutcome.DONE
 
     def _claimed(self, job: Job, claim: Claim) -> None:
         self.audit.record(
             Entry.of(Step.CLAIMED, job, attempt=claim.attempts, fence=claim.fence, takeover=claim.takeover)
         )
 
-    def _waited(self, claim: Claim, arrival: Arrival) -> float | None:
+    def _waited(self, claim: Claim, headers: IngressHeaders) -> float | None:
         """How long the job waited for its first start, if this is it: also for its tenant's place."""
         # A job with an interaction has been started before: by a worker that handed it back, perhaps.
         again = claim.attempts > 1 or claim.takeover or bool(claim.interaction_id)
-        if again or arrival.accepted_at is None:
+        if again or headers.accepted_at is None:
             return None
-        waited = max(0.0, (self.clock.wall() - arrival.accepted_at).total_seconds())
+        waited = max(0.0, (self.clock.wall() - headers.accepted_at).total_seconds())
         self.recorder.observe(measures.JOB_WAIT_SECONDS, waited)
         return waited
 
-    def _run(self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt, arrival: Arrival) -> None:
+    def _run(
+        self, job: Job, body: bytes, claim: Claim, interrupt: Interrupt, headers: IngressHeaders
+    ) -> None:
         try:
-            with nullcontext() if self._late(job) else self.places.place(job.tenant, claim.owner, interrupt):
-                self.runner.run(job, body, claim, interrupt, self._waited(claim, arrival))
+            with nullcontext() if self._late(job) else self.caps.admitted(job.tenant, claim.owner, interrupt):
+                self.runner.run(job, body, claim, interrupt, self._waited(claim, headers))
         except Interrupted as interrupted:
-            if interrupted.why is not Why.EXPIRED:
+            if interrupted.reason is not InterruptReason.EXPIRED:
                 raise
             self.runner.expire(job, body, claim)
 
-    def _crowded(self, job: Job) -> bool:
+    def _is_full(self, job: Job) -> bool:
         """Whether the job would find no place now: then it is not worth a claim."""
-        return not self._late(job) and self.places.crowded(job.tenant)
+        return not self._late(job) and self.caps.is_full(job.tenant)
 
     def _late(self, job: Job) -> bool:
         # Such a job is only ended, and does not wait for a place to be ended in.
@@ -198,38 +205,20 @@ class Deliveries:
         # A job that is late already is failed by the runner, with an attempt of its own to say so.
         return max(until, now + _PAUSE)
 
-    def _step_aside(self, body: bytes, arrival: Arrival, interrupt: Interrupt) -> Verdict:
-        if not self._until_taken(lambda: self.aside.set_aside(body, arrival), interrupt):
+    def _step_aside(self, body: bytes, headers: IngressHeaders, interrupt: Interrupt) -> DeliveryOutcome:
+        if not until_taken(lambda: self.aside.set_aside(body, headers), interrupt):
             return self._handed_back(None, "drain")
         self.recorder.count(measures.JOBS_HANDED_BACK, reason="set_aside")
-        return Verdict.DONE
+        return DeliveryOutcome.DONE
 
-    def _repeated(self, job_id: str, interrupt: Interrupt) -> Verdict:
+    def _repeated(self, job_id: str, interrupt: Interrupt) -> DeliveryOutcome:
         answers: list[bool] = []
-        if not self._until_taken(lambda: answers.append(self.repeat(job_id)), interrupt):
+        if not until_taken(lambda: answers.append(self.repeat(job_id)), interrupt):
             return self._handed_back(job_id, "drain")
         (published,) = answers
         self.recorder.count(measures.JOBS_REPEATED, outcome="republished" if published else "dropped")
         log.info("job_repeated", job_id=job_id, republished=published)
-        return Verdict.DONE
-
-    def _until_taken(self, step: Callable[[], None], interrupt: Interrupt) -> bool:
-        """Repeat a step until broker and Redis take it; False when the worker stops before that.
-
-        The delivery stays in hand meanwhile. Handed back it would come again at once, and RabbitMQ gives a
-        message up after `DELIVERY_LIMIT` deliveries: an alarm of some minutes would cost the job.
-        """
-        while True:
-            try:
-                step()
-            except (LedgerUnavailable, BrokerUnavailable) as error:
-                log.warning("delivery_held", error=str(error))
-            else:
-                return True
-            try:
-                interrupt.wait(_PAUSE)
-            except Interrupted:
-                return False
+        return DeliveryOutcome.DONE
 
     def _release(self, claim: Claim | None) -> None:
         if claim is None:
@@ -239,12 +228,12 @@ class Deliveries:
         except LedgerUnavailable as error:
             log.warning("claim_not_released", job_id=claim.job_id, error=str(error))
 
-    def _lost(self, job_id: str) -> Verdict:
+    def _lost(self, job_id: str) -> DeliveryOutcome:
         self.recorder.count(measures.JOBS_HANDED_BACK, reason="claim_lost")
         log.warning("claim_lost", job_id=job_id)
-        return Verdict.FORFEIT
+        return DeliveryOutcome.FORFEIT
 
-    def _handed_back(self, job_id: str | None, reason: str) -> Verdict:
+    def _handed_back(self, job_id: str | None, reason: str) -> DeliveryOutcome:
         self.recorder.count(measures.JOBS_HANDED_BACK, reason=reason)
         log.info("job_handed_back", job_id=job_id, reason=reason)
-        return Verdict.HAND_BACK
+        return DeliveryOutcome.HAND_BACK

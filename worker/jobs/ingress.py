@@ -7,7 +7,7 @@ from worker.clock import Clock
 from worker.contract.job import Job
 from worker.contract.message import InvalidJob, Problem
 from worker.contract.tenancy import Tenancy
-from worker.jobs.arrival import UNKNOWN, Arrival
+from worker.jobs.ingress_headers import NO_HEADERS, IngressHeaders
 from worker.jobs.ports import GiveWay, never
 from worker.jobs.refusals import Refusals
 from worker.telemetry import measures, trace
@@ -19,7 +19,7 @@ from worker.telemetry.trace import Tracer, Untraced
 class WorkQueue(Protocol):
     """Celery's queue."""
 
-    def put(self, body: bytes, arrival: Arrival) -> None:
+    def put(self, body: bytes, headers: IngressHeaders) -> None:
         """Hand a job on, with what is known of it.
 
         Returns when the broker has confirmed; raises BrokerUnavailable if it does not.
@@ -42,7 +42,7 @@ class Ingress:
     audit: Audit = field(default_factory=Unaudited)
     give_way: GiveWay = never
 
-    def take(self, body: bytes, known: Arrival = UNKNOWN) -> None:
+    def take(self, body: bytes, known: IngressHeaders = NO_HEADERS) -> None:
         """Hand a good job on to Celery, and anything else to the dead letters.
 
         Args:
@@ -65,7 +65,7 @@ class Ingress:
         before = known.accepted_at if known.accepted_at and known.accepted_at <= now else None
         parent = (known.traceparent if before else None) or job.traceparent
         with self.tracer.span(f"process {self.queue}", kind="consumer", parent=parent, job_id=job.job_id):
-            self.work.put(body, Arrival(before or now, trace.current(), known.broken if before else 0))
+            self.work.put(body, IngressHeaders(before or now, trace.current(), known.broken if before else 0))
         if before:
             return
         self.recorder.count(measures.DOOR_MESSAGES, outcome="accepted")

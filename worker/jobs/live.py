@@ -1,5 +1,7 @@
 """Events that are sent while a job runs, with ids that say which time it is streamed."""
 
+from collections.abc import Callable
+
 import structlog
 
 from worker.clock import Clock
@@ -25,6 +27,13 @@ log = structlog.get_logger(__name__)
 
 _TYPES: dict[type, EventType] = {Started: STARTED, Progress: PROGRESS, Segments: SEGMENTS, Facts: FACTS}
 
+Step = Callable[[], None]
+
+
+def here(step: Step) -> None:
+    """Make a call on the thread that asks for it."""
+    step()
+
 
 class LivePublisher:
     """Publishes the live events of one claim on a job.
@@ -34,10 +43,14 @@ class LivePublisher:
         job: The job.
         fence: Of the claim: no other claim on the job has it.
         clock: For time.
+        call: Makes the calls to the broker, elsewhere perhaps.
     """
 
-    def __init__(self, live: LiveEvents, job: Job, fence: int, clock: Clock) -> None:
+    def __init__(
+        self, live: LiveEvents, job: Job, fence: int, clock: Clock, call: Callable[[Step], None] = here
+    ) -> None:
         self._live = live
+        self._call = call
         self._job = job
         self._fence = fence
         self._clock = clock
@@ -99,7 +112,7 @@ class LivePublisher:
             data=data,
         )
         try:
-            self._live.publish(event, self._job.reply_to)
+            self._call(lambda: self._live.publish(event, self._job.reply_to))
         except BrokerUnavailable:
             log.warning("live_event_dropped", job_id=self._job.job_id, type=event_type)
             return False

@@ -9,8 +9,8 @@ from worker.concurrency.interrupt import Interrupt
 from worker.contract import job as jobs
 from worker.contract.dead_letter import DeadLetter
 from worker.contract.events import AudioFigures, Event
-from worker.jobs.arrival import Arrival
 from worker.jobs.claims import OutboxEntry
+from worker.jobs.ingress_headers import IngressHeaders
 from worker.protocol.pace import Chunk
 from worker.protocol.session import Content
 from worker.protocol.token import Token
@@ -209,7 +209,7 @@ class Publisher(Protocol):
 class Aside(Protocol):
     """Where deliveries wait that cannot run now."""
 
-    def set_aside(self, body: bytes, arrival: Arrival) -> None:
+    def set_aside(self, body: bytes, headers: IngressHeaders) -> None:
         """Have a job come back through the door in a while, with what is known of it.
 
         Raises:

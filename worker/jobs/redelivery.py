@@ -9,9 +9,9 @@ from worker.concurrency.interrupt import Interrupt, Interrupted
 from worker.contract.dead_letter import DeadLetter
 from worker.contract.errors import Reason
 from worker.contract.message import InvalidJob
-from worker.jobs.arrival import Arrival, Verdict
 from worker.jobs.delivery import Deliveries
 from worker.jobs.ingress import WorkQueue
+from worker.jobs.ingress_headers import DeliveryOutcome, IngressHeaders
 from worker.jobs.ports import BrokerUnavailable, Publisher
 from worker.jobs.retry import GiveUp
 
@@ -45,45 +45,47 @@ class Redelivery:
     clock: Clock
     queue: str
 
-    def take(self, body: bytes, interrupt: Interrupt, arrival: Arrival) -> Verdict:
+    def take(self, body: bytes, interrupt: Interrupt, headers: IngressHeaders) -> DeliveryOutcome:
         """Take a delivery. Raises InvalidJob like `Deliveries.take`, and nothing else that is a fault."""
-        verdict = self._guarded(body, interrupt, arrival)
-        if verdict is Verdict.HAND_BACK and arrival.deliveries >= MANY_DELIVERIES:
-            return self._copied(body, arrival)
-        return verdict
+        outcome = self._guarded(body, interrupt, headers)
+        if outcome is DeliveryOutcome.HAND_BACK and headers.deliveries >= MANY_DELIVERIES:
+            return self._copied(body, headers)
+        return outcome
 
-    def _guarded(self, body: bytes, interrupt: Interrupt, arrival: Arrival) -> Verdict:
+    def _guarded(self, body: bytes, interrupt: Interrupt, headers: IngressHeaders) -> DeliveryOutcome:
         try:
-            return self.deliveries.take(body, interrupt, arrival)
+            return self.deliveries.take(body, interrupt, headers)
         except InvalidJob:
             raise
         except Exception as error:  # noqa: BLE001  # the pool would swallow it, and the job hang
-            return self._broke(error, body, interrupt, arrival)
+            return self._broke(error, body, interrupt, headers)
 
-    def _broke(self, error: Exception, body: bytes, interrupt: Interrupt, arrival: Arrival) -> Verdict:
-        broken = arrival.broken + 1
+    def _broke(
+        self, error: Exception, body: bytes, interrupt: Interrupt, headers: IngressHeaders
+    ) -> DeliveryOutcome:
+        broken = headers.broken + 1
         log.error("delivery_broke", error=type(error).__name__, times=broken)
         if broken >= MOST_BROKEN:
-            return self._give_up(body, arrival, interrupt)
+            return self._give_up(body, headers, interrupt)
         try:
             interrupt.wait(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (broken - 1)))
         except Interrupted:
-            return Verdict.HAND_BACK
-        return self._copied(body, replace(arrival, broken=broken))
+            return DeliveryOutcome.HAND_BACK
+        return self._copied(body, replace(headers, broken=broken))
 
-    def _copied(self, body: bytes, arrival: Arrival) -> Verdict:
+    def _copied(self, body: bytes, headers: IngressHeaders) -> DeliveryOutcome:
         """Put a copy on the queue, and have the delivery acknowledged; or hand it back if that fails."""
         try:
-            self.work.put(body, arrival)
+            self.work.put(body, headers)
         except BrokerUnavailable:
-            return Verdict.HAND_BACK
-        return Verdict.DONE
+            return DeliveryOutcome.HAND_BACK
+        return DeliveryOutcome.DONE
 
-    def _give_up(self, body: bytes, arrival: Arrival, interrupt: Interrupt) -> Verdict:
+    def _give_up(self, body: bytes, headers: IngressHeaders, interrupt: Interrupt) -> DeliveryOutcome:
         try:
-            return self.deliveries.fail(body, arrival, interrupt, _FAULT)
+            return self.deliveries.fail(body, headers, interrupt, _FAULT)
         except BrokerUnavailable:
-            return Verdict.HAND_BACK
+            return DeliveryOutcome.HAND_BACK
         except Exception as error:  # noqa: BLE001  # the fault may lie just here
             log.critical("job_could_not_be_failed", error=type(error).__name__)
         now = self.clock.wall()
@@ -98,5 +100,5 @@ class Redelivery:
         try:
             self.publisher.publish_dead_letter(letter)
         except BrokerUnavailable:
-            return Verdict.HAND_BACK
-        return Verdict.DONE
+            return DeliveryOutcome.HAND_BACK
+        return DeliveryOutcome.DONE

@@ -6,18 +6,19 @@ from datetime import datetime
 
 import structlog
 
-from worker.clock import Clock, Deadline
-from worker.concurrency.interrupt import Interrupt, Interrupted, Why
+from worker.clock import Clock
+from worker.concurrency.interrupt import Interrupt, Interrupted, InterruptReason
 from worker.contract.errors import JobError, PermanentError, Reason, TransientError
 from worker.contract.events import Completed, Data, Failed
 from worker.contract.job import Job
 from worker.contract.tenancy import UNKNOWN
-from worker.jobs.claims import Attempts, Claim, LedgerUnavailable, Outbox
+from worker.jobs.claims import Attempts, Claim, LedgerUnavailable, Outbox, OutboxEntry
 from worker.jobs.job_report import JobReport
 from worker.jobs.live import LivePublisher
-from worker.jobs.outbox_entry import Packer
-from worker.jobs.ports import BrokerUnavailable, Interaction, Publisher
+from worker.jobs.ports import BrokerUnavailable, Interaction, Publisher, Waiter
+from worker.jobs.result import build_result
 from worker.jobs.retry import OUTAGES, GiveUp, RetryPolicy, RetryState
+from worker.jobs.retry_until import until_stored
 from worker.jobs.transcribe import Attempt, Transcriber
 from worker.telemetry import measures
 from worker.telemetry.audit import Audit, Unaudited
@@ -26,7 +27,6 @@ from worker.telemetry.trace import Tracer, Untraced
 
 log = structlog.get_logger(__name__)
 
-_PAUSE = 1.0
 _OUT_OF_TIME = GiveUp(Reason.EXPIRED, "the job's time ran out: its not_after, or CORTI_WORKER_JOB_SECONDS")
 _NO_CREDENTIALS = (
     "this worker has no credentials for the job's tenant; see CORTI_TENANT and CORTI_WORKER_TENANTS_DIR"
@@ -49,6 +49,8 @@ class Runner:
     Attributes:
         transcribers: What transcribes each tenant's jobs, with that tenant's credentials and no others.
         live: Publishes the live events of a job under a claim with this fence.
+        queue: Where jobs are taken from, for dead letters.
+        build_result: See `worker.jobs.result`; it takes a while for long transcripts.
     """
 
     transcribers: Mapping[str, Transcriber]
@@ -59,9 +61,11 @@ class Runner:
     retry: RetryPolicy
     recorder: Recorder
     clock: Clock
+    waiter: Waiter
     chance: Callable[[], float]
-    packer: Packer
     patience: float
+    queue: str = ""
+    build_result: Callable[..., OutboxEntry] = build_result
     tracer: Tracer = field(default_factory=Untraced)
     audit: Audit = field(default_factory=Unaudited)
 
@@ -92,7 +96,7 @@ class Runner:
         try:
             outcome = self._attempts(report, attempt, interrupt)
         except Interrupted as interrupted:
-            if interrupted.why is not Why.EXPIRED:
+            if interrupted.reason is not InterruptReason.EXPIRED:
                 raise
             outcome = _failed(job, attempt, _OUT_OF_TIME)
         self._end(job, body, claim, outcome, received_at)
@@ -117,10 +121,12 @@ class Runner:
         self, job: Job, body: bytes, claim: Claim, outcome: Completed | Failed, received_at: datetime
     ) -> None:
         """Store the end of a job, deliver it, and note that."""
-        outbox_entry = self.packer.pack(job, body, outcome, received_at)
-        self._until_confirmed(lambda: self.outbox.store(claim, outbox_entry))
+        outbox_entry = self.build_result(
+            job, body, outcome, queue=self.queue, received_at=received_at, now=self.clock.wall()
+        )
+        until_stored(lambda: self.outbox.store(claim, outbox_entry), self.patience, self.clock, self.waiter)
         self.publisher.deliver(outbox_entry)
-        self._until_confirmed(lambda: self.outbox.delivered(job.job_id))
+        until_stored(lambda: self.outbox.delivered(job.job_id), self.patience, self.clock, self.waiter)
 
     def _attempts(self, report: JobReport, attempt: Attempt, interrupt: Interrupt) -> Completed | Failed:
         job = report.job
@@ -192,19 +198,6 @@ class Runner:
             return self.attempts.again(claim)
         except LedgerUnavailable:
             return number + 1
-
-    def _until_confirmed(self, step: Callable[[], None]) -> None:
-        """Repeat a step of the ledger until Redis takes it, within patience."""
-        deadline = Deadline.after(self.patience, self.clock.monotonic())
-        pause = Interrupt()
-        while True:
-            try:
-                return step()
-            except LedgerUnavailable as error:
-                if deadline.passed(self.clock.monotonic()):
-                    raise BrokerUnavailable(str(error)) from None
-                log.warning("ledger_unavailable", error=str(error))
-            pause.wait(_PAUSE)
 
 
 def _failed(job: Job, attempt: Attempt, decision: GiveUp) -> Failed:

@@ -131,8 +131,8 @@ class Transcriber:
                     interrupt=interrupt,
                     at_hand=audio.at_hand,
                 )
-                for news in conversation:
-                    match news:
+                for message in conversation:
+                    match message:
                         case TranscriptMessage(segments):
                             attempt.observer.heard(stream.first_segment())
                             transcript.add_segments(segments)
@@ -143,7 +143,7 @@ class Transcriber:
                             if "facts" in job.events:
                                 report(Facts(facts=facts))
                         case Usage():
-                            usage = news.credits
+                            usage = message.credits
                         case Sent(seconds):
                             if "progress" in job.events:
                                 report(Progress(audio_seconds=seconds, total_seconds=audio.total_seconds))

@@ -17,12 +17,12 @@ from worker.contract.events import Failed
 from worker.contract.job import Job
 from worker.contract.message import InvalidJob
 from worker.contract.tenancy import UNKNOWN as UNKNOWN_TENANT
-from worker.jobs.arrival import UNKNOWN, Arrival
 from worker.jobs.claims import Claim, ClaimLost, Claims, Finished, LedgerUnavailable, Outbox
+from worker.jobs.ingress_headers import NO_HEADERS, IngressHeaders
 from worker.jobs.job_report import JobReport
-from worker.jobs.outbox_entry import Packer
 from worker.jobs.ports import Aside, BrokerUnavailable, GiveWay, Publisher, never
 from worker.jobs.refusals import Refusals
+from worker.jobs.result import build_result
 from worker.telemetry import measures
 from worker.telemetry.audit import Audit, Unaudited
 from worker.telemetry.recorder import Recorder
@@ -50,14 +50,14 @@ class GivenUp:
         job: Where a job may be read.
         queue: Where it was.
         why: The broker's word for it, if it said one.
-        arrival: What a door had noted.
+        headers: What a door had noted.
     """
 
     body: bytes
     job: bytes
     queue: str
     why: str | None = None
-    arrival: Arrival = UNKNOWN
+    headers: IngressHeaders = NO_HEADERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,6 @@ class Undelivered:
     Attributes:
         check: Reads a job that we would have taken in; raises InvalidJob.
         forget: Lets go of a claim's notes in this process.
-        packer: Makes outbox entries of jobs from a queue.
         publisher: With one try: a result that is not confirmed is in the outbox, and others deliver it.
         aside: Where jobs wait that somebody else may be running.
         tenants: Names of tenants that metrics may show.
@@ -77,7 +76,6 @@ class Undelivered:
     claims: Claims
     forget: Callable[[Claim], None]
     outbox: Outbox
-    packer: Callable[[str], Packer]
     publisher: Publisher
     aside: Aside
     refusals: Refusals
@@ -96,7 +94,7 @@ class Undelivered:
         """
         self.give_way()
         detail = _WHY.get(message.why or "", _NO_WHY)
-        received_at = message.arrival.accepted_at or self.clock.wall()
+        received_at = message.headers.accepted_at or self.clock.wall()
         try:
             job = self.check(message.job)
         except InvalidJob as refusal:
@@ -109,7 +107,7 @@ class Undelivered:
                 received_at=received_at,
             )
             return
-        parent = message.arrival.traceparent or job.traceparent
+        parent = message.headers.traceparent or job.traceparent
         with (
             structlog.contextvars.bound_contextvars(job_id=job.job_id),
             self.tracer.span(f"give up {message.queue}", kind="consumer", parent=parent, job_id=job.job_id),
@@ -117,7 +115,7 @@ class Undelivered:
             if not self._ended(job, message, detail, received_at):
                 # As every delivery does whose job somebody else has. It comes back as that job: dropped if it
                 # has ended, run if its worker has died.
-                self.aside.set_aside(message.job, message.arrival)
+                self.aside.set_aside(message.job, message.headers)
 
     def _ended(self, job: Job, message: GivenUp, detail: str, received_at: datetime) -> bool:
         """Whether the job has ended, now or before, and everybody has been told."""
@@ -151,7 +149,14 @@ class Undelivered:
         return True
 
     def _told(self, job: Job, claim: Claim, message: GivenUp, outcome: Failed, received_at: datetime) -> bool:
-        outbox_entry = self.packer(message.queue).pack(job, message.job, outcome, received_at)
+        outbox_entry = build_result(
+            job,
+            message.job,
+            outcome,
+            queue=message.queue,
+            received_at=received_at,
+            now=self.clock.wall(),
+        )
         try:
             self.outbox.store(claim, outbox_entry)
         except ClaimLost:

@@ -18,15 +18,16 @@ from worker.contract.tenancy import Tenancy
 from worker.corti.stream import AdmissionGate
 from worker.jobs.ingress import Ingress
 from worker.jobs.live import LivePublisher
-from worker.jobs.outbox_entry import Packer
 from worker.jobs.ports import GiveWay, never
 from worker.jobs.refusals import Refusals
+from worker.jobs.result import build_result
 from worker.jobs.retry import RetryPolicy
 from worker.jobs.runner import Runner
 from worker.jobs.undelivered import Undelivered
 from worker.process.broker_side import BrokerSide, redis_client
 from worker.process.corti_side import CortiSide
 from worker.process.observer import Observer
+from worker.process.offloaded import OffloadedAudit, OffloadedLedger
 from worker.process.telemetry import Telemetry
 from worker.settings import Settings
 from worker.store.cipher import make_cipher
@@ -84,6 +85,8 @@ class Application:
         self.json_calls = self._offload("offload-json", 1, never)
         # Of its own, for a broker that hangs. Who waits for text as it is spoken does not give way.
         self.live_calls = self._offload("offload-live-events", _LIVE_EVENT_THREADS, never)
+        self.job_ledger = OffloadedLedger(self.ledger, self.redis_calls)
+        self.job_audit = OffloadedAudit(self.telemetry.audit, self.json_calls)
         self.stop_door = threading.Event()
         self.door_heartbeat = Heartbeat(self.clock)
         self.live["door"] = self.door_heartbeat.check
@@ -134,7 +137,6 @@ class Application:
             claims=self.ledger,
             forget=self.ledger.forget,
             outbox=self.ledger,
-            packer=lambda queue: Packer(queue, self.clock),
             publisher=self._publisher(0.0),
             aside=self.publisher,
             refusals=self.refusals,
@@ -174,25 +176,28 @@ class Application:
             self.waiter,
             self.stack,
         )
-        ledger = self.redis_calls.at(self.ledger)
         names = [tenant.name for tenant in settings.tenants]
         self.metrics.begin(measures.ADMISSIONS_REFUSED, *((name,) for name in names))
         ends = ("completed", "failed")
         self.metrics.begin(measures.TENANT_JOBS_FINISHED, *((name, end) for name in names for end in ends))
         return Runner(
             transcribers={tenant.name: corti.transcriber(tenant) for tenant in settings.tenants},
-            live=lambda job, fence: self.live_calls.at(LivePublisher(self.publisher, job, fence, self.clock)),
+            live=lambda job, fence: LivePublisher(
+                self.publisher, job, fence, self.clock, self.live_calls.call
+            ),
             publisher=self.telemetry.traced_publisher(self.publisher, RESULTS),
-            outbox=ledger,
-            attempts=ledger,
+            outbox=self.job_ledger,
+            attempts=self.job_ledger,
             retry=RetryPolicy(
                 settings.attempts, settings.retry_base, settings.retry_cap, settings.outage_patience
             ),
             recorder=self.metrics,
             clock=self.clock,
+            waiter=self.waiter,
             chance=random.random,
-            packer=self.json_calls.at(Packer(self.lane.work, self.clock)),
+            build_result=self.json_calls.wrap(build_result),
+            queue=self.lane.work,
             patience=settings.publish_patience,
             tracer=self.telemetry.tracer,
-            audit=self.json_calls.at(self.telemetry.audit),
+            audit=self.job_audit,
         )

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import redis
 
-from worker.broker import redis_leases
+from worker.broker import redis_visibility
 from worker.broker.depth import Depth, RabbitDepth, RedisDepth
 from worker.broker.door import Door, EndGivenUp, RabbitDoor, Takes
 from worker.broker.redis_door import RedisDoor
@@ -32,7 +32,7 @@ class BrokerSide:
         self._stack = stack
         self.is_redis = settings.broker_is_redis
         self.lane = Lane(settings.lane)
-        options = redis_leases.transport_options(settings.visibility_timeout, self.lane)
+        options = redis_visibility.transport_options(settings.visibility_timeout, self.lane)
         self.celery = make_celery(
             self._url,
             redis_options=options if self.is_redis else None,

@@ -21,6 +21,7 @@ from worker.jobs.ports import Waiter
 from worker.jobs.transcribe import Transcriber
 from worker.network import trust
 from worker.network.hosts import HostRules
+from worker.process.offloaded import OffloadedInteractions, OffloadedStreams
 from worker.process.telemetry import Telemetry
 from worker.protocol.session import Timings
 from worker.protocol.token import TokenPolicy
@@ -99,7 +100,9 @@ class CortiSide:
             self._clock,
         )
         traced = self._telemetry.traced(
-            tokens, self._offload.at(interactions), self._offload.at(self._streams(ca_file))
+            tokens,
+            OffloadedInteractions(interactions, self._offload),
+            OffloadedStreams(self._streams(ca_file), self._offload),
         )
         return Transcriber(traced[0], traced[1], self._library, traced[2])
 

@@ -16,7 +16,7 @@ import structlog
 from worker.clock import Clock
 from worker.concurrency.background import BackgroundThread
 from worker.concurrency.heartbeat import Heartbeat
-from worker.concurrency.interrupt import Interrupt, Why
+from worker.concurrency.interrupt import Interrupt, InterruptReason
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +92,7 @@ class Drain:
         self._stop_celery = stop_celery
         self._pause = threading.Event()
         self.heartbeat = Heartbeat(clock)
-        self._thread = BackgroundThread("drain", self._run, self.heartbeat)
+        self._thread = BackgroundThread("drain", self.run, self.heartbeat)
 
     def start(self) -> None:
         """Watch for signals."""
@@ -117,7 +117,8 @@ class Drain:
         """For readiness."""
         return "draining" if self.draining else None
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """What the thread does: wait for a signal, drain, and end the process if Celery does not."""
         self._wait()
         began = self._began = self._clock.monotonic()
         log.info("drain_started", jobs=len(self._jobs), grace=self._grace)
@@ -153,7 +154,7 @@ class Drain:
         for job in self._jobs.all():
             remaining = job.remaining()
             if forced or remaining is None or now + remaining + _ENDING > last_call:
-                job.trigger(Why.DRAIN)
+                job.trigger(InterruptReason.DRAIN)
 
     def _wait(self) -> None:
         """Until a signal comes, or nothing has run for too long. A job that comes just then is drained."""

@@ -63,7 +63,7 @@ class Observer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop, and leave the office to somebody else."""
+        """Stop; another process looks from now on."""
         if self._thread.stop(
             timeout=1.0
         ):  # else it waits for a broker that is away, and ends with the process

@@ -99,15 +99,15 @@ class _TracedStream(AbstractContextManager["_TracedStream"]):
         """See `worker.jobs.ports.Stream`."""
         transcripts, facts = 0, 0
         conversation = self._stream.converse(chunks, speed, live=live, interrupt=interrupt, at_hand=at_hand)
-        for news in conversation:
-            match news:
+        for message in conversation:
+            match message:
                 case TranscriptMessage():
                     transcripts += 1
                 case FactsMessage():
                     facts += 1
                 case Usage():
-                    self._tracer.note("usage", credits=news.credits or 0.0)
-            yield news
+                    self._tracer.note("usage", credits=message.credits or 0.0)
+            yield message
         figures, warnings = self._stream.figures()
         self._tracer.note(
             "ended",

@@ -2,27 +2,24 @@
 
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import structlog
 from celery import Celery, signals
 from celery.worker import state
 
-from worker.broker import redis_corrections, redis_leases
+from worker.broker import redis_corrections, strategy
+from worker.broker.redis_visibility import VisibilityRenewer
 from worker.broker.work_queue import WORKER_OPTIONS
 from worker.concurrency.background import PeriodicThread
 from worker.concurrency.collector import Collector
 from worker.concurrency.heartbeat import Heartbeat
-from worker.concurrency.interrupt import Interrupt
-from worker.jobs.arrival import Arrival
 from worker.jobs.delivery import Deliveries
 from worker.jobs.outbox import Sweeper
-from worker.jobs.ports import BrokerUnavailable
 from worker.jobs.redelivery import Redelivery
-from worker.process import tasks
 from worker.process.app import Application
+from worker.process.delivery_handler import DeliveryHandler
 from worker.process.drain import Drain, RunningJobs
 from worker.settings import Settings
 from worker.store.ledger import LeaseRenewer, TenantCaps
@@ -48,7 +45,6 @@ def run_worker(settings: Settings) -> int:
         jobs = RunningJobs()
         sweeper = Sweeper(application.ledger, application.publisher, telemetry.metrics, telemetry.audit)
         deliveries = _deliveries(application, sweeper)
-        leases = _leases(application)
         redelivery = Redelivery(
             deliveries,
             application.broker.work_queue(),
@@ -56,13 +52,10 @@ def run_worker(settings: Settings) -> int:
             application.clock,
             application.lane.work,
         )
-        tasks.register(
-            application.broker.celery,
-            redelivery.take,
-            _holder(jobs, leases),
-            _forfeiter(application, leases),
-            application.discard,
+        handler = DeliveryHandler(
+            redelivery, jobs, _visibility(application), application.publisher, application.discard
         )
+        strategy.register(application.broker.celery, handler.run)
         _sweep_now_and_then(application, sweeper)
         consumer = Heartbeat(application.clock)
         application.live["consumer"] = consumer.check
@@ -124,19 +117,19 @@ def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:
     lease_renewer.start()
     application.stack.callback(lease_renewer.stop)
     return Deliveries(
-        claims=application.redis_calls.at(application.ledger),
+        claims=application.job_ledger,
         keep=lease_renewer.keep,
         runner=application.runner(),
         aside=application.publisher,
-        places=caps,
+        caps=caps,
         repeat=sweeper.deliver if settings.on_repeat == "republish" else _dropped,
         recorder=application.metrics,
         clock=application.clock,
         job_seconds=settings.job_seconds,
-        tenancy=application.json_calls.at(application.tenancy),
+        read=application.json_calls.wrap(application.tenancy.read),
         queue=application.lane.work,
         tracer=application.telemetry.tracer,
-        audit=application.json_calls.at(application.telemetry.audit),
+        audit=application.job_audit,
     )
 
 
@@ -144,52 +137,23 @@ def _dropped(_job_id: str) -> bool:
     return False
 
 
-def _leases(application: Application) -> redis_leases.Leases | None:
+def _visibility(application: Application) -> VisibilityRenewer | None:
     """On Redis, correct kombu and keep deliveries ours."""
     if not application.broker.is_redis:
         return None
     client = application.broker.redis()
     redis_corrections.install(lambda: client)
-    leases = redis_leases.Leases(
+    renewer = VisibilityRenewer(
         client,
         application.settings.visibility_timeout,
         application.metrics,
         application.clock,
         application.lane,
     )
-    application.live["redis-leases"] = leases.heartbeat.check
-    leases.start()
-    application.stack.callback(leases.stop)
-    return leases
-
-
-def _holder(jobs: RunningJobs, leases: redis_leases.Leases | None) -> tasks.Held:
-    @contextmanager
-    def held(tag: str) -> Iterator[Interrupt]:
-        with jobs.one() as job:
-            if leases is not None:
-                leases.hold(tag)
-            try:
-                yield job
-            finally:
-                if leases is not None:
-                    leases.drop(tag)
-
-    return held
-
-
-def _forfeiter(application: Application, leases: redis_leases.Leases | None) -> tasks.Forfeit:
-    def forfeit(tag: str, body: bytes, arrival: Arrival) -> bool:
-        if leases is not None:
-            leases.forfeit(tag)
-            return True
-        try:
-            application.publisher.set_aside(body, arrival)
-        except BrokerUnavailable:
-            return False
-        return True
-
-    return forfeit
+    application.live["redis-leases"] = renewer.heartbeat.check
+    renewer.start()
+    application.stack.callback(renewer.stop)
+    return renewer
 
 
 def _sweep_now_and_then(application: Application, sweeper: Sweeper) -> None:

@@ -13,6 +13,14 @@ class Freshness(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """A fresh access token, and the seconds it is good for."""
+
+    value: str = field(repr=False)
+    expires_in: float
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """An access token.
 

@@ -6,7 +6,7 @@ names them. A job shows in the exemplars of what is marked so, by its trace id.
 
 Counters and histograms are a process's own: sum them over workers. What a gauge tells of the whole
 installation (`corti_queue_depth`, `corti_outbox_*`) is exported by one process at a time, the observer
-(worker/store/ledger/fleet.py); read it with `max`, because while that office changes hands two may export it.
+(worker/store/ledger/fleet.py); read it with `max`, because two may export it while the observer changes.
 """
 
 from worker.telemetry.measure_kinds import Counter, Gauge, Histogram, Info

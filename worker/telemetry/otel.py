@@ -87,7 +87,7 @@ class OtelTracer:
 def _reason(error: BaseException) -> str:
     if isinstance(error, JobError):
         return error.reason.value
-    return error.why.name.lower() if isinstance(error, Interrupted) else type(error).__name__
+    return error.reason.name.lower() if isinstance(error, Interrupted) else type(error).__name__
 
 
 def _remote(traceparent: str | None) -> NonRecordingSpan:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.fakes import FakeClock
+from tests.fakes import FakeClock
 from worker.concurrency.background import MOST_BROKEN_TURNS, BackgroundThread, PeriodicThread
 from worker.concurrency.heartbeat import Heartbeat
 

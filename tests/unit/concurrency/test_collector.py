@@ -5,7 +5,7 @@ from threading import Event
 
 import pytest
 
-from tests.unit.fakes import FakeClock
+from tests.fakes import FakeClock
 from worker.concurrency import collector
 from worker.concurrency.collector import CROWDED, PATIENCE, Collector
 

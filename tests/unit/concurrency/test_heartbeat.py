@@ -4,7 +4,7 @@ from contextvars import copy_context
 
 import pytest
 
-from tests.unit.fakes import FakeClock
+from tests.fakes import FakeClock
 from worker.concurrency.heartbeat import Heartbeat, waiting
 
 STUCK = "the loop has not turned for too long"

@@ -5,57 +5,57 @@ from weakref import WeakSet
 
 import pytest
 
-from worker.concurrency.interrupt import Interrupt, Interrupted, Why
+from worker.concurrency.interrupt import Interrupt, Interrupted, InterruptReason
 
 
 def test_without_an_interrupt_nothing_happens() -> None:
     interrupt = Interrupt()
     interrupt.check()
     interrupt.wait(0)
-    assert interrupt.why is None
+    assert interrupt.reason is None
 
 
-@pytest.mark.parametrize("why", Why)
-def test_an_interrupt_raises_its_reason_whenever_the_job_looks(why: Why) -> None:
+@pytest.mark.parametrize("why", InterruptReason)
+def test_an_interrupt_raises_its_reason_whenever_the_job_looks(why: InterruptReason) -> None:
     interrupt = Interrupt()
     interrupt.trigger(why)
     for look in interrupt.check, interrupt.check, lambda: interrupt.wait(60):
         with pytest.raises(Interrupted) as caught:
             look()
-        assert caught.value.why is why
+        assert caught.value.reason is why
 
 
 def test_the_first_reason_stands() -> None:
-    interrupt, woken = Interrupt(), list[Why | None]()
-    interrupt.on_trigger(lambda: woken.append(interrupt.why))
-    interrupt.trigger(Why.CLAIM_LOST)
-    interrupt.trigger(Why.DRAIN)
-    assert interrupt.why is Why.CLAIM_LOST
-    assert woken == [Why.CLAIM_LOST]
+    interrupt, woken = Interrupt(), list[InterruptReason | None]()
+    interrupt.on_trigger(lambda: woken.append(interrupt.reason))
+    interrupt.trigger(InterruptReason.CLAIM_LOST)
+    interrupt.trigger(InterruptReason.DRAIN)
+    assert interrupt.reason is InterruptReason.CLAIM_LOST
+    assert woken == [InterruptReason.CLAIM_LOST]
 
 
 def test_whoever_comes_late_is_woken_at_once() -> None:
     interrupt, woken = Interrupt(), list[str]()
     interrupt.on_trigger(lambda: woken.append("early"))
-    interrupt.trigger(Why.DRAIN)
+    interrupt.trigger(InterruptReason.DRAIN)
     interrupt.on_trigger(lambda: woken.append("late"))
     assert woken == ["early", "late"]
 
 
 def test_another_threads_interrupt_ends_a_wait() -> None:
-    interrupt, seen = Interrupt(), list[Why]()
+    interrupt, seen = Interrupt(), list[InterruptReason]()
 
     def job() -> None:
         try:
             interrupt.wait(60)
         except Interrupted as interrupted:
-            seen.append(interrupted.why)
+            seen.append(interrupted.reason)
 
     thread = threading.Thread(target=job)
     thread.start()
-    interrupt.trigger(Why.EXPIRED)
+    interrupt.trigger(InterruptReason.EXPIRED)
     thread.join(10)
-    assert seen == [Why.EXPIRED]
+    assert seen == [InterruptReason.EXPIRED]
 
 
 def test_what_remains_is_what_the_job_says() -> None:
@@ -84,5 +84,5 @@ def test_what_is_over_is_not_woken_and_not_kept() -> None:
     del stream
     assert len(streams) == 0
     interrupt.forget(Stream().wake)
-    interrupt.trigger(Why.DRAIN)
+    interrupt.trigger(InterruptReason.DRAIN)
     assert kept.woken

@@ -38,24 +38,24 @@ def offload() -> Iterator[OffloadExecutor]:
 
 def test_a_call_is_made_on_a_thread_of_the_offload_and_answered_here(offload: OffloadExecutor) -> None:
     port = Port()
-    assert offload.at(port).add(1, second=2) == 3
+    assert offload.wrap(port.add)(1, second=2) == 3
     assert port.callers != [threading.current_thread()]
 
 
 def test_what_a_call_raises_is_raised_here(offload: OffloadExecutor) -> None:
     with pytest.raises(TransientError, match="away"):
-        offload.at(Port()).fail()
+        offload.call(Port().fail)
 
 
 def test_a_call_sees_the_context_of_its_job(offload: OffloadExecutor) -> None:
     job.set("visit-1")
-    assert offload.at(Port()).name() == "visit-1"
+    assert offload.call(Port().name) == "visit-1"
 
 
 def test_a_call_within_a_call_waits_for_nobody() -> None:
     with OffloadExecutor("offload", 1, lambda: None) as offload:
-        port = offload.at(Port())
-        assert offload.call(lambda: port.add(1, second=1)) == 2
+        add = offload.wrap(Port().add)
+        assert offload.call(lambda: add(1, second=1)) == 2
 
 
 def test_no_more_calls_are_made_at_the_same_time_than_there_are_threads(offload: OffloadExecutor) -> None:

@@ -5,7 +5,7 @@ from typing import Never
 
 import pytest
 
-from tests.unit.fakes import FakeClock, FakeRecorder
+from tests.fakes import FakeClock, FakeRecorder
 from worker.concurrency.background import BackgroundThread
 from worker.concurrency.collector import Collector
 from worker.concurrency.heartbeat import Heartbeat

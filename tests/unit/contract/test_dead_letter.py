@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.unit.fakes import EPOCH
+from tests.fakes import EPOCH
 from worker.contract.dead_letter import DeadLetter, FieldError
 from worker.contract.errors import Reason
 from worker.contract.message import Problem

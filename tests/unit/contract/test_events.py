@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tests.fakes import EPOCH
 from tests.unit.examples import fact, segment
-from tests.unit.fakes import EPOCH
 from worker.contract import events
 from worker.contract.errors import Reason
 from worker.contract.events import (

@@ -26,9 +26,9 @@ def test_a_whole_consultation_keeps_its_pace_and_comes_to_a_good_end(speed: floa
     assert conversation.done
     assert conversation.session.failure is None
     assert (conversation.position, conversation.bytes_sent) == (2.25, 72_000)
-    kinds = [type(message) for message in conversation.news()]
+    kinds = [type(message) for message in conversation.messages()]
     assert kinds == [TranscriptMessage] * 5 + [FactsMessage, Usage]
-    assert conversation.news() == []
+    assert conversation.messages() == []
     assert stage.service.model.closed_with == 1000
     conversation.close()
     assert stage.sock.closed
@@ -78,7 +78,7 @@ def test_news_wake_a_job_only_when_it_wants_them_live(live: bool, expected: bool
     assert not stage.woken
     stage.turn()
     assert stage.woken is expected
-    assert len(stage.conversation.news()) == 1
+    assert len(stage.conversation.messages()) == 1
 
 
 def test_a_job_that_wants_no_news_live_is_woken_before_they_pile_up() -> None:
@@ -87,7 +87,7 @@ def test_a_job_that_wants_no_news_live_is_woken_before_they_pile_up() -> None:
     # A message for each chunk, and far from running low.
     woken = [stage.turn() and stage.woken for _ in range(PILE)]
     assert woken == [False] * (PILE - 1) + [True]
-    assert len(stage.conversation.news()) == PILE
+    assert len(stage.conversation.messages()) == PILE
     assert stage.turn()
     assert not stage.woken
 

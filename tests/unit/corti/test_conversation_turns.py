@@ -56,7 +56,7 @@ def test_the_end_wakes_the_job_with_all_its_news() -> None:
     while not stage.conversation.done:
         stage.turn()
     assert stage.woken
-    assert len(stage.conversation.news()) == 3
+    assert len(stage.conversation.messages()) == 3
 
 
 def test_a_conversation_that_is_closed_before_its_end_has_failed() -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.fakes import FakeClock
 from tests.unit.corti.stage import QUARTER, Stage
-from tests.unit.fakes import FakeClock
 from worker.concurrency.heartbeat import Heartbeat
 from worker.contract.errors import Reason, TransientError
 from worker.corti.stream import feed

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes import FakeClock, FakeRecorder
 from tests.unit.corti.stage import Stage
-from tests.unit.fakes import FakeClock, FakeRecorder
 from worker.concurrency.heartbeat import Heartbeat
 from worker.concurrency.interrupt import Interrupt
 from worker.corti.stream.conversation import Conversation

@@ -6,10 +6,10 @@ from socket import socket, socketpair
 
 import pytest
 
+from tests.fakes import FakeClock
 from tests.unit.corti.memory_socket import MemorySocket, Service
 from tests.unit.corti.stage import QUARTER
 from tests.unit.examples import job
-from tests.unit.fakes import FakeClock
 from tests.unit.protocol.session_steps import TIMINGS
 from worker.concurrency.heartbeat import Heartbeat
 from worker.corti.stream.conversation import Conversation
@@ -102,10 +102,8 @@ class Wheel:
 
     def turn(self) -> None:
         """What the pacer's thread does once."""
-        now = self.clock.monotonic()
-        self.pacer._take_in(now)
-        self.pacer._run_due(now)
-        self.pacer._poll(0.0)
+        self.pacer.turn(self.clock.monotonic())
+        self.pacer.poll(0.0)
 
     def close(self) -> None:
         """Close the pacer without having run it, and all sockets."""

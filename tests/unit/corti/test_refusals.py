@@ -5,7 +5,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.fakes import EPOCH
+from tests.fakes import EPOCH
 from worker.contract.errors import JobError, PermanentError, TokenRefused, TransientError
 from worker.corti.rest.http import refusal
 

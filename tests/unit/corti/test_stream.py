@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.fakes import FakeClock, FakeRecorder
 from tests.unit.corti.stage import QUARTER, Stage
-from tests.unit.fakes import FakeClock, FakeRecorder
 from worker.concurrency.heartbeat import Heartbeat
-from worker.concurrency.interrupt import Interrupt, Interrupted, Why
+from worker.concurrency.interrupt import Interrupt, Interrupted, InterruptReason
 from worker.contract.errors import Reason, TransientError
 from worker.corti.stream.feed import Feeder, chunks_ahead
 from worker.corti.stream.gate import AdmissionGate
@@ -52,7 +52,7 @@ def test_nobody_reads_the_audio_any_more_when_a_job_has_left_its_stream(opened: 
     with opened.stream as stream:
         talk = stream.converse(opened.audio(), 1.0, live=True, interrupt=Interrupt(), at_hand=True)
         opened.stage.conversation.wake()
-        opened.stage.conversation._news.append(TranscriptMessage(()))
+        opened.stage.conversation._messages.append(TranscriptMessage(()))
         assert next(talk) == TranscriptMessage(())
         # The feeder's thread reads, not the job's.
         for _ in range(500):
@@ -86,7 +86,7 @@ def test_an_error_of_the_source_is_raised_where_the_job_can_hear_it(opened: Open
 @pytest.mark.parametrize("at_hand", [True, False])
 def test_an_interrupt_ends_the_conversation_while_it_sleeps(opened: Opened, *, at_hand: bool) -> None:
     interrupt = Interrupt()
-    trigger = threading.Timer(0.02, interrupt.trigger, [Why.DRAIN])
+    trigger = threading.Timer(0.02, interrupt.trigger, [InterruptReason.DRAIN])
     trigger.start()
     with pytest.raises(Interrupted), opened.stream as stream:
         list(stream.converse(opened.audio(), 1.0, live=False, interrupt=interrupt, at_hand=at_hand))
@@ -97,7 +97,7 @@ def test_an_interrupt_ends_the_conversation_while_it_sleeps(opened: Opened, *, a
 def test_a_stream_that_was_left_is_not_woken_any_more(opened: Opened) -> None:
     """A job in an outage opens one stream after the other, and would keep them all."""
     interrupt = Interrupt()
-    trigger = threading.Timer(0.02, interrupt.trigger, [Why.DRAIN])
+    trigger = threading.Timer(0.02, interrupt.trigger, [InterruptReason.DRAIN])
     trigger.start()
     with pytest.raises(Interrupted), opened.stream as stream:
         list(stream.converse(opened.audio(), 1.0, live=False, interrupt=interrupt, at_hand=True))
@@ -113,7 +113,7 @@ def test_the_jobs_own_thread_does_not_read_what_is_at_hand(opened: Opened) -> No
     def telling() -> Iterator[Chunk]:
         yield QUARTER  # read when the audio was opened; see `PcmChunks.prefetch`
         readers.add(threading.current_thread().name)
-        threading.Timer(0.01, interrupt.trigger, [Why.DRAIN]).start()
+        threading.Timer(0.01, interrupt.trigger, [InterruptReason.DRAIN]).start()
         yield QUARTER
 
     with pytest.raises(Interrupted), opened.stream as stream:

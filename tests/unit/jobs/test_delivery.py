@@ -5,14 +5,14 @@ from datetime import timedelta
 
 import pytest
 
+from tests.fakes import EPOCH
 from tests.unit.examples import body
-from tests.unit.fakes import EPOCH
 from tests.unit.jobs.world import World
-from worker.concurrency.interrupt import Why
+from worker.concurrency.interrupt import InterruptReason
 from worker.contract.errors import PermanentError, Reason, TransientError
 from worker.contract.events import COMPLETED, FAILED, STARTED, Completed, Failed
-from worker.jobs.arrival import Verdict
 from worker.jobs.claims import Claim
+from worker.jobs.ingress_headers import DeliveryOutcome
 from worker.telemetry import measures
 
 JOB = "visit-17"
@@ -43,7 +43,7 @@ def claims(world: World) -> dict[str, float]:
 def test_a_delivery_whose_job_is_run_elsewhere_waits_once_and_goes_aside() -> None:
     world = World()
     world.ledger.kept.add(claimed(world).owner)
-    assert world.run(body()) is Verdict.DONE
+    assert world.run(body()) is DeliveryOutcome.DONE
     assert world.waits == [pytest.approx(30.2)], "just beyond the claim's end"
     assert world.publisher.set_aside_bodies == [body()]
     assert world.publisher.events == []
@@ -54,7 +54,7 @@ def test_a_dead_workers_claim_is_taken_over_with_all_that_it_knew() -> None:
     world = World()
     dead = claimed(world)
     world.ledger.remember(dead, "interaction-4", "wss://corti.example/interaction-4")
-    assert world.run(body()) is Verdict.DONE
+    assert world.run(body()) is DeliveryOutcome.DONE
     assert isinstance(world.publisher.last, Completed)
     assert (world.publisher.last.attempts, world.publisher.last.interaction_id) == (2, "interaction-4")
     assert world.publisher.types == [COMPLETED], "it was started before"
@@ -67,7 +67,7 @@ def test_the_repetition_of_a_job_that_has_ended_is_dropped() -> None:
     world = World()
     world.run(body())
     before = list(world.publisher.events)
-    assert world.run(body()) is Verdict.DONE
+    assert world.run(body()) is DeliveryOutcome.DONE
     assert world.publisher.events == before
     assert world.recorder.counts[measures.JOBS_REPEATED.name, "dropped"] == 1
     assert len(world.service.streamed) == 1
@@ -76,7 +76,7 @@ def test_the_repetition_of_a_job_that_has_ended_is_dropped() -> None:
 def test_a_repetition_is_answered_with_the_same_result_where_that_is_wanted() -> None:
     world = World(republish=True)
     world.run(body())
-    assert world.run(body()) is Verdict.DONE
+    assert world.run(body()) is DeliveryOutcome.DONE
     assert world.publisher.types == [STARTED, COMPLETED, COMPLETED]
     assert world.publisher.events[1] == world.publisher.events[2]
     assert world.recorder.counts[measures.JOBS_REPEATED.name, "republished"] == 1
@@ -87,7 +87,7 @@ def test_a_result_that_somebody_is_about_to_deliver_is_waited_for_and_left_to_th
     world = World()
     world.publisher.away = {COMPLETED}
     world.run(body())
-    assert world.run(body()) is Verdict.DONE
+    assert world.run(body()) is DeliveryOutcome.DONE
     assert world.publisher.set_aside_bodies == [body()]
     assert world.waits == [1.0]
     assert len(world.service.streamed) == 1
@@ -95,12 +95,12 @@ def test_a_result_that_somebody_is_about_to_deliver_is_waited_for_and_left_to_th
 
 def drained_while_streaming(world: World) -> None:
     world.service.during = lambda: world.interrupt.wait(1.0)
-    world.interrupt.after(1.5, lambda: world.interrupt.trigger(Why.DRAIN))
+    world.interrupt.after(1.5, lambda: world.interrupt.trigger(InterruptReason.DRAIN))
 
 
 def drained_between_attempts(world: World) -> None:
     world.service.breaks("stream", CUT)
-    world.interrupt.after(0.5, lambda: world.interrupt.trigger(Why.DRAIN))
+    world.interrupt.after(0.5, lambda: world.interrupt.trigger(InterruptReason.DRAIN))
 
 
 @pytest.mark.parametrize("drained", [drained_while_streaming, drained_between_attempts])
@@ -109,12 +109,12 @@ def test_a_drain_hands_the_job_back_and_its_attempt_does_not_count(
 ) -> None:
     world = World()
     drained(world)
-    assert world.run(body()) is Verdict.HAND_BACK
+    assert world.run(body()) is DeliveryOutcome.HAND_BACK
     assert world.publisher.types == [STARTED]
     assert handed_back(world, "drain") == 1
     assert world.nothing_is_left_open()
     world.service.during = lambda: None
-    assert world.run(body()) is Verdict.DONE
+    assert world.run(body()) is DeliveryOutcome.DONE
     assert isinstance(world.publisher.last, Completed)
     assert (world.publisher.last.attempts, world.publisher.last.interaction_id) == (1, "interaction-1")
 
@@ -122,11 +122,11 @@ def test_a_drain_hands_the_job_back_and_its_attempt_does_not_count(
 def test_a_drain_does_not_wait_for_somebody_elses_claim_or_for_redis() -> None:
     world = World()
     claimed(world)
-    world.interrupt.after(2.0, lambda: world.interrupt.trigger(Why.DRAIN))
-    assert world.run(body()) is Verdict.HAND_BACK
+    world.interrupt.after(2.0, lambda: world.interrupt.trigger(InterruptReason.DRAIN))
+    assert world.run(body()) is DeliveryOutcome.HAND_BACK
     world.ledger.away = {"claim": -1}
-    world.interrupt.after(2.0, lambda: world.interrupt.trigger(Why.DRAIN))
-    assert world.run(body()) is Verdict.HAND_BACK
+    world.interrupt.after(2.0, lambda: world.interrupt.trigger(InterruptReason.DRAIN))
+    assert world.run(body()) is DeliveryOutcome.HAND_BACK
     assert handed_back(world, "drain") == 2
     assert world.publisher.set_aside_bodies == []
 
@@ -134,8 +134,8 @@ def test_a_drain_does_not_wait_for_somebody_elses_claim_or_for_redis() -> None:
 def test_a_job_whose_claim_is_lost_is_left_alone_and_publishes_nothing() -> None:
     world = World()
     world.service.during = lambda: world.interrupt.wait(1.0)
-    world.interrupt.after(1.5, lambda: world.interrupt.trigger(Why.CLAIM_LOST))
-    assert world.run(body()) is Verdict.FORFEIT
+    world.interrupt.after(1.5, lambda: world.interrupt.trigger(InterruptReason.CLAIM_LOST))
+    assert world.run(body()) is DeliveryOutcome.FORFEIT
     assert world.publisher.types == [STARTED]
     assert world.ledger.records[JOB].owner == "owner-0", "not ours to release"
     assert handed_back(world, "claim_lost") == 1
@@ -147,7 +147,7 @@ def test_a_claim_that_was_lost_unseen_is_noticed_before_anything_is_published(fa
     world = World()
     world.service.during = lambda: world.ledger.steal(JOB)
     world.service.breaks("stream", PermanentError(Reason.CONFIG_DENIED, "no") if failing else None)
-    assert world.run(body()) is Verdict.FORFEIT
+    assert world.run(body()) is DeliveryOutcome.FORFEIT
     assert world.publisher.types == [STARTED]
     assert world.publisher.letters == []
     assert world.ledger.records[JOB].outbox_entry is None
@@ -157,14 +157,14 @@ def test_a_claim_that_was_lost_unseen_is_noticed_before_the_next_attempt() -> No
     world = World()
     world.service.during = lambda: world.ledger.steal(JOB)
     world.service.breaks("stream", CUT)
-    assert world.run(body()) is Verdict.FORFEIT
+    assert world.run(body()) is DeliveryOutcome.FORFEIT
     assert world.service.streamed == []
 
 
 def test_a_broker_that_is_away_gets_the_job_back_and_the_claim_is_released() -> None:
     world = World()
     world.publisher.away = {COMPLETED}
-    assert world.run(body()) is Verdict.HAND_BACK
+    assert world.run(body()) is DeliveryOutcome.HAND_BACK
     assert (handed_back(world, "unconfirmed"), world.ledger.records[JOB].owner) == (1, "")
 
 
@@ -172,15 +172,15 @@ def test_a_claim_that_cannot_be_released_runs_out_by_itself() -> None:
     world = World()
     world.ledger.away = {"release": 1}
     drained_between_attempts(world)
-    assert world.run(body()) is Verdict.HAND_BACK
-    assert world.run(body()) is Verdict.DONE
+    assert world.run(body()) is DeliveryOutcome.HAND_BACK
+    assert world.run(body()) is DeliveryOutcome.DONE
     assert claims(world) == {"claimed": 1, "busy": 1, "taken_over": 1}
 
 
 def test_while_the_ledger_is_away_nothing_is_run() -> None:
     world = World()
     world.ledger.away = {"claim": 7}
-    assert world.run(body()) is Verdict.DONE
+    assert world.run(body()) is DeliveryOutcome.DONE
     assert world.waits == [1.0] * 7
     assert world.publisher.types == [STARTED, COMPLETED]
 
@@ -189,26 +189,24 @@ def test_a_job_that_runs_does_not_need_the_ledger() -> None:
     world = World()
     world.ledger.away = {"remember": -1, "again": -1}
     world.service.breaks("stream", CUT)
-    assert world.run(body()) is Verdict.DONE
+    assert world.run(body()) is DeliveryOutcome.DONE
     assert isinstance(world.publisher.last, Completed)
     assert world.publisher.last.attempts == 2
 
 
 @pytest.mark.parametrize("step", ["store", "delivered"])
-def test_the_end_of_a_job_waits_for_the_ledger(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_a_job_waits_for_the_ledger(step: str) -> None:
     world = World()
-    monkeypatch.setattr("worker.jobs.runner.Interrupt", lambda: world.interrupt)
     world.ledger.away = {step: 3}
-    assert world.run(body()) is Verdict.DONE
+    assert world.run(body()) is DeliveryOutcome.DONE
     assert world.waits == [1.0] * 3
     assert world.publisher.types == [STARTED, COMPLETED], "once"
 
 
-def test_a_job_whose_end_nobody_can_record_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_whose_end_nobody_can_record_is_handed_back() -> None:
     world = World()
-    monkeypatch.setattr("worker.jobs.runner.Interrupt", lambda: world.interrupt)
     world.ledger.away = {"store": -1}
-    assert world.run(body()) is Verdict.HAND_BACK
+    assert world.run(body()) is DeliveryOutcome.HAND_BACK
     assert sum(world.waits) == pytest.approx(300)
     assert world.publisher.types == [STARTED]
 
@@ -219,7 +217,7 @@ def test_a_job_whose_time_runs_out_while_it_runs_is_expired(limit: str) -> None:
     world = World(job_seconds=600.0 if late else 2.5)
     world.service.during = lambda: world.interrupt.wait(1.0)
     moment = (EPOCH + timedelta(seconds=2.5)).isoformat()
-    assert world.run(body(not_after=moment if late else None)) is Verdict.DONE
+    assert world.run(body(not_after=moment if late else None)) is DeliveryOutcome.DONE
     assert world.publisher.types == [STARTED, FAILED]
     assert isinstance(world.publisher.last, Failed)
     assert world.publisher.last.reason is Reason.EXPIRED

@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from tests.fakes import EPOCH, FakeAudit, FakeClock, FakePublisher, FakeRecorder, FakeWorkQueue
 from tests.unit.examples import SMALLEST, body
-from tests.unit.fakes import EPOCH, FakeAudit, FakeClock, FakePublisher, FakeRecorder, FakeWorkQueue
 from worker.contract.dead_letter import DeadLetter
 from worker.contract.errors import Reason
-from worker.jobs.arrival import Arrival
 from worker.jobs.ingress import Ingress
+from worker.jobs.ingress_headers import IngressHeaders
 from worker.jobs.ports import BrokerUnavailable
 from worker.jobs.refusals import Refusals
 from worker.telemetry import measures
@@ -144,15 +144,17 @@ def test_a_job_is_dated_when_it_is_accepted_and_told_once() -> None:
 def test_a_job_that_was_set_aside_keeps_its_first_date_and_trace_and_is_not_told_again() -> None:
     doorway = Doorway()
     first = EPOCH - timedelta(seconds=300)
-    doorway.ingress.take(body(), Arrival(first, _TRACE))
+    doorway.ingress.take(body(), IngressHeaders(first, _TRACE))
     assert doorway.work.bodies == [body()]
     assert (doorway.work.accepted, doorway.work.traceparents) == ([first], [_TRACE])
     assert doorway.audit.entries == []
     assert not doorway.recorder.counts
 
 
-@pytest.mark.parametrize("known", [Arrival(EPOCH + timedelta(seconds=1), _TRACE), Arrival(None, _TRACE)])
-def test_a_date_that_no_door_can_have_noted_counts_for_nothing(known: Arrival) -> None:
+@pytest.mark.parametrize(
+    "known", [IngressHeaders(EPOCH + timedelta(seconds=1), _TRACE), IngressHeaders(None, _TRACE)]
+)
+def test_a_date_that_no_door_can_have_noted_counts_for_nothing(known: IngressHeaders) -> None:
     doorway = Doorway()
     doorway.ingress.take(body(), known)
     assert (doorway.work.accepted, doorway.work.traceparents) == ([EPOCH], [None])
@@ -162,5 +164,5 @@ def test_a_date_that_no_door_can_have_noted_counts_for_nothing(known: Arrival) -
 
 def test_a_job_that_was_set_aside_and_that_this_version_cannot_read_is_refused_as_any() -> None:
     doorway = Doorway()
-    doorway.ingress.take(body(a_key_of_next_year=1), Arrival(EPOCH, _TRACE))
+    doorway.ingress.take(body(a_key_of_next_year=1), IngressHeaders(EPOCH, _TRACE))
     assert [letter.reason for letter in doorway.publisher.letters] == [Reason.INVALID_JOB]

@@ -9,13 +9,13 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from tests.fakes import EPOCH, FakePublisher, FakeRecorder
 from tests.unit.examples import body
-from tests.unit.fakes import EPOCH, FakePublisher, FakeRecorder
 from tests.unit.jobs.world import World
 from worker.contract.errors import PermanentError, Reason, TransientError
 from worker.contract.events import Segment
-from worker.jobs.arrival import Arrival, Verdict
 from worker.jobs.ingress import Ingress
+from worker.jobs.ingress_headers import NO_HEADERS, DeliveryOutcome, IngressHeaders
 from worker.jobs.refusals import Refusals
 from worker.protocol.messages import TranscriptMessage
 from worker.telemetry import measures, trace
@@ -23,7 +23,6 @@ from worker.telemetry.audit import Entry, Step
 from worker.telemetry.trace import Kind, Value
 
 CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
-UNKNOWN = Arrival()
 BAD = PermanentError(Reason.CONFIG_DENIED, "the service refused the configuration")
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 SAID = TranscriptMessage((Segment(text="Ada", start=0.0, end=1.0, channel=0, speaker=None, final=True),))
@@ -61,9 +60,9 @@ class Watched:
         """The audit trail in short."""
         return [(entry.step.name, entry.reason) for entry in self.entries]
 
-    def take(self, arrival: Arrival = UNKNOWN, **job: object) -> Verdict:
+    def take(self, headers: IngressHeaders = NO_HEADERS, **job: object) -> DeliveryOutcome:
         """A delivery."""
-        return self.world.deliveries.take(body(**job), self.world.interrupt, arrival)
+        return self.world.deliveries.take(body(**job), self.world.interrupt, headers)
 
 
 def waits(world: World) -> list[float]:
@@ -110,24 +109,24 @@ def test_the_trail_of_a_result_that_another_delivers_ends_there() -> None:
 
 def test_the_wait_for_the_first_start_is_measured_once() -> None:
     watched = Watched(World(SAID))
-    arrival = Arrival(EPOCH - timedelta(seconds=12))
+    headers = IngressHeaders(EPOCH - timedelta(seconds=12))
     with capture_logs() as logs:
-        watched.take(arrival)
-        watched.take(arrival)
+        watched.take(headers)
+        watched.take(headers)
     assert waits(watched.world) == [12.0]
     assert [line["waited"] for line in logs if line["event"] == "job_completed"] == [12.0]
 
 
-@pytest.mark.parametrize("arrival", [Arrival(), Arrival(None, PARENT)])
-def test_a_wait_that_nobody_knows_is_not_measured(arrival: Arrival) -> None:
+@pytest.mark.parametrize("headers", [IngressHeaders(), IngressHeaders(None, PARENT)])
+def test_a_wait_that_nobody_knows_is_not_measured(headers: IngressHeaders) -> None:
     watched = Watched(World())
-    watched.take(arrival)
+    watched.take(headers)
     assert waits(watched.world) == []
 
 
 def test_clocks_that_disagree_make_no_negative_wait() -> None:
     watched = Watched(World())
-    watched.take(Arrival(EPOCH + timedelta(seconds=3)))
+    watched.take(IngressHeaders(EPOCH + timedelta(seconds=3)))
     assert waits(watched.world) == [0.0]
 
 
@@ -135,7 +134,7 @@ def test_a_job_that_had_started_before_does_not_count_as_waiting() -> None:
     watched = Watched(World())
     watched.world.ledger.claim("visit-17")
     watched.world.clock.advance(31)
-    watched.take(Arrival(EPOCH))
+    watched.take(IngressHeaders(EPOCH))
     assert waits(watched.world) == []
     assert watched.entries[0].details["takeover"] is True
 
@@ -166,7 +165,7 @@ def test_a_job_that_is_quicker_than_its_audio_has_no_overhead() -> None:
 def test_spans_and_notes_hold_codes_and_numbers() -> None:
     watched = Watched(World(SAID))
     watched.world.service.breaks("stream", CUT)
-    watched.take(Arrival(None, PARENT), metadata={"note": "Ada"})
+    watched.take(IngressHeaders(None, PARENT), metadata={"note": "Ada"})
     assert watched.spans == [("process corti.work", PARENT)]
     assert [name for name, _ in watched.notes] == [
         "stream_open",
@@ -182,14 +181,16 @@ def test_spans_and_notes_hold_codes_and_numbers() -> None:
 def test_what_is_not_done_shows_on_the_span() -> None:
     watched = Watched(World())
     watched.world.publisher.away = {"corti.job.completed.v1"}
-    assert watched.take() is Verdict.HAND_BACK
-    assert watched.notes[-1] == ("not_done", {"verdict": "hand_back"})
+    assert watched.take() is DeliveryOutcome.HAND_BACK
+    assert watched.notes[-1] == ("not_done", {"outcome": "hand_back"})
 
 
-@pytest.mark.parametrize(("arrival", "carried"), [(Arrival(None, PARENT), PARENT), (Arrival(), None)])
-def test_events_carry_the_trace_on(arrival: Arrival, carried: str | None) -> None:
+@pytest.mark.parametrize(
+    ("headers", "carried"), [(IngressHeaders(None, PARENT), PARENT), (IngressHeaders(), None)]
+)
+def test_events_carry_the_trace_on(headers: IngressHeaders, carried: str | None) -> None:
     watched = Watched(World())
-    watched.take(arrival)
+    watched.take(headers)
     assert {event.traceparent for event, _ in watched.world.publisher.events} == {carried}
 
 
@@ -221,7 +222,7 @@ class Traced:
             audit=self.watched,
         )
 
-    def put(self, _: bytes, arrival: Arrival) -> None:
+    def put(self, _: bytes, headers: IngressHeaders) -> None:
         self.traces.append(trace.current())
 
 

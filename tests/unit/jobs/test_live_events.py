@@ -5,7 +5,7 @@ import pytest
 from tests.unit.examples import body
 from tests.unit.jobs.test_runner import CUT, LIVE, speaking
 from tests.unit.jobs.world import World
-from worker.concurrency.interrupt import Why
+from worker.concurrency.interrupt import InterruptReason
 from worker.contract.errors import Reason, TransientError
 from worker.contract.events import STARTED, Started
 
@@ -41,7 +41,7 @@ def test_live_events_say_which_time_the_job_is_streamed_and_each_time_is_announc
 def test_another_claim_on_the_job_has_other_live_events() -> None:
     world = speaking()
     world.service.during = lambda: world.interrupt.wait(1.0)
-    world.interrupt.after(1.5, lambda: world.interrupt.trigger(Why.DRAIN))
+    world.interrupt.after(1.5, lambda: world.interrupt.trigger(InterruptReason.DRAIN))
     world.run(body(events=LIVE))
     world.service.during = lambda: None
     world.run(body(events=LIVE))

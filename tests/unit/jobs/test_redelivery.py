@@ -7,13 +7,13 @@ import pytest
 from tests.unit.examples import body
 from tests.unit.jobs.world import World
 from worker.broker.topology import DELIVERY_LIMIT
-from worker.concurrency.interrupt import Why
+from worker.concurrency.interrupt import InterruptReason
 from worker.contract.errors import Reason
 from worker.contract.events import COMPLETED, FAILED, STARTED, Failed
 from worker.contract.message import InvalidJob
 from worker.jobs import redelivery
-from worker.jobs.arrival import Arrival, Verdict
 from worker.jobs.claims import Claim
+from worker.jobs.ingress_headers import DeliveryOutcome, IngressHeaders
 from worker.jobs.ports import BrokerUnavailable
 from worker.jobs.redelivery import MANY_DELIVERIES, MOST_BROKEN, Redelivery
 
@@ -25,12 +25,12 @@ class Work:
     """Celery's queue in memory; may be out of reach."""
 
     away: bool = False
-    copies: list[tuple[bytes, Arrival]] = field(default_factory=list)
+    copies: list[tuple[bytes, IngressHeaders]] = field(default_factory=list)
 
-    def put(self, body: bytes, arrival: Arrival) -> None:
+    def put(self, body: bytes, headers: IngressHeaders) -> None:
         if self.away:
             raise BrokerUnavailable("away")
-        self.copies.append((body, arrival))
+        self.copies.append((body, headers))
 
 
 class Bug(Exception):
@@ -56,8 +56,8 @@ class Deliverer:
 
         self._monkeypatch.setattr(type(self.world.deliveries), method, broken)
 
-    def take(self, arrival: Arrival | None = None) -> Verdict:
-        return self.redelivery.take(body(), self.world.interrupt, arrival or Arrival())
+    def take(self, headers: IngressHeaders | None = None) -> DeliveryOutcome:
+        return self.redelivery.take(body(), self.world.interrupt, headers or IngressHeaders())
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def deliverer(monkeypatch: pytest.MonkeyPatch) -> Deliverer:
 
 
 def test_a_delivery_that_goes_well_leaves_no_copy(deliverer: Deliverer) -> None:
-    assert deliverer.take() is Verdict.DONE
+    assert deliverer.take() is DeliveryOutcome.DONE
     assert deliverer.world.publisher.types == [STARTED, COMPLETED]
     assert deliverer.work.copies == []
 
@@ -75,10 +75,11 @@ def test_a_delivery_that_breaks_is_copied_with_a_count_and_its_claim_is_released
     deliverer: Deliverer,
 ) -> None:
     deliverer.breaks("_claimed")
-    known = Arrival(deliverer.world.clock.wall(), "00-trace", broken=3, deliveries=7)
-    assert deliverer.take(known) is Verdict.DONE
-    ((copied, arrival),) = deliverer.work.copies
-    assert (copied, arrival) == (body(), Arrival(known.accepted_at, "00-trace", broken=4, deliveries=7))
+    known = IngressHeaders(deliverer.world.clock.wall(), "00-trace", broken=3, deliveries=7)
+    assert deliverer.take(known) is DeliveryOutcome.DONE
+    ((copied, headers),) = deliverer.work.copies
+    assert copied == body()
+    assert headers == IngressHeaders(known.accepted_at, "00-trace", broken=4, deliveries=7)
     assert deliverer.world.waits == [8.0], "longer each time"
     record = deliverer.world.ledger.records[JOB]
     assert (record.owner, record.attempts) == ("", 0)
@@ -87,29 +88,29 @@ def test_a_delivery_that_breaks_is_copied_with_a_count_and_its_claim_is_released
 def test_a_delivery_that_breaks_while_the_queue_is_out_of_reach_is_handed_back(deliverer: Deliverer) -> None:
     deliverer.breaks("_claimed")
     deliverer.work.away = True
-    assert deliverer.take() is Verdict.HAND_BACK
+    assert deliverer.take() is DeliveryOutcome.HAND_BACK
 
 
 def test_a_delivery_that_breaks_waits_for_its_turn_no_longer_than_a_drain_allows(
     deliverer: Deliverer,
 ) -> None:
     deliverer.breaks("_claimed")
-    deliverer.world.interrupt.after(2.0, lambda: deliverer.world.interrupt.trigger(Why.DRAIN))
-    assert deliverer.take(Arrival(broken=6)) is Verdict.HAND_BACK
+    deliverer.world.interrupt.after(2.0, lambda: deliverer.world.interrupt.trigger(InterruptReason.DRAIN))
+    assert deliverer.take(IngressHeaders(broken=6)) is DeliveryOutcome.HAND_BACK
     assert deliverer.work.copies == []
 
 
 def test_the_pauses_leave_a_quarter_of_an_hour_for_a_rollback(deliverer: Deliverer) -> None:
     deliverer.breaks("_claimed")
     for broken in range(MOST_BROKEN - 1):
-        assert deliverer.take(Arrival(broken=broken)) is Verdict.DONE
+        assert deliverer.take(IngressHeaders(broken=broken)) is DeliveryOutcome.DONE
     assert 700 < sum(deliverer.world.waits) < 1200
 
 
 def test_a_job_whose_every_delivery_breaks_fails_in_the_end_and_once(deliverer: Deliverer) -> None:
     deliverer.breaks("_claimed")
     for _ in range(2):
-        assert deliverer.take(Arrival(broken=MOST_BROKEN - 1)) is Verdict.DONE
+        assert deliverer.take(IngressHeaders(broken=MOST_BROKEN - 1)) is DeliveryOutcome.DONE
     assert deliverer.world.publisher.types == [FAILED]
     failed = deliverer.world.publisher.last
     assert isinstance(failed, Failed)
@@ -121,7 +122,7 @@ def test_a_job_whose_every_delivery_breaks_fails_in_the_end_and_once(deliverer: 
 def test_a_job_that_has_ended_is_not_failed_by_a_broken_repetition(deliverer: Deliverer) -> None:
     deliverer.take()
     deliverer.breaks("_repeated")
-    assert deliverer.take(Arrival(broken=MOST_BROKEN - 1)) is Verdict.DONE
+    assert deliverer.take(IngressHeaders(broken=MOST_BROKEN - 1)) is DeliveryOutcome.DONE
     assert deliverer.world.publisher.types == [STARTED, COMPLETED]
 
 
@@ -129,37 +130,37 @@ def test_a_broken_job_that_somebody_else_runs_is_not_failed(deliverer: Deliverer
     claim = deliverer.world.ledger.claim(JOB)
     assert isinstance(claim, Claim)
     deliverer.world.ledger.kept.add(claim.owner)
-    deliverer.breaks("_crowded")
-    assert deliverer.take(Arrival(broken=MOST_BROKEN - 1)) is Verdict.DONE
+    deliverer.breaks("_is_full")
+    assert deliverer.take(IngressHeaders(broken=MOST_BROKEN - 1)) is DeliveryOutcome.DONE
     assert deliverer.world.publisher.types == []
     assert deliverer.world.publisher.set_aside_bodies == [body()]
 
 
 def test_a_job_that_cannot_even_be_failed_is_a_dead_letter(deliverer: Deliverer) -> None:
     deliverer.breaks("_claim")
-    assert deliverer.take(Arrival(broken=MOST_BROKEN - 1)) is Verdict.DONE
+    assert deliverer.take(IngressHeaders(broken=MOST_BROKEN - 1)) is DeliveryOutcome.DONE
     (letter,) = deliverer.world.publisher.letters
     assert (letter.reason, letter.payload) == (Reason.INTERNAL_ERROR, body().decode())
     assert "Ada" not in letter.detail
     deliverer.world.publisher.away = {"letters"}
-    assert deliverer.take(Arrival(broken=MOST_BROKEN - 1)) is Verdict.HAND_BACK
+    assert deliverer.take(IngressHeaders(broken=MOST_BROKEN - 1)) is DeliveryOutcome.HAND_BACK
 
 
 def test_a_message_that_rabbitmq_has_delivered_often_goes_back_as_a_copy(deliverer: Deliverer) -> None:
     deliverer.world.publisher.away = {COMPLETED}
-    arrival = Arrival(deliverer.world.clock.wall(), deliveries=MANY_DELIVERIES)
-    assert deliverer.take(Arrival(deliveries=MANY_DELIVERIES - 1)) is Verdict.HAND_BACK
+    headers = IngressHeaders(deliverer.world.clock.wall(), deliveries=MANY_DELIVERIES)
+    assert deliverer.take(IngressHeaders(deliveries=MANY_DELIVERIES - 1)) is DeliveryOutcome.HAND_BACK
     assert deliverer.work.copies == []
     deliverer.world.publisher.away |= {"aside"}
-    deliverer.world.interrupt.after(3.0, lambda: deliverer.world.interrupt.trigger(Why.DRAIN))
-    assert deliverer.take(arrival) is Verdict.DONE
-    assert deliverer.work.copies == [(body(), arrival)]
+    deliverer.world.interrupt.after(3.0, lambda: deliverer.world.interrupt.trigger(InterruptReason.DRAIN))
+    assert deliverer.take(headers) is DeliveryOutcome.DONE
+    assert deliverer.work.copies == [(body(), headers)]
     assert MANY_DELIVERIES < DELIVERY_LIMIT
 
 
 def test_what_is_no_job_is_for_others_to_judge(deliverer: Deliverer) -> None:
     with pytest.raises(InvalidJob):
-        deliverer.redelivery.take(b"{}", deliverer.world.interrupt, Arrival())
+        deliverer.redelivery.take(b"{}", deliverer.world.interrupt, IngressHeaders())
 
 
 def test_the_last_pause_is_bounded() -> None:

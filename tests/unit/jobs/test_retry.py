@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.fakes import EPOCH
+from tests.fakes import EPOCH
 from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
 from worker.jobs.retry import OUTAGES, GiveUp, RetryPolicy, RetryState, TryAgain
 

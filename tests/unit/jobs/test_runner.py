@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from tests.fakes import EPOCH
 from tests.unit.examples import FULL, body, fact, segment
-from tests.unit.fakes import EPOCH
 from tests.unit.jobs.world import World
 from worker.contract.errors import Reason, TransientError
 from worker.contract.events import COMPLETED, FACTS, PROGRESS, SEGMENTS, STARTED, Completed, Started
 from worker.contract.message import InvalidJob
-from worker.jobs.arrival import Verdict
+from worker.jobs.ingress_headers import DeliveryOutcome
 from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
 from worker.telemetry import measures
 
@@ -75,7 +75,7 @@ def test_a_live_event_that_is_lost_does_not_stop_the_job(lost: str) -> None:
 def test_a_final_event_that_is_not_confirmed_leaves_the_job_with_its_broker() -> None:
     world = speaking()
     world.publisher.away = {COMPLETED}
-    assert world.run(body()) is Verdict.HAND_BACK
+    assert world.run(body()) is DeliveryOutcome.HAND_BACK
     assert world.recorder.counts[measures.JOBS_FINISHED.name, "completed", "none"] == 0
     assert world.nothing_is_left_open()
     # The result is stored: whoever sweeps next delivers it, and the job is not run again.
@@ -83,7 +83,7 @@ def test_a_final_event_that_is_not_confirmed_leaves_the_job_with_its_broker() ->
     world.clock.advance(world.ledger.lease)
     assert world.sweeper.sweep() == 1
     assert world.publisher.types == [STARTED, COMPLETED]
-    assert world.run(body()) is Verdict.DONE
+    assert world.run(body()) is DeliveryOutcome.DONE
     assert world.publisher.types == [STARTED, COMPLETED]
 
 
@@ -188,7 +188,7 @@ def test_a_body_that_is_no_job_is_not_for_the_runner() -> None:
 def test_a_service_that_is_away_for_long_costs_no_attempt() -> None:
     world = speaking(attempts=1)
     world.service.breaks("create", *[AWAY] * 40)
-    assert world.run(body()) is Verdict.DONE
+    assert world.run(body()) is DeliveryOutcome.DONE
     assert isinstance(world.publisher.last, Completed)
     assert world.publisher.last.attempts == 1
     # Half of 2, 4, 8, 16, 32 s, then of the cap.

@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from tests.fakes import EPOCH
 from tests.unit.examples import body
-from tests.unit.fakes import EPOCH
 from tests.unit.jobs.world import World
 from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
 from worker.contract.events import COMPLETED, FAILED, STARTED, Failed
 from worker.contract.tenancy import Tenancy
-from worker.jobs.arrival import Verdict
+from worker.jobs.ingress_headers import DeliveryOutcome
 from worker.telemetry import measures
 
 CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
@@ -105,7 +105,7 @@ def test_each_tenants_jobs_are_transcribed_by_its_own_side_and_no_other() -> Non
 
 def test_a_job_without_a_tenant_is_nobodys_where_there_is_no_default() -> None:
     world = World()
-    world.deliveries = replace(world.deliveries, tenancy=Tenancy(None, {"base": None}))
+    world.deliveries = replace(world.deliveries, read=Tenancy(None, {"base": None}).read)
     failed = outcome(world, body())
     assert failed.reason is Reason.UNKNOWN_TENANT
     assert "names no tenant" in failed.detail
@@ -144,12 +144,12 @@ def test_a_job_is_letters_published_before_its_failure_is_told_so_that_neither_c
     world = World()
     world.service.breaks("open", DENIED, DENIED)
     world.publisher.away = {"letters"}
-    assert world.run(body()) is Verdict.HAND_BACK
+    assert world.run(body()) is DeliveryOutcome.HAND_BACK
     assert world.publisher.types == [STARTED]
     again = World()
     again.service.breaks("open", DENIED)
     again.publisher.away = {FAILED}
-    assert again.run(body()) is Verdict.HAND_BACK
+    assert again.run(body()) is DeliveryOutcome.HAND_BACK
     assert len(again.publisher.letters) == 1
 
 

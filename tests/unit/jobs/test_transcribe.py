@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.examples import fact, job, segment
 from tests.unit.jobs.world import World
-from worker.concurrency.interrupt import Interrupted, Why
+from worker.concurrency.interrupt import Interrupted, InterruptReason
 from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
 from worker.contract.events import AudioFigures, Completed, Data, Facts, Progress, Segments
 from worker.contract.job import Job
@@ -188,7 +188,7 @@ def test_a_failure_to_find_comes_through_and_a_refused_token_is_replaced_there_t
 
 def test_an_interrupt_ends_the_attempt_and_leaves_nothing_open() -> None:
     world, attempt = World(FIRST), Attempt()
-    world.service.during = lambda: world.interrupt.trigger(Why.DRAIN)
+    world.service.during = lambda: world.interrupt.trigger(InterruptReason.DRAIN)
     with pytest.raises(Interrupted):
         world.transcriber.transcribe(job(), attempt, world.interrupt, lambda _: None)
     assert world.nothing_is_left_open()

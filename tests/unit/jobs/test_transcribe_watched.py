@@ -5,7 +5,7 @@ import pytest
 from tests.unit.examples import job
 from tests.unit.jobs.test_transcribe import AWAY, FIRST, failed, transcribed
 from tests.unit.jobs.world import World
-from worker.concurrency.interrupt import Interrupted, Why
+from worker.concurrency.interrupt import Interrupted, InterruptReason
 from worker.contract.events import Data
 from worker.jobs.transcribe import Attempt, AttemptObserver
 
@@ -36,7 +36,7 @@ def test_a_first_segment_counts_also_when_the_job_is_interrupted_before_it_has_t
             heard.append(first)
 
     def interrupted(_: Data) -> None:
-        raise Interrupted(Why.DRAIN)
+        raise Interrupted(InterruptReason.DRAIN)
 
     attempt = Attempt(observer=Listening())
     with pytest.raises(Interrupted):
@@ -52,7 +52,7 @@ def test_audio_of_unknown_length_takes_an_unknown_time() -> None:
 
 def test_an_interrupted_job_opens_no_stream() -> None:
     world = World()
-    world.interrupt.trigger(Why.CLAIM_LOST)
+    world.interrupt.trigger(InterruptReason.CLAIM_LOST)
     with pytest.raises(Interrupted):
         world.transcriber.transcribe(job(), Attempt(), world.interrupt, lambda _: None)
     assert world.nothing_is_left_open()

@@ -5,16 +5,15 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
+from tests.fakes import EPOCH, FakeAudit, FakeWorkQueue
 from tests.unit.examples import SMALLEST, body
-from tests.unit.fakes import EPOCH, FakeAudit, FakeWorkQueue
 from tests.unit.jobs.world import World
 from worker.contract.errors import Reason
 from worker.contract.events import COMPLETED, FAILED, Failed
 from worker.contract.tenancy import Tenancy
-from worker.jobs.arrival import Arrival, Verdict
 from worker.jobs.claims import Claim
 from worker.jobs.ingress import Ingress
-from worker.jobs.outbox_entry import Packer
+from worker.jobs.ingress_headers import DeliveryOutcome, IngressHeaders
 from worker.jobs.ports import BrokerUnavailable
 from worker.jobs.refusals import Refusals
 from worker.jobs.undelivered import GivenUp, Undelivered
@@ -22,7 +21,7 @@ from worker.telemetry import measures
 from worker.telemetry.audit import Step
 
 JOB = "visit-17"
-NOTED = Arrival(EPOCH)
+NOTED = IngressHeaders(EPOCH)
 
 
 class Office:
@@ -48,7 +47,6 @@ class Office:
             claims=world.ledger,
             forget=self.forgotten.append,
             outbox=world.ledger,
-            packer=lambda queue: Packer(queue, world.clock),
             publisher=world.publisher,
             aside=world.publisher,
             refusals=refusals,
@@ -125,10 +123,10 @@ def test_a_job_that_somebody_runs_goes_aside_with_what_is_known_of_it() -> None:
     assert isinstance(claim, Claim)
     office.give_up(body())
     assert office.nothing_happened()
-    assert (office.world.publisher.set_aside_bodies, office.world.publisher.arrivals) == ([body()], [NOTED])
+    assert (office.world.publisher.set_aside_bodies, office.world.publisher.headers) == ([body()], [NOTED])
     # Its worker dies: the job is tried again, and not given up.
     office.world.clock.advance(office.world.ledger.lease)
-    assert office.world.run(body()) is Verdict.DONE
+    assert office.world.run(body()) is DeliveryOutcome.DONE
     assert office.world.publisher.types[-1] == COMPLETED
 
 

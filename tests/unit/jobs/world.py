@@ -5,21 +5,19 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
-from tests.unit.fakes import FakeClock, FakeInterrupt, FakePublisher, FakeRecorder
-from tests.unit.jobs.ledger import MemoryLedger
+from tests.fakes import FakeClock, FakeInterrupt, FakePublisher, FakeRecorder, FakeWaiter, MemoryLedger
 from tests.unit.jobs.shelf import Shelf
-from worker.concurrency.interrupt import Interrupt, Why
+from worker.concurrency.interrupt import Interrupt, InterruptReason
 from worker.concurrency.interrupt import Interrupt as AnyInterrupt
 from worker.contract.errors import PermanentError, Reason, TokenRefused
 from worker.contract.events import AudioFigures
 from worker.contract.job import Job
 from worker.contract.tenancy import Tenancy
-from worker.jobs.arrival import Verdict
-from worker.jobs.claims import Claim, NoPlace
+from worker.jobs.claims import CapReached, Claim
 from worker.jobs.delivery import Deliveries
+from worker.jobs.ingress_headers import DeliveryOutcome
 from worker.jobs.live import LivePublisher
 from worker.jobs.outbox import Sweeper
-from worker.jobs.outbox_entry import Packer
 from worker.jobs.ports import Interaction, Sent
 from worker.jobs.retry import RetryPolicy
 from worker.jobs.runner import Runner
@@ -189,28 +187,29 @@ class World:
             retry=RetryPolicy(attempts, base=2.0, cap=60.0, outage=outage),
             recorder=self.recorder,
             clock=self.clock,
+            waiter=FakeWaiter(self.clock, self.waits),
             chance=lambda: 0.5,
-            packer=Packer("corti.work", self.clock),
+            queue="corti.work",
             patience=300.0,
         )
         self.sweeper = Sweeper(self.ledger, self.publisher, self.recorder)
         self.full_for = 0.0
-        self.is_crowded, self.no_place = False, False
+        self.full_now, self.cap_reached = False, False
         self.placed: list[str | None] = []
         self.deliveries = Deliveries(
             claims=self.ledger,
             keep=self._keep,
             runner=self.runner,
             aside=self.publisher,
-            places=self,
-            tenancy=Tenancy("base", {"base": None}),
+            caps=self,
+            read=Tenancy("base", {"base": None}).read,
             repeat=self.sweeper.deliver if republish else lambda _: False,
             recorder=self.recorder,
             clock=self.clock,
             job_seconds=job_seconds,
         )
 
-    def run(self, body: bytes) -> Verdict:
+    def run(self, body: bytes) -> DeliveryOutcome:
         """A delivery with this body; the interrupt is for this one alone."""
         try:
             return self.deliveries.take(body, self.interrupt)
@@ -226,24 +225,25 @@ class World:
         """The lease renewer: renews the claim, and interrupts the job when its time is over."""
         assert isinstance(interrupt, FakeInterrupt)
         if until is not None:
-            interrupt.after(until - self.clock.monotonic(), lambda: interrupt.trigger(Why.EXPIRED))
+            left = until - self.clock.monotonic()
+            interrupt.after(left, lambda: interrupt.trigger(InterruptReason.EXPIRED))
         self.ledger.kept.add(claim.owner)
         try:
             yield
         finally:
             self.ledger.kept.discard(claim.owner)
 
-    def crowded(self, tenant: str | None) -> bool:
-        """See `Places`: a test says so."""
-        return self.is_crowded
+    def is_full(self, tenant: str | None) -> bool:
+        """See `Caps`: a test says so."""
+        return self.full_now
 
     @contextmanager
-    def place(self, tenant: str | None, owner: str, interrupt: Interrupt) -> Iterator[None]:
-        """See `Places`: full for some seconds, or for good, or not."""
+    def admitted(self, tenant: str | None, owner: str, interrupt: Interrupt) -> Iterator[None]:
+        """See `Caps`: full for some seconds, or for good, or not."""
         assert owner in self.ledger.kept
         self.placed.append(tenant)
-        if self.no_place:
-            raise NoPlace
+        if self.cap_reached:
+            raise CapReached
         if self.full_for:
             interrupt.wait(self.full_for)
         yield

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.fakes import EPOCH
+from tests.fakes import EPOCH
 from worker.network.http_status import passes, retry_after
 
 

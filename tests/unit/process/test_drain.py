@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.fakes import FakeClock
-from worker.concurrency.interrupt import Interrupt, Why
+from tests.fakes import FakeClock
+from worker.concurrency.interrupt import Interrupt, InterruptReason
 from worker.process.drain import Drain, RunningJobs
 
 
@@ -54,7 +54,7 @@ class Bench:
         """Drain until the process would be ended by force; how long that took."""
         began = self.clock.monotonic()
         with pytest.raises(Exited):
-            self.drain._run()
+            self.drain.run()
         return self.clock.monotonic() - began
 
 
@@ -106,7 +106,7 @@ def drained(bench: Bench, remaining: Callable[[], float | None]) -> tuple[float 
 @pytest.mark.parametrize("remaining", [None, 58.0, 3600.0])
 def test_a_job_that_cannot_end_in_time_is_handed_back_at_once(bench: Bench, remaining: float | None) -> None:
     moment, job = drained(bench, lambda: remaining)
-    assert (moment, job.why) == (0.0, Why.DRAIN)
+    assert (moment, job.reason) == (0.0, InterruptReason.DRAIN)
 
 
 def test_a_job_that_can_end_in_time_may(bench: Bench) -> None:
@@ -121,7 +121,7 @@ def test_a_job_that_can_end_in_time_may(bench: Bench) -> None:
         bench.pause.then = pass_by
         bench.signal()
         bench.run()
-    assert job.why is None
+    assert job.reason is None
     assert bench.said == ["stop taking", "stop celery", "exit 70"]
 
 
@@ -138,16 +138,16 @@ def test_a_job_that_the_broker_had_already_sent_is_handed_back(bench: Bench, loo
             job = late.__enter__()
 
             def end() -> None:
-                seen.append(job.why)
+                seen.append(job.reason)
                 late.__exit__(None, None, None)
 
             job.on_trigger(end)
 
-    seen: list[Why | None] = []
+    seen: list[InterruptReason | None] = []
     bench.pause.then = begin_late
     bench.signal()
     bench.run()
-    assert seen == [Why.DRAIN]
+    assert seen == [InterruptReason.DRAIN]
     assert bench.said == ["stop taking", "stop celery", "exit 70"]
 
 
@@ -167,14 +167,14 @@ def test_celery_is_stopped_only_when_nothing_has_run_for_a_moment(bench: Bench) 
 
 def test_a_job_that_falls_behind_is_handed_back_before_the_end(bench: Bench) -> None:
     moment, job = drained(bench, lambda: 20.0)
-    assert job.why is Why.DRAIN
+    assert job.reason is InterruptReason.DRAIN
     assert moment == pytest.approx(60.0 - 1.0 - 1.5 - 20.0, abs=0.2)
 
 
 def test_a_second_signal_hands_everything_back_at_once(bench: Bench) -> None:
     bench.signal()
     moment, job = drained(bench, lambda: 5.0)
-    assert (moment, job.why) == (0.0, Why.DRAIN)
+    assert (moment, job.reason) == (0.0, InterruptReason.DRAIN)
 
 
 def test_whatever_hangs_the_process_ends_with_the_grace_period(bench: Bench) -> None:

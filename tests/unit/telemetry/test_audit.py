@@ -11,8 +11,8 @@ import pytest
 from fhir.resources.R4B.auditevent import AuditEvent
 from structlog.testing import capture_logs
 
+from tests.fakes import EPOCH, FakeClock, FakeRecorder
 from tests.unit.examples import FULL
-from tests.unit.fakes import EPOCH, FakeClock, FakeRecorder
 from worker.contract.job import Job
 from worker.telemetry import measures
 from worker.telemetry.audit import Entry, Step, Unaudited, audit_event

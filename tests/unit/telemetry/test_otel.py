@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from worker.concurrency.interrupt import Interrupted, Why
+from worker.concurrency.interrupt import Interrupted, InterruptReason
 from worker.contract.errors import PermanentError, Reason
 from worker.telemetry import trace
 from worker.telemetry.otel import OtelTracer
@@ -80,7 +80,7 @@ def test_who_does_not_want_to_be_sampled_is_not(recorded: tuple[OtelTracer, Reco
     ("error", "shown"),
     [
         (PermanentError(Reason.EXPIRED, "its time has passed"), "expired"),
-        (Interrupted(Why.CLAIM_LOST), "claim_lost"),
+        (Interrupted(InterruptReason.CLAIM_LOST), "claim_lost"),
         (ValueError("Ada Example"), "ValueError"),
         (KeyboardInterrupt("Ada Example"), "KeyboardInterrupt"),
     ],

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import requests
@@ -11,6 +10,7 @@ import structlog
 from worker.clock import Clock
 from worker.contract.errors import Reason, TransientError
 from worker.corti.rest.http import mapped, refusal
+from worker.protocol.token import Grant
 from worker.telemetry import trace
 
 log = structlog.get_logger(__name__)
@@ -18,17 +18,6 @@ log = structlog.get_logger(__name__)
 #: The life of a token whose answer names none: `expires_in` is optional (RFC 6749, section 5.1). Short, for a
 #: token that has expired costs a refused request; long enough not to ask for one with each job.
 ASSUMED_SECONDS = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A fresh access token and the seconds it is good for."""
-
-    value: str
-    expires_in: float
-
-    def __repr__(self) -> str:
-        return f"Grant(expires_in={self.expires_in})"
 
 
 class TokenEndpoint:

@@ -16,7 +16,7 @@ from worker.corti.stream.wire import Wire
 from worker.protocol.messages import TranscriptMessage
 from worker.protocol.session import Close, Ping, SendText, Session, State
 
-#: News for which a job is woken that wants none of them live. Put together they shrink: words that are
+#: Messages for which a job is woken that wants none of them live. Put together they shrink: words that are
 #: replaced and facts that change would lie here as long as the consultation lasts.
 PILE = 50
 #: For the peer's close frame after ours.
@@ -168,7 +168,7 @@ class Conversation(SharedState):
             self._on_low(True)
 
     def _settle(self, now: float) -> None:
-        """Carry out what the session wants, hand on its news, write, and say when what is due."""
+        """Carry out what the session wants, hand on its messages, write, and say when what is due."""
         for command in self.session.commands():
             match command:
                 case SendText(text):
@@ -198,10 +198,10 @@ class Conversation(SharedState):
 
     def _hand_on(self, now: float) -> None:
         """Hand on what the service said."""
-        news = self.session.messages()
-        if news:
-            if self.heard_at is None and any(isinstance(one, TranscriptMessage) for one in news):
+        messages = self.session.messages()
+        if messages:
+            if self.heard_at is None and any(isinstance(one, TranscriptMessage) for one in messages):
                 self.heard_at = now
-            self._news.extend(news)
-            if self._live or len(self._news) >= PILE:
+            self._messages.extend(messages)
+            if self._live or len(self._messages) >= PILE:
                 self._wakeup.wake()

@@ -120,8 +120,7 @@ class Pacer(AbstractContextManager["Pacer"]):
             began = clock.monotonic()
             late = began - self._ticks[0] * TICK if self._ticks else 0.0
             self._beat()
-            self._take_in(began)
-            self._run_due(began)
+            self.turn(began)
             now = clock.monotonic()
             self._gate.turned(len(self._open), late, TICK - (now - began))
             # A pause without looking at the sockets, so that what arrives meanwhile is read in one go.
@@ -129,11 +128,34 @@ class Pacer(AbstractContextManager["Pacer"]):
                 select.select((), (), (), TICK - (now - began))
                 now = clock.monotonic()
             wait = self._ticks[0] * TICK - now if self._ticks else _IDLE
-            self._poll(min(max(wait, 0.0), TICK if self._gate.wanted else _IDLE))
+            self.poll(min(max(wait, 0.0), TICK if self._gate.wanted else _IDLE))
         for conversation in tuple(self._open.values()):
             self._drop(conversation)
         while self._inbox:  # those that came too late: their jobs wait for an end, too
             self._inbox.popleft().close()
+
+    def turn(self, now: float) -> None:
+        """Take in new conversations, and send what is due."""
+        self._take_in(now)
+        self._run_due(now)
+
+    def poll(self, timeout: float) -> None:
+        """Read what has arrived, or wait for it until `timeout` is over, and write what had to wait."""
+        ready = self._epoll.poll(timeout)
+        now = self._clock.monotonic()
+        for number, events in ready:
+            conversation = self._open.get(number)
+            if conversation is None:
+                self._wake_out.recv(4096)
+                continue
+            changed = False
+            if events & select.EPOLLOUT:
+                conversation.writable(now)
+                changed = True
+            if events & ~select.EPOLLOUT:
+                changed |= conversation.readable(now)
+            if changed:
+                self._settle(conversation, now)
 
     def _take_in(self, now: float) -> None:
         while self._inbox:
@@ -168,23 +190,6 @@ class Pacer(AbstractContextManager["Pacer"]):
             after = self._clock.monotonic()
             for conversation, _ in ready:
                 self._put_down(conversation, conversation.sent(after))
-
-    def _poll(self, timeout: float) -> None:
-        ready = self._epoll.poll(timeout)
-        now = self._clock.monotonic()
-        for number, events in ready:
-            conversation = self._open.get(number)
-            if conversation is None:
-                self._wake_out.recv(4096)
-                continue
-            changed = False
-            if events & select.EPOLLOUT:
-                conversation.writable(now)
-                changed = True
-            if events & ~select.EPOLLOUT:
-                changed |= conversation.readable(now)
-            if changed:
-                self._settle(conversation, now)
 
     def _settle(self, conversation: Conversation, now: float) -> None:
         """Put a conversation down for its next turn, or let it go."""

@@ -16,11 +16,11 @@ REPORT_SECONDS = 1.0
 
 
 class SharedState:
-    """Audio in, news out, and a way to sleep until there is something to do."""
+    """Audio in, messages out, and a way to sleep until there is something to do."""
 
     def __init__(self) -> None:
         self.starved = False  # pacer: out of audio; whoever feeds pokes the pacer after feeding some
-        self.done = False  # pacer: the session is over and all its news can be taken
+        self.done = False  # pacer: the session is over and all its messages can be taken
         # Pacer: when the stream was taken over, and when its first segment arrived.
         self.opened_at = 0.0
         self.heard_at: float | None = None
@@ -31,7 +31,7 @@ class SharedState:
         self._audio: deque[Chunk] = deque()
         self._take: Callable[[], Chunk | None] | None = None
         self._no_more_audio = False
-        self._news: deque[Content] = deque()
+        self._messages: deque[Content] = deque()
         self._wakeup = Wakeup()
         self._live = False
         self._low = 0
@@ -54,7 +54,7 @@ class SharedState:
             pace: Its schedule.
             low: Chunks left at which to ask for more.
             on_low: Called then, and again when there are none left (True). On the pacer's thread: be quick.
-            live: Wake the job for news and progress as they happen.
+            live: Wake the job for messages and progress as they happen.
             take: Gives the next chunk when there are none left, or None. On the pacer's thread: never waits.
         """
         self._take = take
@@ -88,18 +88,18 @@ class SharedState:
         return len(self._audio)
 
     def wait(self) -> None:
-        """Sleep until `wake`, live news, or the end of the session."""
+        """Sleep until `wake`, a message for who listens live, or the end of the session."""
         self._wakeup.wait()
 
     def wake(self) -> None:
         """End `wait`. From any thread."""
         self._wakeup.wake()
 
-    def news(self) -> list[Content]:
+    def messages(self) -> list[Content]:
         """Take what the service said since the last call."""
         taken = []
-        while self._news:
-            taken.append(self._news.popleft())
+        while self._messages:
+            taken.append(self._messages.popleft())
         return taken
 
     @property

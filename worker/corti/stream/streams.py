@@ -143,8 +143,8 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
                 conversation.wait()
                 if not shared:
                     feed.fill()
-                done = conversation.done  # before the news are taken: what comes with the end is among them
-                yield from conversation.news()
+                done = conversation.done  # before messages are taken: the last come with the end
+                yield from conversation.messages()
                 if live and conversation.position >= reported + speed * REPORT_SECONDS:
                     reported = conversation.position
                     yield Sent(reported)

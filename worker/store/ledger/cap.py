@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import redis
 
 from worker.concurrency.interrupt import Interrupt
-from worker.jobs.claims import LedgerUnavailable, NoPlace
+from worker.jobs.claims import CapReached, LedgerUnavailable
 from worker.store.ledger import scripts
 from worker.store.ledger.ledger import mapped
 from worker.telemetry import measures
@@ -23,19 +23,26 @@ class TenantCap:
         client: Redis, with time-outs.
         tenant: Whose streams are counted.
         most: How many there may be.
-        room: How many jobs of this process may wait for a place, each in a slot; the others step aside.
+        most_waiting: How many jobs of this process may wait, each in a slot; the others step aside.
         lease: Seconds a place is kept without renewal.
         recorder: For metrics.
     """
 
     def __init__(
-        self, client: redis.Redis, *, tenant: str, most: int, room: int, lease: float, recorder: Recorder
+        self,
+        client: redis.Redis,
+        *,
+        tenant: str,
+        most: int,
+        most_waiting: int,
+        lease: float,
+        recorder: Recorder,
     ) -> None:
         self._client = client
         self._tenant = tenant
         self._key = f"corti:v1:cap:{tenant}"
         self._most = most
-        self._room = threading.BoundedSemaphore(room)
+        self._waiters = threading.BoundedSemaphore(most_waiting)
         self._lease_ms = int(lease * 1000)
         self._recorder = recorder
         self._enter = client.register_script(scripts.ENTER)
@@ -44,11 +51,11 @@ class TenantCap:
         self._lock = threading.Lock()
 
     @contextmanager
-    def place(self, owner: str, interrupt: Interrupt) -> Iterator[None]:
+    def admitted(self, owner: str, interrupt: Interrupt) -> Iterator[None]:
         """Wait for a place and hold it while the context lasts.
 
         Raises:
-            NoPlace: Too many wait already.
+            CapReached: Too many wait already.
             Interrupted: While waiting.
         """
         if not self._try(owner):
@@ -69,10 +76,10 @@ class TenantCap:
             except LedgerUnavailable:
                 self._recorder.count(measures.CLAIM_RENEWALS, outcome="error")  # its lease will end
 
-    def crowded(self) -> bool:
-        """Whether all places are taken, and the room to wait for one is."""
-        if self._room.acquire(blocking=False):
-            self._room.release()
+    def is_full(self) -> bool:
+        """Whether all places are taken, and as many jobs wait as may."""
+        if self._waiters.acquire(blocking=False):
+            self._waiters.release()
             return False
         try:
             with mapped():
@@ -92,13 +99,13 @@ class TenantCap:
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
-        if not self._room.acquire(blocking=False):
+        if not self._waiters.acquire(blocking=False):
             self._refused()
-            raise NoPlace
+            raise CapReached
         try:
             yield
         finally:
-            self._room.release()
+            self._waiters.release()
 
     def _refused(self) -> None:
         self._recorder.count(measures.ADMISSIONS_REFUSED, tenant=self._tenant)

@@ -1,4 +1,4 @@
-"""The caps of all tenants together, and how many jobs of each this process runs. Implements `Places`."""
+"""The caps of all tenants together, and how many jobs of each this process runs. Implements `Caps`."""
 
 import threading
 from collections import Counter
@@ -28,25 +28,27 @@ class TenantCaps:
         self, client: redis.Redis, caps: Mapping[str, int], *, slots: int, lease: float, recorder: Recorder
     ) -> None:
         capped = sum(most > 0 for most in caps.values())
-        room = slots if len(caps) == 1 else slots // (2 * max(1, capped))
+        most_waiting = slots if len(caps) == 1 else slots // (2 * max(1, capped))
         self._caps = {
-            tenant: TenantCap(client, tenant=tenant, most=most, room=room, lease=lease, recorder=recorder)
+            tenant: TenantCap(
+                client, tenant=tenant, most=most, most_waiting=most_waiting, lease=lease, recorder=recorder
+            )
             for tenant, most in caps.items()
             if most
         }
         self._running: Counter[str] = Counter(dict.fromkeys(caps, 0))
         self._lock = threading.Lock()
 
-    def crowded(self, tenant: str | None) -> bool:
-        """See `worker.jobs.claims.Places`."""
+    def is_full(self, tenant: str | None) -> bool:
+        """See `worker.jobs.claims.Caps`."""
         cap = self._caps.get(tenant or "")
-        return cap is not None and cap.crowded()
+        return cap is not None and cap.is_full()
 
     @contextmanager
-    def place(self, tenant: str | None, owner: str, interrupt: Interrupt) -> Iterator[None]:
-        """See `worker.jobs.claims.Places`."""
+    def admitted(self, tenant: str | None, owner: str, interrupt: Interrupt) -> Iterator[None]:
+        """See `worker.jobs.claims.Caps`."""
         cap = self._caps.get(tenant or "")
-        with cap.place(owner, interrupt) if cap else nullcontext():
+        with cap.admitted(owner, interrupt) if cap else nullcontext():
             self._count(tenant, 1)
             try:
                 yield

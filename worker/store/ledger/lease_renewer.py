@@ -9,7 +9,7 @@ import structlog
 
 from worker.clock import Clock
 from worker.concurrency.background import PeriodicThread
-from worker.concurrency.interrupt import Interrupt, Why
+from worker.concurrency.interrupt import Interrupt, InterruptReason
 from worker.jobs.claims import Claim, LedgerUnavailable
 from worker.store.ledger.ledger import RedisLedger
 from worker.telemetry import measures
@@ -93,7 +93,7 @@ class LeaseRenewer:
         now = self._clock.monotonic()
         for item in held:
             if item.until is not None and now >= item.until:
-                item.interrupt.trigger(Why.EXPIRED)
+                item.interrupt.trigger(InterruptReason.EXPIRED)
         try:
             if self._ledger.say_again():
                 log.warning("ledger_was_emptied", claims=len(held))
@@ -111,7 +111,7 @@ class LeaseRenewer:
             return
         for item, ours in zip(held, renewed, strict=True):
             if not ours:
-                item.interrupt.trigger(Why.CLAIM_LOST)
+                item.interrupt.trigger(InterruptReason.CLAIM_LOST)
         lost = renewed.count(False)
         self._recorder.count(measures.CLAIM_RENEWALS, len(held) - lost, outcome="renewed")
         if lost:

@@ -10,7 +10,7 @@ import structlog
 from worker.clock import Clock, Deadline
 from worker.contract.errors import JobError, TransientError
 from worker.jobs.ports import Waiter
-from worker.protocol.token import Freshness, Token, TokenPolicy
+from worker.protocol.token import Freshness, Grant, Token, TokenPolicy
 from worker.store.token_cache.store import SharedToken, Unreadable
 from worker.telemetry import measures
 from worker.telemetry.recorder import Recorder
@@ -28,24 +28,10 @@ _COOL_DOWN = 1.0
 _LONGEST_COOL_DOWN = 60.0
 
 
-class Granted(Protocol):
-    """A fresh access token and the seconds it is good for."""
-
-    @property
-    def value(self) -> str:
-        """The token."""
-        ...
-
-    @property
-    def expires_in(self) -> float:
-        """Seconds."""
-        ...
-
-
 class Endpoint(Protocol):
     """Where tokens come from."""
 
-    def fetch(self) -> Granted:
+    def fetch(self) -> Grant:
         """Request a token; raises JobError."""
         ...
 

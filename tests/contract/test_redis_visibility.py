@@ -1,4 +1,4 @@
-"""Celery's deliveries on Redis: leases that are renewed, and corrections for known versions only."""
+"""Celery's deliveries on Redis: renewer that are renewed, and corrections for known versions only."""
 
 import json
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ import redis
 from kombu.transport import redis as kombu_redis
 
 from ops.lib.servers import RedisServer
-from tests.contract.fakes import FakeClock, FakeRecorder
 from tests.contract.waiting import eventually
+from tests.fakes import FakeClock, FakeRecorder
 from worker.broker import redis_corrections
-from worker.broker.redis_leases import Leases, transport_options, unacked, unacked_index
 from worker.broker.redis_time import ServerTime
+from worker.broker.redis_visibility import VisibilityRenewer, transport_options, unacked, unacked_index
 from worker.broker.topology import MAIN_LANE
 from worker.broker.work_queue import make_celery
 from worker.clock import SystemClock
@@ -43,7 +43,7 @@ def kombu_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def scores(client: redis.Redis) -> dict[bytes, float]:
-    """Deliveries and the times of their leases."""
+    """Deliveries and the times of their renewer."""
     found: Any = client.zrange(UNACKED_INDEX, 0, -1, withscores=True)
     return dict(found)
 
@@ -57,23 +57,23 @@ def server_time(client: redis.Redis) -> float:
 def test_only_held_deliveries_that_are_still_there_are_renewed(
     client: redis.Redis, clock: FakeClock, recorder: FakeRecorder
 ) -> None:
-    leases = Leases(client, 60, recorder, clock)
+    renewer = VisibilityRenewer(client, 60, recorder, clock)
     client.zadd(UNACKED_INDEX, {"held": 1.0, "of somebody else": 2.0, "dropped": 3.0})
-    for tag in ("held", "acknowledged", "dropped"):
-        leases.hold(tag)
-    leases.drop("dropped")
-    leases.renew()
-    now = server_time(client)
-    assert scores(client) == {
-        b"of somebody else": 2.0,
-        b"dropped": 3.0,
-        b"held": pytest.approx(now, abs=5),
-    }
-    assert recorder.total(measures.LEASE_RENEWALS, outcome="renewed") == 1
-    assert recorder.total(measures.LEASE_RENEWALS, outcome="lost") == 1
-    before = scores(client)[b"held"]
-    leases.renew()
-    assert before < scores(client)[b"held"] == pytest.approx(now, abs=5)
+    with renewer.kept("dropped"):
+        pass
+    with renewer.kept("held"), renewer.kept("acknowledged"):
+        renewer.renew()
+        now = server_time(client)
+        assert scores(client) == {
+            b"of somebody else": 2.0,
+            b"dropped": 3.0,
+            b"held": pytest.approx(now, abs=5),
+        }
+        assert recorder.total(measures.LEASE_RENEWALS, outcome="renewed") == 1
+        assert recorder.total(measures.LEASE_RENEWALS, outcome="lost") == 1
+        before = scores(client)[b"held"]
+        renewer.renew()
+        assert before < scores(client)[b"held"] == pytest.approx(now, abs=5)
 
 
 @pytest.mark.usefixtures("kombu_as_it_was")
@@ -94,9 +94,9 @@ def test_deliveries_are_dated_by_redis_whatever_the_clock_of_the_host_says(
         delivered = consumer.get(timeout=5)
         dated = scores(client)[delivered.delivery_tag.encode()]
         assert dated == pytest.approx(server_time(client), abs=5)
-        leases = Leases(client, 60, recorder, FakeClock())
-        leases.hold("of another worker")
-        leases.renew()
+        renewer = VisibilityRenewer(client, 60, recorder, FakeClock())
+        with renewer.kept("of another worker"):
+            renewer.renew()
         assert scores(client)[b"of another worker"] == pytest.approx(dated, abs=5)
         channel.qos.restore_visible(interval=1)
         assert set(scores(client)) == {b"of another worker", delivered.delivery_tag.encode()}
@@ -124,7 +124,7 @@ def test_the_servers_time_is_carried_on_through_an_outage(own_redis: RedisServer
 def test_nothing_held_means_nothing_said(
     client: redis.Redis, clock: FakeClock, recorder: FakeRecorder
 ) -> None:
-    Leases(client, 60, recorder, clock).renew()
+    VisibilityRenewer(client, 60, recorder, clock).renew()
     assert scores(client) == {}
     assert recorder.total(measures.LEASE_RENEWALS) == 0
 
@@ -133,17 +133,17 @@ def test_the_thread_renews_four_times_in_a_timeout_and_outlasts_redis(
     own_redis: RedisServer, recorder: FakeRecorder
 ) -> None:
     with redis.Redis.from_url(own_redis.url, socket_timeout=1) as client:
-        leases = Leases(client, 1, recorder, SystemClock())
+        renewer = VisibilityRenewer(client, 1, recorder, SystemClock())
         client.zadd(UNACKED_INDEX, {"held": 1.0})
-        leases.hold("held")
-        leases.start()
-        eventually(lambda: recorder.total(measures.LEASE_RENEWALS, outcome="renewed") >= 2, 2)
-        own_redis.stop()
-        eventually(lambda: recorder.total(measures.LEASE_RENEWALS, outcome="error") >= 1)
-        own_redis.start()
-        client.zadd(UNACKED_INDEX, {"held": 1.0})
-        eventually(lambda: scores(client)[b"held"] > 1.0)
-        leases.stop()
+        with renewer.kept("held"):
+            renewer.start()
+            eventually(lambda: recorder.total(measures.LEASE_RENEWALS, outcome="renewed") >= 2, 2)
+            own_redis.stop()
+            eventually(lambda: recorder.total(measures.LEASE_RENEWALS, outcome="error") >= 1)
+            own_redis.start()
+            client.zadd(UNACKED_INDEX, {"held": 1.0})
+            eventually(lambda: scores(client)[b"held"] > 1.0)
+            renewer.stop()
 
 
 @pytest.mark.usefixtures("kombu_as_it_was")
@@ -222,13 +222,13 @@ def test_a_forfeit_is_of_one_delivery_and_not_of_its_tag_for_ever(
 ) -> None:
     """Kombu keeps a message's tag when it restores it, perhaps to the same process."""
     redis_corrections.install(lambda: client)
-    leases = Leases(client, 60, recorder, clock)
+    renewer = VisibilityRenewer(client, 60, recorder, clock)
     with kombu.Connection(redis_url, transport_options=transport_options(60)) as connection:
         queue = connection.SimpleQueue("corti.work")
         queue.put("a job")
         first = queue.get(timeout=5)
         tag = first.delivery_tag
-        leases.forfeit(tag)
+        renewer.forfeit(tag)
         first.ack()
         assert list(scores(client)) == [tag.encode()], "it was left alone"
         first.channel.qos.restore_by_tag(tag)

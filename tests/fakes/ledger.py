@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from itertools import count
 
-from tests.unit.fakes import FakeClock
+from tests.fakes.time import FakeClock
 from worker.jobs.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailable, OutboxEntry
 
 
@@ -25,6 +25,7 @@ class MemoryLedger:
     """Implements `Claims`, `Attempts`, `Outbox` and `Stored`.
 
     Attributes:
+        keep_results: Whether a result stays when it is delivered.
         kept: Owners whose claims somebody renews.
         unreadable: Jobs whose results were stored with a key that nobody has any more.
         away: Methods that do not answer, and how often; a negative number is for ever.
@@ -32,6 +33,7 @@ class MemoryLedger:
 
     clock: FakeClock
     lease: float = 30.0
+    keep_results: bool = True
     records: dict[str, Record] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
     unreadable: set[str] = field(default_factory=set)
@@ -41,7 +43,7 @@ class MemoryLedger:
     def claim(self, job_id: str) -> Claim | Busy | Finished:
         self._answer("claim")
         record = self.records.setdefault(job_id, Record())
-        if record.outbox_entry is not None:
+        if record.delivered or record.outbox_entry is not None:
             return Finished(undelivered=not record.delivered)
         left = self.lease if record.owner in self.kept else record.ends - self.clock.monotonic()
         if record.owner and left > 0:
@@ -74,15 +76,18 @@ class MemoryLedger:
     def store(self, claim: Claim, outbox_entry: OutboxEntry) -> None:
         self._answer("store")
         record = self._ours(claim)
-        if record.outbox_entry is not None:
+        if record.delivered:
             raise ClaimLost
-        record.outbox_entry = outbox_entry
+        if record.outbox_entry is None:
+            record.outbox_entry = outbox_entry
         record.ends = self.clock.monotonic() + self.lease
 
     def delivered(self, job_id: str) -> None:
         self._answer("delivered")
         record = self.records[job_id]
         record.delivered, record.owner = True, ""
+        if not self.keep_results:
+            record.outbox_entry = None
 
     def take_undelivered(self) -> list[str]:
         self._answer("take_undelivered")
@@ -98,7 +103,7 @@ class MemoryLedger:
 
     def outbox_entry(self, job_id: str) -> OutboxEntry | None:
         self._answer("outbox_entry")
-        return None if job_id in self.unreadable else self.records[job_id].outbox_entry
+        return None if job_id in self.unreadable else self.records.get(job_id, Record()).outbox_entry
 
     def steal(self, job_id: str) -> None:
         """The claim runs out unseen, and somebody else takes the job."""

@@ -1,20 +1,20 @@
-"""What travels with a job from queue to queue, and what is to become of a message of it."""
+"""What the door noted on a job's message, and what becomes of a delivery of it."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
 
-class Verdict(Enum):
-    """What to do with the delivery's message."""
+class DeliveryOutcome(Enum):
+    """What is to be done with a delivery's message."""
 
     DONE = "acknowledge it: the job has ended, or a copy waits elsewhere"
-    HAND_BACK = "return it to the queue"
+    HAND_BACK = "return it to its queue"
     FORFEIT = "leave it: it may be somebody else's by now"
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class IngressHeaders:
     """What is noted on a job's message; nothing where a message has not come through a door of ours.
 
     Attributes:
@@ -30,5 +30,5 @@ class Arrival:
     deliveries: int = 0
 
 
-#: Nothing is known.
-UNKNOWN = Arrival()
+#: Nothing is noted.
+NO_HEADERS = IngressHeaders()

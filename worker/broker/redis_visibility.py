@@ -19,6 +19,8 @@ key                          type    content and life
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -73,7 +75,7 @@ def transport_options(visibility_timeout: int, lane: Lane = MAIN_LANE) -> dict[s
     }
 
 
-class Leases:
+class VisibilityRenewer:
     """The leases of the deliveries that this process is running, renewed from a thread of its own.
 
     Args:
@@ -110,19 +112,19 @@ class Leases:
         """Stop renewing."""
         self._thread.stop()
 
-    def hold(self, tag: str) -> None:
-        """A delivery is being run."""
+    @contextmanager
+    def kept(self, tag: str) -> Iterator[None]:
+        """A delivery stays ours while the context lasts; then it is acknowledged, returned or forfeited."""
         with self._lock:
             self._tags.add(tag)
-
-    def drop(self, tag: str) -> None:
-        """A delivery is over; it will be acknowledged or handed back."""
-        with self._lock:
-            self._tags.discard(tag)
+        try:
+            yield
+        finally:
+            self._drop(tag)
 
     def forfeit(self, tag: str) -> None:
         """A delivery that may be somebody else's by now: it is not acknowledged or rejected."""
-        self.drop(tag)
+        self._drop(tag)
         redis_corrections.forfeit(tag)
 
     def renew(self) -> None:
@@ -142,6 +144,10 @@ class Leases:
         self._recorder.count(measures.LEASE_RENEWALS, len(tags) - len(lost), outcome="renewed")
         if lost:
             self._recorder.count(measures.LEASE_RENEWALS, len(lost), outcome="lost")
+
+    def _drop(self, tag: str) -> None:
+        with self._lock:
+            self._tags.discard(tag)
 
     def _turn(self) -> None:
         try:

@@ -1,0 +1,26 @@
+"""Small real implementations of what stands on the other side of a port.
+
+Nothing here follows a script: each one works, can be broken and mended, and passes the suite of what it
+stands for (tests/contract).
+"""
+
+from tests.fakes.broker import FakeIngress, FakePublisher, FakeSender, FakeWorkQueue
+from tests.fakes.ledger import MemoryLedger
+from tests.fakes.telemetry import FakeAudit, FakeRecorder
+from tests.fakes.time import EPOCH, FakeClock, FakeInterrupt, FakeWaiter
+from tests.fakes.tokens import FakeEndpoint
+
+__all__ = (
+    "EPOCH",
+    "FakeAudit",
+    "FakeClock",
+    "FakeEndpoint",
+    "FakeIngress",
+    "FakeInterrupt",
+    "FakePublisher",
+    "FakeRecorder",
+    "FakeSender",
+    "FakeWaiter",
+    "FakeWorkQueue",
+    "MemoryLedger",
+)
