@@ -1,6 +1,8 @@
 """What README.md and the pages that it leads to promise about the code is true."""
 
 import hashlib
+import html
+import json
 import re
 from pathlib import Path
 
@@ -33,6 +35,16 @@ def test_the_settings_table_is_the_one_that_the_model_makes() -> None:
 def test_every_reason_code_is_explained() -> None:
     table = page("integrate.md").partition("| reason | what happened |")[2].partition("\n\n")[0]
     assert set(re.findall(r"`([a-z_]+)`", table)) >= {reason.value for reason in Reason}
+
+
+def test_the_picture_of_the_demo_shows_the_consultation_that_it_plays() -> None:
+    sample = json.loads((ROOT / "ops/sample/dialogue.json").read_text())["lines"]
+    picture = html.unescape(page("demo.svg")).replace("\N{NO-BREAK SPACE}", " ")
+    shown = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", picture))
+    for line in sample:
+        assert line["text"].split(". ")[0] in shown
+        for fact in line["facts"]:
+            assert f"{fact['group']}: {fact['text']}" in shown
 
 
 def test_the_events_and_the_dead_letter_that_are_shown_are_such() -> None:
