@@ -1,10 +1,11 @@
 """The token's record and the lock of its refresh, in Redis; the package's docstring lists the keys."""
 
 import hashlib
-from uuid import uuid4
+from contextlib import suppress
 
 import redis
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from redis.exceptions import LockError
 
 from worker.clock import Clock
 from worker.protocol.token import Token
@@ -29,10 +30,6 @@ _REFUSE = """
 if redis.call('HGET', KEYS[1], 'generation') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """
-_RELEASE = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-"""
 
 
 class Unreadable(Exception):
@@ -53,19 +50,16 @@ class SharedToken:
     def __init__(
         self, client: redis.Redis, name: str, keys: tuple[str, ...], lock_life: float, clock: Clock
     ) -> None:
-        self._client = client
         # Processes with and without keys could not read each other's records: each kind has its own.
         kind = "encrypted" if keys else "clear"
         self._key = f"corti:v1:token:{hashlib.sha256(f'{name} {kind}'.encode()).hexdigest()[:32]}"
-        self._lock = f"{self._key}:lock"
-        self._lock_ms = int(lock_life * 1000)
+        # One thread takes it and another may give it back.
+        self._lock = client.lock(f"{self._key}:lock", lock_life, blocking=False, thread_local=False)
         self._cipher = MultiFernet([Fernet(key) for key in keys]) if keys else None
         self._clock = clock
-        self._owner = uuid4().hex
         self._load = client.register_script(_LOAD)
         self._store = client.register_script(_STORE)
         self._refuse = client.register_script(_REFUSE)
-        self._release = client.register_script(_RELEASE)
 
     def load(self) -> Token | None:
         """The token, or None when there is none.
@@ -95,11 +89,12 @@ class SharedToken:
 
     def acquire(self) -> bool:
         """Try to become the one who fetches."""
-        return bool(self._client.set(self._lock, self._owner, nx=True, px=self._lock_ms))
+        return bool(self._lock.acquire())
 
     def release(self) -> None:
         """Stop being it; another process's lock stays."""
-        self._release(keys=[self._lock], args=[self._owner])
+        with suppress(LockError):  # its time was over, and somebody else has it
+            self._lock.release()
 
     def refuse(self, generation: str) -> None:
         """Remove the token with this generation, and no other."""
