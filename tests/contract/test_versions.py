@@ -36,7 +36,7 @@ FINISHED: dict[Any, Any] = {
 }
 
 
-class Shelf:
+class Delivered:
     """Implements `Publisher`: keeps what is delivered."""
 
     def __init__(self) -> None:
@@ -83,9 +83,9 @@ def test_a_result_that_the_first_version_stored_is_delivered(
 ) -> None:
     client.hset(KEY, mapping=FINISHED)
     client.zadd("corti:v1:outbox", {"job": 1})
-    shelf = Shelf()
-    assert Sweeper(ledger, shelf, FakeRecorder()).sweep() == 1
-    assert shelf.outbox_entries == [
+    delivered = Delivered()
+    assert Sweeper(ledger, delivered, FakeRecorder()).sweep() == 1
+    assert delivered.outbox_entries == [
         OutboxEntry("job", "completed", "corti.job.completed.v1", b'{"id": "job/final"}', None, None)
     ]
     assert ledger.claim("job") == Finished(undelivered=False)
@@ -133,7 +133,7 @@ def test_a_record_whose_format_we_do_not_know_is_left_alone(
     assert ledger.renew([claim]) == [False]
     with pytest.raises(ClaimLost):
         ledger.store(claim, PARCEL)
-    assert Sweeper(ledger, Shelf(), FakeRecorder()).sweep() == 0
+    assert Sweeper(ledger, Delivered(), FakeRecorder()).sweep() == 0
     ledger.release(replace(claim, owner="nobody"))
     assert record(client) == {**foreign, "owner": claim.owner}
 

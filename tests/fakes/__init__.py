@@ -4,6 +4,7 @@ Nothing here follows a script: each one works, can be broken and mended, and pas
 stands for (tests/contract).
 """
 
+from tests.fakes.audio import FakeAudioLibrary
 from tests.fakes.broker import FakeIngress, FakePublisher, FakeSender, FakeWorkQueue
 from tests.fakes.ledger import MemoryLedger
 from tests.fakes.telemetry import FakeAudit, FakeRecorder
@@ -12,6 +13,7 @@ from tests.fakes.tokens import FakeEndpoint
 
 __all__ = (
     "EPOCH",
+    "FakeAudioLibrary",
     "FakeAudit",
     "FakeClock",
     "FakeEndpoint",

@@ -5,6 +5,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from tests.fakes.time import FakeClock
+from worker.broker.publisher import LIVE_PAUSE
 from worker.broker.topology import DEAD, MAIN_LANE, RESULTS
 from worker.contract.dead_letter import DeadLetter
 from worker.contract.events import Data, Event
@@ -51,9 +53,12 @@ class FakeSender:
 
 @dataclass
 class FakePublisher:
-    """Keeps what was published; confirms nothing of the types in `away`, nor "letters", nor "aside".
+    """Keeps what was published. Implements `Publisher`, `LiveEvents` and `Aside`, with one try for each.
 
-    Reply queues in `refusing` take nothing.
+    Attributes:
+        away: What is not confirmed: types of events, "letters", "aside".
+        refusing: Reply queues that take nothing.
+        clock: For the pause after a live event that was not confirmed; None for no pause.
     """
 
     events: list[tuple[Event, str | None]] = field(default_factory=list)
@@ -62,20 +67,30 @@ class FakePublisher:
     letters: list[DeadLetter] = field(default_factory=list)
     away: set[str] = field(default_factory=set)
     refusing: set[str] = field(default_factory=set)
+    clock: FakeClock | None = None
+    _live_again: float = 0.0
+    _letters_published: set[str] = field(default_factory=set)
 
     def publish(self, event: Event, reply_to: str | None) -> None:
-        if event.type in self.away:
-            raise BrokerUnavailable("away")
-        if reply_to in self.refusing:
-            raise ReplyRefused("full")
-        self.events.append((event, reply_to))
+        if self.clock is not None and self.clock.monotonic() < self._live_again:
+            raise BrokerUnavailable("away a moment ago")
+        try:
+            self._confirm(event, reply_to)
+        except ReplyRefused:
+            raise
+        except BrokerUnavailable:
+            if self.clock is not None:
+                self._live_again = self.clock.monotonic() + LIVE_PAUSE
+            raise
 
     def deliver(self, outbox_entry: OutboxEntry) -> None:
         event = Event.model_validate_json(outbox_entry.event)
         assert (event.type, event.subject) == (outbox_entry.event_type, outbox_entry.job_id)
-        if outbox_entry.letter is not None:
+        if outbox_entry.letter is not None and outbox_entry.job_id not in self._letters_published:
             self.publish_dead_letter(DeadLetter.model_validate_json(outbox_entry.letter))
-        self.publish(event, outbox_entry.reply_to)
+            self._letters_published.add(outbox_entry.job_id)
+        self._confirm(event, outbox_entry.reply_to)
+        self._letters_published.discard(outbox_entry.job_id)
 
     def set_aside(self, body: bytes, headers: IngressHeaders) -> None:
         if "aside" in self.away:
@@ -87,6 +102,13 @@ class FakePublisher:
         if "letters" in self.away:
             raise BrokerUnavailable("away")
         self.letters.append(letter)
+
+    def _confirm(self, event: Event, reply_to: str | None) -> None:
+        if event.type in self.away:
+            raise BrokerUnavailable("away")
+        if reply_to in self.refusing:
+            raise ReplyRefused("full")
+        self.events.append((event, reply_to))
 
     @property
     def types(self) -> list[str]:

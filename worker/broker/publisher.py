@@ -23,7 +23,8 @@ from worker.telemetry.recorder import Recorder
 
 log = structlog.get_logger(__name__)
 
-_LIVE_PAUSE = 15.0
+#: Seconds without a live event after one that the broker did not confirm.
+LIVE_PAUSE = 15.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
 #: Seconds that a reply queue is tried which refuses. A quorum queue that is just being made does for a
 #: moment; others will for longer, and whoever waits here has other jobs' results to deliver.
@@ -65,7 +66,7 @@ class PatientPublisher:
         except ReplyRefused:
             raise  # the broker answered, and takes what others publish
         except BrokerUnavailable:
-            self._live_again = Deadline.after(_LIVE_PAUSE, self._clock.monotonic())
+            self._live_again = Deadline.after(LIVE_PAUSE, self._clock.monotonic())
             raise
         self._recorder.count(measures.EVENTS_PUBLISHED, type=event.type)
 

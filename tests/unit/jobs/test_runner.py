@@ -68,8 +68,9 @@ def test_a_live_event_that_is_lost_does_not_stop_the_job(lost: str) -> None:
     assert lost not in world.publisher.types
     assert world.publisher.types[-1] == COMPLETED
     dropped = [line for line in logs if line["event"] == "live_event_dropped"]
-    assert dropped
-    assert all((line["job_id"], line["type"]) == ("visit-17", lost) for line in dropped)
+    # The broker was away a moment ago, so those after it are dropped, too.
+    assert dropped[0]["type"] == lost
+    assert {line["job_id"] for line in dropped} == {"visit-17"}
 
 
 def test_a_final_event_that_is_not_confirmed_leaves_the_job_with_its_broker() -> None:

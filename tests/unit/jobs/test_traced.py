@@ -37,7 +37,7 @@ class Bench:
         self.transcriber = Transcriber(
             TracedTokens(world.auth, tracer),
             TracedInteractions(world.service, tracer),
-            world.shelf,
+            world.library,
             TracedStreams(world.service, tracer),
         )
 

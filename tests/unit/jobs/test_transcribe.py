@@ -105,8 +105,8 @@ def test_an_interaction_is_used_again_by_the_next_attempt() -> None:
 
 def test_no_interaction_is_made_for_audio_that_cannot_be_opened() -> None:
     world = World()
-    world.shelf.failure = PermanentError(Reason.AUDIO_UNREACHABLE, "no such file")
-    assert failed(world) is world.shelf.failure
+    world.library.failure = PermanentError(Reason.AUDIO_UNREACHABLE, "no such file")
+    assert failed(world) is world.library.failure
     assert world.service.interactions == {}
 
 
@@ -198,6 +198,6 @@ def test_an_interrupt_ends_the_attempt_and_leaves_nothing_open() -> None:
 @pytest.mark.parametrize("at_hand", [True, False])
 def test_the_stream_learns_whether_its_audio_may_have_to_be_waited_for(*, at_hand: bool) -> None:
     world = World()
-    world.shelf.at_hand = at_hand
+    world.library.at_hand = at_hand
     transcribed(world)
     assert world.service.fed_at_hand == [at_hand]

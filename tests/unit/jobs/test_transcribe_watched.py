@@ -12,7 +12,7 @@ from worker.jobs.transcribe import Attempt, AttemptObserver
 
 def test_it_is_known_how_long_the_audio_still_takes_at_its_pace() -> None:
     world, left = World(), list[float | None]()
-    world.shelf.total_seconds = 0.625
+    world.library.total_seconds = 0.625
     world.service.during = lambda: left.append(world.interrupt.remaining())
     transcribed(world, job(pace=2.5))
     assert left == pytest.approx([0.625 / 2.5, 0.375 / 2.5, 0.125 / 2.5])
@@ -22,7 +22,7 @@ def test_it_is_known_how_long_the_audio_still_takes_at_its_pace() -> None:
 def test_of_a_stream_that_broke_nobody_knows_how_long_its_job_still_takes() -> None:
     """A drain would wait for a job that has to begin anew."""
     world = World()
-    world.shelf.total_seconds = 0.625
+    world.library.total_seconds = 0.625
     world.service.breaks("stream", AWAY)
     assert failed(world) == AWAY
     assert world.interrupt.remaining() is None

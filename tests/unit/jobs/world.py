@@ -5,8 +5,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
-from tests.fakes import FakeClock, FakeInterrupt, FakePublisher, FakeRecorder, FakeWaiter, MemoryLedger
-from tests.unit.jobs.shelf import Shelf
+from tests.fakes import (
+    FakeAudioLibrary,
+    FakeClock,
+    FakeInterrupt,
+    FakePublisher,
+    FakeRecorder,
+    FakeWaiter,
+    MemoryLedger,
+)
 from worker.concurrency.interrupt import Interrupt, InterruptReason
 from worker.concurrency.interrupt import Interrupt as AnyInterrupt
 from worker.contract.errors import PermanentError, Reason, TokenRefused
@@ -172,12 +179,14 @@ class World:
         self.waits: list[float] = []
         self.interrupt = FakeInterrupt(self.clock, self.waits)
         self.recorder = FakeRecorder()
-        self.publisher = FakePublisher()
+        self.publisher = FakePublisher(clock=self.clock)
         self.ledger = MemoryLedger(self.clock)
         self.auth = AuthServer()
         self.service = Service(self.auth, says=list(says), clock=self.clock)
-        self.shelf = Shelf([Chunk(b"a" * 8, 0.25), Chunk(b"b" * 8, 0.25), Chunk(b"c" * 4, 0.125)])
-        self.transcriber = Transcriber(self.auth, self.service, self.shelf, self.service)
+        self.library = FakeAudioLibrary(
+            [Chunk(b"a" * 8, 0.25), Chunk(b"b" * 8, 0.25), Chunk(b"c" * 4, 0.125)]
+        )
+        self.transcriber = Transcriber(self.auth, self.service, self.library, self.service)
         self.runner = Runner(
             transcribers={"base": self.transcriber},
             live=lambda job, fence: LivePublisher(self.publisher, job, fence, self.clock),
@@ -218,7 +227,7 @@ class World:
 
     def nothing_is_left_open(self) -> bool:
         """Whether every stream and audio was closed again, and no claim is renewed any more."""
-        return self.service.open_streams == self.shelf.open_now == 0 and not self.ledger.kept
+        return self.service.open_streams == self.library.open_now == 0 and not self.ledger.kept
 
     @contextmanager
     def _keep(self, claim: Claim, interrupt: Interrupt, until: float | None) -> Iterator[None]:

@@ -10,7 +10,7 @@ from worker.protocol.pace import Chunk
 
 
 @dataclass
-class Shelf:
+class FakeAudioLibrary:
     """Implements `AudioLibrary`: the same audio for every job, or none."""
 
     chunks: list[Chunk]
