@@ -1,18 +1,27 @@
-"""The `Streams` and `Tokens` ports: the story's fakes and the real adapters, by the same tests."""
+"""The `Streams`, `Tokens` and `AudioLibrary` ports: fakes and real adapters, by the same tests."""
 
+import io
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.contract.benches import Bench, StoryBench, all_closed, configuration, sandbox_bench
 from tests.contract.corti_side import make_job
+from tests.contract.listening import audio_sources
 from tests.contract.studio import FAST, chunks_of, sha256, speech
 from tests.contract.token_world import TokenWorld
+from tests.fakes import FakeAudioLibrary
+from tests.unit.audio.sounds import tone, wav_file
 from tests.unit.jobs.world import AuthServer
+from worker.audio.library import Library
 from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import PermanentError, Reason, TokenRefused
-from worker.jobs.ports import Sent, Tokens
-from worker.protocol.pace import Chunk
+from worker.contract.job import Audio
+from worker.jobs.ports import AudioLibrary, Sent, Tokens
+from worker.protocol.pace import Chunk, PcmChunks
+
+SAMPLES = tone(0.6)
 
 
 @pytest.fixture(params=["story", "sandbox"])
@@ -120,3 +129,27 @@ def test_a_stream_that_is_left_without_a_word_is_closed(bench: Bench) -> None:
     with bench.streams.open(interaction, bench.token, configuration()):
         assert bench.open_streams() == 1
     all_closed(bench)
+
+
+@pytest.fixture(params=["story", "library"])
+def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AudioLibrary]:
+    """Holds six tenths of a second of samples."""
+    if request.param == "story":
+        yield FakeAudioLibrary(list(PcmChunks(io.BytesIO(SAMPLES).read, 32_000, 2, 0.25)), total_seconds=0.6)
+        return
+    (tmp_path / "visit.wav").write_bytes(wav_file(SAMPLES))
+    with audio_sources(tmp_path) as sources:
+        yield Library(sources, chunk_seconds=0.25, max_seconds=60.0, wav_as="pcm")
+
+
+def recording(tmp_path: Path) -> Audio:
+    return Audio(uri=(tmp_path / "visit.wav").as_uri())
+
+
+def test_audio_is_all_there_and_says_how_long_it_lasts(library: AudioLibrary, tmp_path: Path) -> None:
+    with library.open(recording(tmp_path), Interrupt()) as audio:
+        chunks = list(audio.chunks())
+        assert b"".join(chunk.data for chunk in chunks) == SAMPLES
+        assert sum(chunk.seconds for chunk in chunks) == pytest.approx(audio.total_seconds)
+        assert audio.format is not None
+        assert audio.at_hand
