@@ -230,8 +230,17 @@ def endless(handler: BaseHTTPRequestHandler) -> None:
         pass
 
 
+def announced(handler: BaseHTTPRequestHandler) -> None:
+    """Says how much will come, and sends nothing of it."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000001")
+    handler.end_headers()
+    handler.rfile.read(1)
+    handler.close_connection = True
+
+
 _LARGE = {
-    "announced": answer(200, bytes(1_000_001)),
+    "announced": announced,
     "not announced": endless,
     "compressed": answer(200, gzip.compress(bytes(50_000_000)), Content_Encoding="gzip"),
 }
