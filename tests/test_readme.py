@@ -4,13 +4,17 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from worker.contract.dead_letter import DeadLetter
 from worker.contract.errors import Reason
-from worker.contract.events import Completed, Event, Failed
+from worker.contract.events import Completed, Event, EventType, Failed
+from worker.contract.job import Job
 from worker.settings import markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +39,29 @@ def test_the_settings_table_is_the_one_that_the_model_makes() -> None:
 def test_every_reason_code_is_explained() -> None:
     table = page("integrate.md").partition("| reason | what happened |")[2].partition("\n\n")[0]
     assert set(re.findall(r"`([a-z_]+)`", table)) >= {reason.value for reason in Reason}
+
+
+def fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every key of a job, with dots, as the page names them: what is within lists and `patient` in words."""
+    for name, field in model.model_fields.items():
+        inner = [kind for kind in (field.annotation, *get_args(field.annotation)) if is_model(kind)]
+        if inner and name not in {"patient", "period", "participants", "replacements"}:
+            yield from fields(inner[0], f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def is_model(kind: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def test_every_key_of_a_job_and_every_type_of_event_is_explained() -> None:
+    text = page("integrate.md")
+    job = text.partition("## The job")[2].partition("## Sources")[0]
+    named = set(re.findall(r"`([a-z0-9_.]+)`", "".join(re.findall(r"^\|[^|]*\|", job, re.MULTILINE))))
+    assert named - {"key"} == set(fields(Job))
+    events = text.partition("## Events")[2].partition("\n\nExactly one")[0]
+    assert re.findall(r"^\| `([\w.]+)`", events, re.MULTILINE) == list(get_args(EventType))
 
 
 def test_the_picture_of_the_demo_shows_the_consultation_that_it_plays() -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 from tests.contract.corti_side import CortiSide, make_job
 from tests.contract.studio import PCM, Studio, sha256, studio
 from tests.contract.waiting import eventually
-from tests.unit.jobs.world import AuthServer, Service
+from tests.fakes import FakeCorti, FakeTokens
 from worker.jobs.ports import Interaction, Interactions, Streams
 from worker.protocol import messages
 from worker.protocol.token import Token
@@ -47,8 +47,8 @@ class StoryBench:
     """The story's service, in memory."""
 
     def __init__(self) -> None:
-        self._auth = AuthServer()
-        self._service = Service(self._auth)
+        self._auth = FakeTokens()
+        self._service = FakeCorti(self._auth)
         self.interactions: Interactions = self._service
         self.streams: Streams = self._service
         self.token = self._auth.get()

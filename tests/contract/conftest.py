@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kombu.transport import redis as kombu_redis
 
 from ops.lib.servers import RabbitMqServer, RedisServer
 from ops.sandbox.launch import Sandbox, start
@@ -15,6 +16,7 @@ from tests.contract.studio import Studio, studio
 from tests.contract.web_host import WebHost
 from tests.fakes import FakeClock, FakeRecorder
 from worker.audio.source import Sources
+from worker.broker import redis_corrections
 
 
 @pytest.fixture(scope="session")
@@ -102,3 +104,19 @@ def room(side: CortiSide) -> Iterator[Studio]:
     """Streams to the sandbox over TLS."""
     with studio(side) as made:
         yield made
+
+
+@pytest.fixture
+def kombu_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `install` replaces is put back afterwards."""
+    monkeypatch.setattr(kombu_redis.Channel, "_create_client", kombu_redis.Channel._create_client)
+    monkeypatch.setattr(kombu_redis, "time", kombu_redis.time)
+    monkeypatch.setattr(kombu_redis.QoS, "ack", kombu_redis.QoS.ack)
+    monkeypatch.setattr(kombu_redis.QoS, "append", kombu_redis.QoS.append)
+    monkeypatch.setattr(kombu_redis.Channel, "_brpop_start", kombu_redis.Channel._brpop_start)
+    monkeypatch.setattr(kombu_redis.Channel, "_brpop_read", kombu_redis.Channel._brpop_read)
+    monkeypatch.setattr(kombu_redis.QoS, "reject", kombu_redis.QoS.reject)
+    monkeypatch.setattr(redis_corrections, "_forfeited", set())
+    sweep = kombu_redis.MultiChannelPoller.maybe_restore_messages
+    monkeypatch.setattr(kombu_redis.MultiChannelPoller, "maybe_restore_messages", sweep)
+    monkeypatch.setattr(kombu_redis.QoS, "restore_unacked_once", kombu_redis.QoS.restore_unacked_once)

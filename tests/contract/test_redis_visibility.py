@@ -29,19 +29,6 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
         yield made
 
 
-@pytest.fixture
-def kombu_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `install` replaces is put back afterwards."""
-    monkeypatch.setattr(kombu_redis.Channel, "_create_client", kombu_redis.Channel._create_client)
-    monkeypatch.setattr(kombu_redis, "time", kombu_redis.time)
-    monkeypatch.setattr(kombu_redis.QoS, "ack", kombu_redis.QoS.ack)
-    monkeypatch.setattr(kombu_redis.QoS, "reject", kombu_redis.QoS.reject)
-    monkeypatch.setattr(redis_corrections, "_forfeited", set())
-    sweep = kombu_redis.MultiChannelPoller.maybe_restore_messages
-    monkeypatch.setattr(kombu_redis.MultiChannelPoller, "maybe_restore_messages", sweep)
-    monkeypatch.setattr(kombu_redis.QoS, "restore_unacked_once", kombu_redis.QoS.restore_unacked_once)
-
-
 def scores(client: redis.Redis) -> dict[bytes, float]:
     """Deliveries and the times of their renewer."""
     found: Any = client.zrange(UNACKED_INDEX, 0, -1, withscores=True)

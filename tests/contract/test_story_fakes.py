@@ -11,9 +11,8 @@ from tests.contract.corti_side import make_job
 from tests.contract.listening import audio_sources
 from tests.contract.studio import FAST, chunks_of, sha256, speech
 from tests.contract.token_world import TokenWorld
-from tests.fakes import FakeAudioLibrary
+from tests.fakes import FakeAudioLibrary, FakeTokens
 from tests.unit.audio.sounds import tone, wav_file
-from tests.unit.jobs.world import AuthServer
 from worker.audio.library import Library
 from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import PermanentError, Reason, TokenRefused
@@ -35,7 +34,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 @pytest.fixture(params=["story", "cache"])
 def tokens(request: pytest.FixtureRequest) -> Tokens:
-    return AuthServer() if request.param == "story" else TokenWorld(None).process()
+    return FakeTokens() if request.param == "story" else TokenWorld(None).process()
 
 
 def test_a_token_is_the_same_until_it_is_refused(tokens: Tokens) -> None:

@@ -6,6 +6,7 @@ stands for (tests/contract).
 
 from tests.fakes.audio import FakeAudioLibrary
 from tests.fakes.broker import FakeIngress, FakePublisher, FakeSender, FakeWorkQueue
+from tests.fakes.corti import FakeCorti, FakeTokens
 from tests.fakes.ledger import MemoryLedger
 from tests.fakes.telemetry import FakeAudit, FakeRecorder
 from tests.fakes.time import EPOCH, FakeClock, FakeInterrupt, FakeWaiter
@@ -16,12 +17,14 @@ __all__ = (
     "FakeAudioLibrary",
     "FakeAudit",
     "FakeClock",
+    "FakeCorti",
     "FakeEndpoint",
     "FakeIngress",
     "FakeInterrupt",
     "FakePublisher",
     "FakeRecorder",
     "FakeSender",
+    "FakeTokens",
     "FakeWaiter",
     "FakeWorkQueue",
     "MemoryLedger",

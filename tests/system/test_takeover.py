@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from tests.system.audio import clip
-from tests.system.installation import Installation
+from tests.system.installation import HERE, Installation
 
 JOBS, LEASE, BOUND = 20, 10, 15.0
 
@@ -88,3 +88,22 @@ def test_a_worker_that_was_frozen_beyond_its_lease_publishes_nothing_twice(
     assert frozen.process.poll() is None
     if installation.broker == "redis":  # RabbitMQ keeps a frozen consumer's deliveries for it
         assert frozen.metric("corti_jobs_handed_back_total", reason="claim_lost") == 5
+
+
+def test_a_job_on_its_way_to_a_worker_that_dies_is_not_lost(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """The broker has sent the job, and nobody there has read it."""
+    path = tmp_path / "short.wav"
+    clip(path, 1.0, seed=1)
+    installation.start_door(HERE).ready()
+    dying = installation.start_worker(lease=4, visibility_timeout=4, door="false").ready()
+    dying.process.send_signal(signal.SIGSTOP)
+    installation.put(*(installation.job(path, pace=4) for _ in range(3)))
+    time.sleep(2)
+    dying.kill()
+    installation.start_worker(lease=4, visibility_timeout=4, door="false").ready()
+
+    finals = installation.finals(3, timeout=40)
+
+    assert installation.outcomes(finals) == {"completed": 3}

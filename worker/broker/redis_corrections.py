@@ -1,8 +1,8 @@
 """kombu's Redis transport, corrected in place for the pinned versions; see worker/broker/redis_visibility.py.
 
-Three corrections of kombu 5.7.0 under celery 5.7.0, and one that saves CPU. `install` checks the versions;
-without it a lost connection restores jobs that are still running, or ends the process, and a worker whose
-clock is ahead restores everybody's jobs.
+Three corrections of kombu 5.7.0 under celery 5.7.0, one that saves CPU, and worker/broker/redis_take.py.
+`install` checks the versions. Without it a lost connection restores jobs that are still running, or ends
+the process, a worker whose clock is ahead restores everybody's jobs, and a job can be lost on its way.
 """
 
 import importlib.metadata
@@ -14,6 +14,7 @@ from celery.worker import state
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
+from worker.broker import redis_take
 from worker.broker.redis_time import ServerTime
 from worker.clock import SystemClock
 from worker.concurrency.heartbeat import waiting
@@ -45,6 +46,7 @@ def install(fresh_client: Callable[[], redis.Redis]) -> None:
     kombu_redis.QoS.restore_unacked_once = _restore_when_stopping
     kombu_redis.QoS.ack = _ack_with(_original_ack, fresh_client)
     kombu_redis.QoS.reject = _reject_with(_original_reject, fresh_client)
+    redis_take.install()
 
 
 _original_create_client = kombu_redis.Channel._create_client  # noqa: SLF001  # kombu has no other seam
