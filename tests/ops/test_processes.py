@@ -304,11 +304,14 @@ def test_a_frozen_server_and_the_child_of_a_child_end_with_a_killed_parent(
 
 
 def test_a_second_signal_ends_a_command_that_hangs(runs: list[Run], tmp_path: Path) -> None:
+    deaf = tmp_path / "deaf"
     program = (
-        "import time\nfrom ops.lib import children, ending\nending.catch_signals()\n"
-        "child = children.start(['sh', '-c', 'trap : TERM; while :; do sleep 601; done'])\n"
-        "print('u' + 'p', flush=True)\n"
-        "with children.ended(child, 600):\n    time.sleep(600)\n"
+        "import time\nfrom pathlib import Path\nfrom ops.lib import children, ending\n"
+        "ending.catch_signals()\n"
+        f"child = children.start(['sh', '-c', 'trap : TERM; touch {deaf}; while :; do sleep 601; done'])\n"
+        "with children.ended(child, 600):\n"
+        f"    while not Path({str(deaf)!r}).exists():\n        time.sleep(0.01)\n"
+        "    print('u' + 'p', flush=True)\n    time.sleep(600)\n"
     )
     run = start(runs, tmp_path, sys.executable, "-c", program)
     run.until("up\n")
