@@ -148,6 +148,8 @@ def _report(books: Books, world: World) -> None:
     for outcome, count in sorted(books.outcomes.items()):
         click.echo(f"{outcome:<18}{count}")
     click.echo(f"lost              {len(books.missing)}")
+    for job_id in sorted(books.missing):
+        click.echo(f"  {job_id}")
     click.echo(f"twice             {books.twice}  (two different results of one job)")
     click.echo(f"repeats           {books.repeats}  (the same event again, around a crash; same id)")
     click.echo(f"invalid messages  {len(books.refused)}, confirmed: {sum(books.refused.values())}")
