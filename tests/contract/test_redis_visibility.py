@@ -1,4 +1,4 @@
-"""Celery's deliveries on Redis: renewer that are renewed, and corrections for known versions only."""
+"""Celery's deliveries on Redis: kept by renewing them, and corrections for known versions only."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 def scores(client: redis.Redis) -> dict[bytes, float]:
-    """Deliveries and the times of their renewer."""
+    """Deliveries, and when each was dated last."""
     found: Any = client.zrange(UNACKED_INDEX, 0, -1, withscores=True)
     return dict(found)
 
