@@ -31,7 +31,7 @@ def main() -> None:
 def run() -> None:
     """Run jobs, and the door unless CORTI_WORKER_DOOR=false, until SIGTERM."""
     settings = _settings()
-    from worker.process.worker import run_worker  # noqa: PLC0415  # faults of settings are told without loading Celery
+    from worker.process.worker import run_worker  # noqa: PLC0415  # it loads Celery: check settings first
 
     sys.exit(run_worker(settings))
 

@@ -1,1 +1,1 @@
-"""Audio: reading it from where it is, knowing its clock, cutting it into chunks."""
+"""Audio: opens it where it is, finds out how long its bytes last, and cuts it into chunks."""

@@ -1,9 +1,9 @@
-"""Calls that may block for ever, made so that the caller can leave them: look-ups of names, opening files.
+"""Calls that may block for ever (look-ups of names, opening files), made so that the caller can abandon them.
 
-Nothing ends a thread that is stuck in the kernel (a file system whose server is gone) or in the system's
-resolver. So such a call is made on a thread of its own, and the caller waits for it in short steps, between
-which it sees whether its job was interrupted. A thread that is left behind disposes of its result when it
-comes free. The threads are daemons: a process that ends does not wait for them.
+Nothing can end a thread that is stuck in the kernel (a file system whose server is gone) or in the system's
+resolver. So each such call runs on a separate thread. The caller waits in short steps, and checks between
+them whether its job was interrupted. An abandoned thread disposes of its result when its call returns. The
+threads are daemons: a process that ends does not wait for them.
 """
 
 import threading
@@ -16,9 +16,9 @@ from worker.concurrency.wakeup import Wakeup
 T = TypeVar("T")
 _Inbox = SimpleQueue[Callable[[], None] | None]
 
-#: How soon an interrupt is seen.
+#: The longest time until a waiting caller notices an interrupt.
 STEP_SECONDS = 0.25
-#: Threads that are kept for the next calls.
+#: How many idle threads are kept for later calls.
 _MOST_IDLE = 8
 
 
@@ -37,7 +37,7 @@ class _Call(Generic[T]):
         self.over = Wakeup()
 
     def make(self) -> None:
-        """On the thread of the call."""
+        """Make the call and keep its outcome. Runs on the call's own thread."""
         try:
             result = self._function()
         except BaseException as error:  # noqa: BLE001  # raised again by `result`, on the caller's thread
@@ -66,7 +66,7 @@ class _Call(Generic[T]):
 
 
 class BlockingCalls:
-    """Makes such calls, each on a thread of its own; threads that are free are used again."""
+    """Makes blocking calls, each on a separate thread; idle threads are used again."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -74,7 +74,7 @@ class BlockingCalls:
         self._closed = False
 
     def close(self) -> None:
-        """Let the threads end that are free; those that are stuck end when they come free."""
+        """End the idle threads; a stuck thread ends when its call returns."""
         with self._lock:
             self._closed = True
             idle = list(self._idle)
@@ -92,7 +92,8 @@ class BlockingCalls:
 
         Args:
             function: The call.
-            check: Called several times a second meanwhile. What it raises ends the waiting and is raised.
+            check: Called several times a second during the wait. An exception that it raises ends the wait
+                and is raised here.
             discard: Disposes of the result if the waiting ended before the call did.
         """
         call = _Call(function, discard)
@@ -106,7 +107,7 @@ class BlockingCalls:
         return call.result()
 
     def _inbox(self) -> _Inbox:
-        """That of a thread that waits for a call."""
+        """The inbox of an idle thread, or of a new one."""
         with self._lock:
             if self._idle:
                 return self._idle.pop()

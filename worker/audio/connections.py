@@ -1,4 +1,4 @@
-"""The connections of downloads: made only to addresses that are allowed, and left when a job must leave."""
+"""The connections of downloads: made only to allowed addresses, and abandoned when the job is interrupted."""
 
 import ssl
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from worker.audio.sockets import PatientSocket, PatientTlsSocket, Wait, connecte
 from worker.contract.errors import PermanentError, Reason, TransientError
 from worker.network.hosts import HostRules
 
-#: Hosts, and connections to each of them, that are kept open for the next download.
+#: To how many hosts, and how many connections to each of them, are kept open for later downloads.
 _HOSTS, _KEPT = 4, 16
 
 
@@ -42,7 +42,7 @@ class Connector:
         Args:
             host: Name or address.
             port: Of TCP.
-            to_proxy: It is the operator's proxy: then any address will do.
+            to_proxy: Whether the host is the operator's proxy; then any address is allowed.
         """
         wait = current()
         allowed = [
@@ -59,7 +59,7 @@ class Connector:
             except OSError as error:
                 failure = type(error).__name__
                 continue
-            # Not the address that was asked for, but the one that the connection has.
+            # Check the address that the connection has, not the one that was asked for.
             if to_proxy or self._rules.permits(host, sock.getpeername()[0]):
                 return sock
             sock.close()
@@ -81,7 +81,7 @@ class Connector:
 
 
 def forbidden() -> PermanentError:
-    """The host is none of those that are allowed. Its name stays out of the text: it is the producer's."""
+    """The error for a host that is not allowed. Its text does not show the host, which the producer wrote."""
     return PermanentError(
         Reason.AUDIO_UNREACHABLE,
         "audio.uri, or where it redirects to, is on a host that this worker may not ask: see "
@@ -90,13 +90,13 @@ def forbidden() -> PermanentError:
 
 
 class GuardedAdapter(HTTPAdapter):
-    """`requests`' way to servers, by such connections.
+    """An adapter for `requests` whose connections a `Connector` makes.
 
     Args:
         rules: See `Connector`.
         calls: See `Connector`.
         resolve: See `Connector`.
-        context: TLS settings, for this adapter alone: it makes its sockets ours.
+        context: TLS settings, for this adapter alone: it changes their socket class to `PatientTlsSocket`.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class GuardedAdapter(HTTPAdapter):
         context.sslsocket_class = PatientTlsSocket
         self._context = context
         self._pools = _pools(Connector(rules, calls, resolve))
-        # A pool that is empty makes a further connection: to wait for one would be a wait without an end.
+        # An empty pool makes another connection: waiting until one is returned would have no time limit.
         super().__init__(pool_connections=_HOSTS, pool_maxsize=_KEPT, pool_block=False)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -134,7 +134,7 @@ class GuardedAdapter(HTTPAdapter):
         return place, {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
 
     def cert_verify(self, *_: Any) -> None:
-        """See `HTTPAdapter.cert_verify`: the context knows whom to trust; files would be loaded each time."""
+        """See `HTTPAdapter.cert_verify`. Does nothing: the context has the CAs; they are not loaded again."""
 
     def _guard(self, manager: PoolManager) -> None:
         manager.pool_classes_by_scheme = self._pools

@@ -1,7 +1,7 @@
-"""The clock of compressed audio, by PyAV: which bytes of a container last how long.
+"""Finds out with PyAV how long the bytes of compressed audio last.
 
 The container goes to the service as it is; only its packets' time stamps are read here. PyAV reads
-through `_Tee`, which keeps the bytes until the packets tell how long they last.
+through `_Tee`, which keeps the bytes until the packets show how long they last.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import av.error
 from worker.contract.errors import PermanentError, Reason
 from worker.protocol.pace import MAX_CHUNK_BYTES, Chunk
 
-#: First bytes of a container, and how it is declared to the service (PROTOCOL.md 5).
+#: Offset and value of a container's first bytes, and its media type for the service (PROTOCOL.md 5).
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"OggS", "audio/ogg"),
     (0, b"\x1aE\xdf\xa3", "audio/webm"),
@@ -25,7 +25,7 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xfa", "audio/mpeg"),
 )
 
-#: What the service takes as `audioFormat` (PROTOCOL.md 5), parameters apart.
+#: Media types that the service accepts as `audioFormat`, without parameters (PROTOCOL.md 5).
 ACCEPTED = frozenset(
     {
         "audio/ogg",
@@ -48,7 +48,7 @@ def essence(media_type: str | None) -> str:
 
 
 def sniff(head: bytes) -> str | None:
-    """The media type that the first bytes of a container tell, or None."""
+    """The media type that the first bytes of a container show, or None."""
     for offset, magic, media_type in _MAGIC:
         if head[offset : offset + len(magic)] == magic:
             return media_type
@@ -64,14 +64,14 @@ def container_chunks(blocks: Iterator[bytes], seconds: float) -> Iterator[Chunk]
     """
     tee = _Tee(blocks)
     try:
-        # No seeking (`seekable` is absent): a download cannot.
+        # `_Tee` has no `seekable`, so PyAV does not seek: a download cannot.
         with av.open(tee, mode="r", metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise _unsupported("the file holds no audio")
             stream = container.streams.audio[0]
             first: float | None = None
             begun = end = 0.0  # times at which the bytes not yet cut begin and end
-            floor = 0  # a packet at or before this offset ends no bytes: they are header, or its page was cut
+            floor = 0  # no cut at or before this offset: there is the header, or a page that was cut already
             for packet in container.demux(stream):
                 if packet.pts is None or packet.time_base is None:
                     continue
@@ -81,7 +81,7 @@ def container_chunks(blocks: Iterator[bytes], seconds: float) -> Iterator[Chunk]
                     first, floor = now, until
                 now -= first
                 end = now + float((packet.duration or 0) * packet.time_base)
-                # Packets of one Ogg page share its offset: only the first of the next page ends its bytes.
+                # Packets of one Ogg page share its offset: only the next page's first packet shows its end.
                 if until > floor and now - begun >= seconds:
                     yield from _split(tee.cut(until), now - begun, seconds)
                     begun, floor = now, until
@@ -97,7 +97,7 @@ def container_chunks(blocks: Iterator[bytes], seconds: float) -> Iterator[Chunk]
 
 
 def _split(data: bytes, lasting: float, seconds: float) -> Iterator[Chunk]:
-    """Cut bytes that last longer than one chunk evenly, for a page of a second has no finer clock."""
+    """Cut bytes that last longer than a chunk into equal parts: a page has only one time stamp."""
     count = max(1, round(lasting / seconds), -(-len(data) // MAX_CHUNK_BYTES))
     size = -(-len(data) // count)
     for start in range(0, len(data), size):
@@ -106,7 +106,7 @@ def _split(data: bytes, lasting: float, seconds: float) -> Iterator[Chunk]:
 
 
 class _Tee:
-    """A file-like object for PyAV that keeps what was read until it is cut off."""
+    """A file-like object for PyAV that keeps the bytes it gave out until `cut` or `rest` takes them."""
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
@@ -126,8 +126,8 @@ class _Tee:
             try:
                 self._ahead = next(self._blocks, b"")
             except Exception as failure:  # noqa: BLE001  # raised again where PyAV has come back
-                # PyAV would turn it into an error of its own: keep ours (a JobError, or the job's interrupt),
-                # and let it see an I/O error.
+                # PyAV would replace the exception by one of its own. So keep ours (a JobError, or the job's
+                # interrupt) and give PyAV an I/O error.
                 self.failure = failure
                 raise OSError from None
         data, self._ahead = self._ahead[:size], self._ahead[size:]
@@ -143,7 +143,7 @@ class _Tee:
         return data
 
     def rest(self) -> bytes:
-        """Take all bytes that are left, those that PyAV did not care to read included."""
+        """Take all remaining bytes, including those that PyAV has not read."""
         parts = [bytes(self._kept), self._ahead]
         parts.extend(self._blocks)
         self._kept.clear()

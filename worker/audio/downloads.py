@@ -1,8 +1,8 @@
-"""Downloads by `requests`: from hosts that are allowed, of a bounded size, at a least speed.
+"""Downloads with `requests`: only from allowed hosts, up to a size limit, at a minimum speed.
 
-Where a connection leads is checked on the address that it is made to, because what a name resolves to may
-change between a check and its use. Redirects are followed here, one by one, because each leads to a new place
-and because requests reads the whole body of each answer on the way.
+The host rules are checked on the address of the connection, because a name may resolve to another address
+between a check and its use. Redirects are followed here, one by one, because each may lead to another host
+and because requests would read the whole body of each redirect.
 """
 
 import socket
@@ -28,11 +28,11 @@ from worker.contract.errors import JobError, PermanentError, Reason, TransientEr
 from worker.network.hosts import HostRules
 from worker.network.http_status import passes, retry_after
 
-#: Of a download, at a time.
+#: How much of a download is read at a time.
 BLOCK_BYTES = 16 * 1024
-#: One to the storage behind an address, one to another region, and some more.
+#: Enough for one to the storage behind a URL, one to another region, and some more.
 MOST_REDIRECTS = 5
-#: Statuses whose body is the whole audio. A redirect without a target is among those that are not.
+#: Statuses whose body is the whole audio. Any other status is refused, also a redirect without a target.
 _WHOLE = frozenset({200, 203})
 
 #: Exceptions of requests while a download is opened, and of urllib3 while it is read; most specific first.
@@ -60,7 +60,7 @@ class Downloads:
         calls: Makes look-ups of names.
         clock: For time.
         context: TLS settings, for downloads alone.
-        timeout: Seconds until a server must have answered, redirects included, and for each silence.
+        timeout: Seconds until a server must have answered, redirects included; also the longest silence.
         least_speed: Seconds of audio that each second of waiting must bring; 0 for no limit.
         max_bytes: The largest download.
         resolve: Looks up names.
@@ -83,9 +83,9 @@ class Downloads:
         self._timeout = timeout
         self._least_speed = least_speed
         self._max_bytes = max_bytes
-        # It makes requests out of URLs and sends none: so it keeps no cookies.
+        # The session only prepares requests, and the adapter sends them. So the session keeps no cookies.
         self._session = requests.Session()
-        # Else it would send the password that ~/.netrc has for whatever host a job names.
+        # Otherwise it would add the password that ~/.netrc has for a host that a job names.
         self._session.trust_env = False
         self._adapter = GuardedAdapter(rules, calls, resolve, context)
 
@@ -134,7 +134,7 @@ class Downloads:
             if new not in {"http", "https"}:
                 raise _refused("audio.uri redirects to something that is not http")
             if (old, new) == ("https", "http"):
-                # Who asked for encryption must not get speech of patients in clear.
+                # The producer asked for encryption: patients' speech must not be sent in clear text.
                 raise _refused("audio.uri redirects from https to http")
             url = following
         raise _refused(f"audio.uri redirects more than {MOST_REDIRECTS} times")
@@ -150,8 +150,8 @@ class Downloads:
             raise mapped(error) from None
         except ValueError:
             raise _refused("audio.uri, or where it redirects to, is no valid URL") from None
-        # What a name resolves to, and pooled connections with it, is judged where connections are made. A
-        # proxy resolves names itself: then they are all there is to judge.
+        # The addresses of a name are checked where connections are made, before these go to the pool. A proxy
+        # resolves names itself: then only the name can be checked, here.
         if not (self._rules.permits_by_proxy(host) if proxied else self._rules.may_resolve(host)):
             raise forbidden()
         try:
@@ -175,17 +175,17 @@ def _blocks(response: requests.Response, max_bytes: int) -> Iterator[bytes]:
     encoded = response.headers.get("Content-Encoding", "identity") != "identity"
     received = 0
     try:
-        # What has come, up to a block. `iter_content` waits for whole blocks, each of which is seconds of a
-        # compressed recording: the speed would hear of them too late.
+        # `read1` returns what has arrived, up to a block. `iter_content` waits for whole blocks, and a block
+        # can be seconds of a compressed recording: the speed check would learn of the bytes too late.
         for block in iter(partial(response.raw.read1, BLOCK_BYTES, decode_content=True), b""):
             received += len(block)
-            # Also of what a server announced to be smaller, or compressed to a fraction.
+            # Check again here: a server may announce a smaller size, or send data that expands a lot.
             if received > max_bytes:
                 raise _too_large()
             yield block
     except urllib3.exceptions.HTTPError as error:
         raise mapped(error) from None
-    # A body that is cut short would be a consultation that ends in mid-sentence, and nobody would know.
+    # From a body that is cut short, a consultation would end in mid-sentence, and nobody would notice.
     if expected is not None and not encoded and received != expected:
         raise TransientError(Reason.AUDIO_UNREACHABLE, "the download of the audio ended before its end")
 

@@ -16,13 +16,13 @@ class File:
     def __init__(self, file: FileIO) -> None:
         self._file = file
         self._offset = 0
-        self._behind = False  # the file's own position
+        self._behind = False  # whether the file's own position is behind `_offset`
         self._reading = threading.Lock()
         self._left = False
 
     @property
     def can_tell(self) -> bool:
-        """Whether `read_now` is worth a try: network and memory file systems cannot tell."""
+        """Whether `read_now` can work: network and memory file systems do not support it."""
         if _NO_WAIT is None:
             return False
         try:
@@ -34,7 +34,7 @@ class File:
         return True
 
     def read(self, size: int) -> bytes:
-        """Up to so many bytes."""
+        """Read up to `size` bytes."""
         try:
             with self._reading:
                 if self._behind:
@@ -49,12 +49,12 @@ class File:
         return data
 
     def read_now(self, size: int) -> bytes:
-        """Exactly so many bytes out of the system's cache, or BlockingIOError (preadv2(2), RWF_NOWAIT)."""
+        """Read exactly `size` bytes from the page cache, or raise BlockingIOError (RWF_NOWAIT)."""
         data = bytearray(size)
         try:
             length = os.preadv(self._file.fileno(), (data,), self._offset, _NO_WAIT or 0)
         except OSError:
-            # Of other errors than this one `read` tells.
+            # Any other error comes again in `read`, which reports it.
             raise BlockingIOError from None
         if length < size:
             raise BlockingIOError
@@ -63,16 +63,16 @@ class File:
         return bytes(data)
 
     def close(self) -> None:
-        """Close the file, or leave that to a thread that hangs in `read`.
+        """Close the file; while another thread is in `read`, leave the closing to that thread.
 
-        A descriptor that is closed under a read can be given to the next socket or file that is opened, and
-        the read would go on there.
+        The system may give a closed descriptor to the next socket or file that is opened. A read that is
+        still under way would then read from there.
         """
         self._left = True
         self._close_if_left()
 
     def _close_if_left(self) -> None:
-        # Whoever comes last of the one who leaves and the one who reads finds both: left, and not reading.
+        # Called after `close` and after each read: whichever of them comes last closes the file.
         if self._left and self._reading.acquire(blocking=False):
             try:
                 self._file.close()
@@ -82,5 +82,5 @@ class File:
 
 def broken_read(error: OSError) -> JobError:
     """What an error while reading means for the job."""
-    # A full or stale network disk can recover; a missing file was settled before.
+    # A full or stale network disk can recover. A missing file was refused when it was to be opened.
     return TransientError(Reason.AUDIO_UNREACHABLE, f"reading the audio file failed ({type(error).__name__})")

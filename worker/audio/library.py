@@ -1,4 +1,4 @@
-"""Opens the audio of a job and knows how to declare, cut and time it. Implements `AudioLibrary`."""
+"""Opens a job's audio, finds out its format, and cuts it into timed chunks. Implements `AudioLibrary`."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -43,15 +43,15 @@ class Library:
     @contextmanager
     def open(self, audio: jobs.Audio, interrupt: Interrupt) -> Iterator[Audio]:
         """See `worker.jobs.ports.AudioLibrary`."""
-        # In a call of its own: names here would keep the first blocks for as long as the job runs.
+        # In a separate method: local variables here would keep the first blocks while the job runs.
         with self._sources.open(audio, interrupt, lambda source: self._begun(source, audio)) as opened:
             yield opened
 
     def _begun(self, source: Source, audio: jobs.Audio) -> Audio:
-        """Read as much as it takes to tell what the audio is, and its first chunk.
+        """Find out what the audio is, and read its first chunk.
 
-        The first chunk, because here an interrupt ends the waiting for it: a job's own thread must not
-        wait for a file later.
+        The first chunk is read here because an interrupt can end the wait here. Later the job's own thread
+        takes that chunk, and must not wait for a file.
         """
         if audio.sha256:
             source = replace(source, read=_verified(source.read, audio.sha256), read_now=None)
@@ -65,7 +65,7 @@ class Library:
         return opened
 
     def _opened(self, head: bytes, source: Source, told: str | None) -> "_Opened":
-        """Decide what the audio is: by the producer's word, else its first bytes, else the server's word."""
+        """Find the audio's type: a WAV header, else what the producer, the bytes or the server say."""
         if wav.is_wav(head):
             return self._wav(head, source)
         if container.essence(told) == "audio/pcm":
@@ -100,7 +100,7 @@ class Library:
         chunks = self._cut(source, samples, header.bytes_per_second, header.align, header.data_size)
         if header.seconds is None:
             chunks = _limited(chunks, self._max_seconds)
-        # What follows the samples is read for the sake of the hash, and only where somebody asks for one.
+        # Read also what follows the samples: a hash covers the whole file. With `read_now` there is no hash.
         return _Opened(
             header.audio_format,
             chunks if source.read_now else _to_the_end(chunks, source.read),
@@ -157,7 +157,7 @@ class _Opened:
         return self._chunks
 
     def report_to(self, heard: Callable[[float], None]) -> None:
-        """Tell the source how much audio its bytes were, as it is taken."""
+        """Call `heard` with the seconds of each chunk when the chunk is taken."""
         self._chunks = _told(self._chunks, heard)
 
 
@@ -178,7 +178,7 @@ def _limited(chunks: Iterator[Chunk], max_seconds: float) -> Iterator[Chunk]:
 
 
 def _verified(read: Read, expected: str) -> Read:
-    """Read what is checked against the SHA-256 the producer gave, once all has passed."""
+    """Wrap `read`: at the end of the data, compare its SHA-256 with the one the producer gave."""
     digest = hashlib.sha256()
 
     def checked(size: int) -> bytes:

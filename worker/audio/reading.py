@@ -1,4 +1,4 @@
-"""Opened audio as bytes: what every kind of source gives."""
+"""Opened audio as bytes, the same for every kind of source."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Source:
         media_type: What the server says their type is.
         at_hand: Whether reading never waits for a network.
         read_now: Reads exactly so many bytes, or raises BlockingIOError if that would take waiting.
-        heard: Wants to know how many seconds of audio the bytes that were read made.
+        heard: To be called with the seconds of audio that were read; None if the source needs no call.
     """
 
     read: Read
@@ -26,7 +26,7 @@ class Source:
 
 
 def reader(blocks: Iterator[bytes]) -> Read:
-    """Read from blocks of any size."""
+    """Make a `Read` function from blocks of any size."""
     rest = b""
 
     def read(size: int) -> bytes:

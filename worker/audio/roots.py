@@ -1,8 +1,8 @@
 """Opens files under the directories that audio may lie in: regular files, and nothing else.
 
-The URI is a producer's, and the directories may be writable for others. So nothing is believed that can
-change between a look and its use: the file is opened step by step from the root, each step refusing links,
-and what it is gets checked on what was opened.
+The URI is a producer's, and the directories may be writable for others. So a file may be exchanged between a
+check of its path and its opening. Therefore the path is opened one directory at a time from the root, each
+step refuses links, and the kind of the file is checked on the open file.
 """
 
 import errno
@@ -16,7 +16,7 @@ from typing import Self
 from worker.audio.file import File, broken_read
 from worker.contract.errors import PermanentError, Reason
 
-#: What another attempt will find just the same.
+#: Errors that another attempt would meet again.
 _NO_SUCH_FILE = frozenset(
     {
         errno.ENOENT,
@@ -30,7 +30,7 @@ _NO_SUCH_FILE = frozenset(
         errno.ENODEV,
     }
 )
-#: File systems that show the kernel's state. Their files say that they are regular ones.
+#: File systems that show the kernel's state. Their files claim to be regular files.
 _OF_THE_KERNEL = frozenset(
     {
         *("binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "efivarfs"),
@@ -47,8 +47,8 @@ class Roots:
     """The directories that files must lie in.
 
     Args:
-        directories: Absolute paths; none: no file is read at all.
-        before_opening: Called between the look at a path and its opening; for tests of what changes then.
+        directories: Absolute paths. If there are none, no file is read.
+        before_opening: Called between resolving a path and opening it: tests exchange the file then.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Roots:
         try:
             place = Path(path)
             resolved = place.resolve() if place.is_absolute() else Path()
-            # Roots are resolved each time, too: what they lead to may have been mounted anew.
+            # Roots are resolved each time, too: their targets may have been mounted again.
             for root in (directory.resolve() for directory in self._directories):
                 if resolved.is_relative_to(root):
                     return root, resolved.relative_to(root).parts
@@ -113,7 +113,7 @@ class Roots:
 
 
 def _opened(root: Path, below: tuple[str, ...]) -> int:
-    """Open a file from its root on; a path that held no links when it was resolved must hold none now."""
+    """Open a file step by step from its root. The resolved path held no links, so it must hold none now."""
     if not below:
         raise _irregular()
     directory = os.open(root, _DIRECTORY)
@@ -122,7 +122,7 @@ def _opened(root: Path, below: tuple[str, ...]) -> int:
             following = os.open(name, _DIRECTORY, dir_fd=directory)
             os.close(directory)
             directory = following
-        # Even to open a device can have effects, so there is a look before.
+        # Opening a device can already have effects, so the kind of the file is checked before, too.
         if not stat.S_ISREG(os.stat(below[-1], dir_fd=directory, follow_symlinks=False).st_mode):
             raise _irregular()
         return os.open(below[-1], _FILE, dir_fd=directory)
@@ -131,7 +131,7 @@ def _opened(root: Path, below: tuple[str, ...]) -> int:
 
 
 def _file_system(device: int) -> str:
-    """The type of the file system on a device, or nothing where the system does not tell."""
+    """The type of the file system on a device; empty where the system does not say."""
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
         with Path("/proc/self/mountinfo").open(encoding="utf-8", errors="replace") as mounts:

@@ -1,8 +1,8 @@
-"""Sockets of downloads: whoever waits at one of them can be interrupted, and does not wait for ever.
+"""Sockets of downloads: a wait on one of them can be interrupted, and has a time limit.
 
-A time-out for each read is not enough: a server that sends a byte a second never runs into one. And an
-interrupt has no way into a thread that sleeps in a system call. So these sockets wait in short steps, also in
-TLS handshakes, and look up from their waiting between two steps.
+A time-out for each read is not enough: a server that sends a byte a second never exceeds it. And an interrupt
+cannot reach a thread that sleeps in a system call. So these sockets wait in short steps, also in TLS
+handshakes, and check for an interrupt and for the limits between two steps.
 """
 
 import select
@@ -22,12 +22,12 @@ T = TypeVar("T")
 
 
 class Wait:
-    """All the waiting for one download. In its context, the sockets of this thread wait by its rules.
+    """The limits of all waits of one download. In its context they apply to the sockets of this thread.
 
     Args:
-        interrupt: Ends it.
+        interrupt: Ends the waiting.
         clock: For time.
-        timeout: Seconds until the server must have answered in all, and for each silence afterwards.
+        timeout: Seconds until the server must have answered in all; also the longest silence afterwards.
         least_speed: Seconds of audio for each second of waiting.
     """
 
@@ -50,7 +50,7 @@ class Wait:
         self._deadline = None
 
     def check(self) -> None:
-        """Raise what ends the waiting, before the server has answered."""
+        """Raise if the job is interrupted, or if the server's answer is overdue."""
         self._interrupt.check()
         if self._deadline is not None and self._clock.monotonic() >= self._deadline:
             raise silent()
@@ -61,7 +61,7 @@ class Wait:
         return max(0.0, (self._deadline or 0.0) - self._clock.monotonic())
 
     def until_done(self, step: Callable[[], T]) -> T:
-        """Repeat a step until it does not end in a TimeoutError; it does after `STEP_SECONDS`."""
+        """Repeat a step, which raises TimeoutError after `STEP_SECONDS`, until it returns."""
         began = before = self._clock.monotonic()
         while True:
             self.check()
@@ -84,7 +84,7 @@ class Wait:
 
 
 def silent() -> TransientError:
-    """Nothing came for too long."""
+    """The error for a server that sent nothing for too long."""
     return TransientError(Reason.AUDIO_UNREACHABLE, "the audio's server did not answer in time")
 
 
@@ -96,10 +96,10 @@ _current = _Current()
 
 
 def current() -> Wait:
-    """The waiting of this thread.
+    """The `Wait` whose context this thread is in.
 
     Raises:
-        RuntimeError: There is none: a fault of ours.
+        RuntimeError: There is none, which is a bug of ours.
     """
     if _current.wait is None:
         raise RuntimeError("a download's connection was used outside of its waiting")
@@ -107,10 +107,10 @@ def current() -> Wait:
 
 
 class PatientSocket(socket.socket):
-    """A socket that waits in steps. Receiving is all that is waited for: a request fits the send buffer."""
+    """A socket that waits in steps. Only receiving has to wait: a request fits into the send buffer."""
 
     def settimeout(self, _: float | None) -> None:
-        """Whatever a library sets, it is one step that each call may take."""
+        """Ignore the time-out that a library sets: each call may take one step."""
         super().settimeout(STEP_SECONDS)
 
     def recv(self, *args: Any) -> bytes:
@@ -123,7 +123,7 @@ class PatientSocket(socket.socket):
 
 
 class PatientTlsSocket(ssl.SSLSocket):
-    """The same over TLS; OpenSSL goes on with a read or a handshake where a time-out left it."""
+    """The same over TLS. After a time-out, OpenSSL continues a read or a handshake where it stopped."""
 
     def settimeout(self, _: float | None) -> None:
         """See `PatientSocket.settimeout`."""
@@ -147,7 +147,7 @@ class PatientTlsSocket(ssl.SSLSocket):
 
 
 def connected(family: int, address: Any, wait: Wait, seconds: float) -> PatientSocket:
-    """Connect to one address within so many seconds; raises OSError."""
+    """Connect to one address within `seconds`; raises OSError."""
     sock = PatientSocket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)

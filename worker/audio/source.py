@@ -29,7 +29,7 @@ class Sources:
     Args:
         downloads: For http and https.
         roots: For files.
-        calls: Opens files: a file system can hang.
+        calls: Opens files on separate threads, because a file system can hang.
     """
 
     def __init__(self, downloads: Downloads, roots: Roots, calls: BlockingCalls) -> None:
@@ -44,7 +44,7 @@ class Sources:
         Args:
             audio: Of the job.
             interrupt: Ends the waiting for the source, here and later.
-            begin: Reads the beginning; may run on another thread. What it returns is given to the context.
+            begin: Reads the beginning; may run on another thread. The context yields what it returns.
 
         Raises:
             JobError: `audio_unreachable`, also while it is read.

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-#: Seconds of waiting over which the speed is measured, and the grain of the measure.
+#: Seconds of waiting over which the speed is measured, and between two marks of the measurement.
 WINDOW, _GRAIN = 30.0, 1.0
 
 
@@ -21,15 +21,15 @@ class Speed:
     def __init__(self, least: float) -> None:
         self._least = least
         self._waited = self._audio = 0.0
-        # What had been waited, and heard, at moments a grain apart; the first is a window old, or the start.
+        # Marks `_GRAIN` apart: seconds waited, seconds of audio. The first is `WINDOW` old, or the start.
         self._marks = deque([(0.0, 0.0)])
 
     def heard(self, seconds: float) -> None:
-        """Audio of so many seconds has arrived."""
+        """Add seconds of audio that have arrived."""
         self._audio += seconds
 
     def waited(self, seconds: float) -> bool:
-        """So much more time was spent waiting; returns whether the download is too slow."""
+        """Add seconds that were spent waiting; returns whether the download is too slow."""
         self._waited += seconds
         marks = self._marks
         while len(marks) > 1 and marks[1][0] <= self._waited - WINDOW:

@@ -10,13 +10,13 @@ from worker.concurrency.heartbeat import STUCK_SECONDS, Heartbeat
 
 log = structlog.get_logger(__name__)
 
-#: Turns in a row that may break before the thread ends. One that breaks once may do its work a turn later; a
-#: thread that never does it must not look alive.
+#: After so many broken turns in a row the thread ends. After a single one, the next turn may do the work; a
+#: thread that never does its work must not look alive.
 MOST_BROKEN_TURNS = 3
 
 
 class ThreadWaiter:
-    """Implements the `Waiter` port by parking the thread."""
+    """Implements the `Waiter` port by blocking the thread."""
 
     def wait(self, seconds: float) -> None:
         """See `worker.jobs.ports.Waiter`."""
@@ -29,7 +29,7 @@ class BackgroundThread:
     Args:
         name: Of the thread, and of its check.
         loop: Runs until it is told to stop.
-        heartbeat: What the loop beats.
+        heartbeat: The heartbeat that the loop beats.
     """
 
     def __init__(self, name: str, loop: Callable[[], None], heartbeat: Heartbeat) -> None:
@@ -43,7 +43,7 @@ class BackgroundThread:
         self._thread.start()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait for its end; tells whether it has ended. One that was never started has."""
+        """Wait for the thread's end; returns whether it has ended. If it was never started, that is True."""
         if self._thread.ident is not None:
             self._thread.join(timeout)
         return not self._thread.is_alive()
@@ -63,7 +63,8 @@ class BackgroundThread:
 class PeriodicThread:
     """Takes a turn at once and then every few seconds, until it is stopped.
 
-    A turn that breaks is repeated at its next time. After some in a row the thread ends: `/livez` says so.
+    After a turn that breaks, the next one comes at its usual time. After `MOST_BROKEN_TURNS` of them in a row
+    the thread ends, and `/livez` says so.
 
     Args:
         name: Of the thread.
@@ -81,7 +82,7 @@ class PeriodicThread:
         self._at_once = at_once
         self._stop = threading.Event()
         self._broken = 0
-        # Three periods: one may be missed, and one begins just after a look.
+        # Three periods: one may be missed, and one may begin just after a check.
         self.heartbeat = Heartbeat(clock, STUCK_SECONDS + 3 * period)
         self._thread = BackgroundThread(name, self._run, self.heartbeat)
 
@@ -90,7 +91,7 @@ class PeriodicThread:
         self._thread.start()
 
     def stop(self, timeout: float | None = None) -> bool:
-        """Have it end after its turn; tells whether it has, within `timeout`."""
+        """Have the thread end after its turn; returns whether it ended within `timeout`."""
         self._stop.set()
         return self._thread.join(timeout)
 

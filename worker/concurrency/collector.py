@@ -1,8 +1,8 @@
-"""When Python's cycle collector may look at everything: a full look stops all threads.
+"""Decides when Python's garbage collector may run a full collection, which stops all threads.
 
-With a thousand streams open it takes 100 ms, and Python's own rule asks for one at any moment: that
-was most of the lateness above 10 ms. Nearly all objects of a job go with their last reference; what
-is left to the full look are cycles in libraries, and those can wait for a quiet moment.
+With a thousand streams open, one takes 100 ms, and by its own rule Python starts one at any moment: that
+caused most of the lateness above 10 ms. Nearly all objects of a job are freed with their last reference. Only
+reference cycles in libraries need a full collection, and they can wait for a quiet moment.
 """
 
 import gc
@@ -14,17 +14,18 @@ from worker.clock import Clock
 from worker.concurrency.background import PeriodicThread
 
 _YOUNG, _MIDDLE, _NEVER = 5_000, 20, 1_000_000_000
-#: Seconds between looks at whether it is quiet.
+#: Seconds between two checks of whether it is quiet.
 PERIOD = 60.0
-#: After so many of these, a full look is due however busy it is.
+#: After so many checks, a full collection is due even if the worker is busy.
 PATIENCE = 30
-#: So is one after so many lesser looks, each after 100,000 objects that have come to stay: what cycles hold
-#: is bounded then by what was made, and not only by time. At 1,000 streams that is about half an hour, too.
+#: A full collection is also due after so many collections of the middle generation. Each of these comes after
+#: 100,000 new objects that were not freed. So the number of objects bounds the memory that cycles hold, and
+#: not only time does. At 1,000 streams that is about half an hour, too.
 CROWDED = 50
 
 
 class Collector(AbstractContextManager["Collector"]):
-    """Collects in quiet moments.
+    """Runs full garbage collections in quiet moments.
 
     Args:
         busy: Whether a pause would harm anybody now.
@@ -39,7 +40,7 @@ class Collector(AbstractContextManager["Collector"]):
         self.heartbeat = self._thread.heartbeat
 
     def __enter__(self) -> Self:
-        # What was imported stays: no later look needs to see it again.
+        # Imported objects stay for good: later collections need not examine them again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(_YOUNG, _MIDDLE, _NEVER)
@@ -52,7 +53,7 @@ class Collector(AbstractContextManager["Collector"]):
         gc.unfreeze()
 
     def turn(self) -> bool:
-        """Collect, if it is quiet or has been put off for too long; tell whether that was so."""
+        """Run a full collection if it is quiet or one is overdue; returns whether it ran."""
         self._waited += 1
         if self._busy() and self._waited < PATIENCE and gc.get_count()[2] < CROWDED:
             return False

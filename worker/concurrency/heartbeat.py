@@ -1,8 +1,8 @@
-"""Whether a loop turns: it says so at each turn, it says when it waits, and it shows when it ended.
+"""Whether a loop turns: the loop beats at each turn, marks its waits, and shows when it has ended.
 
-A loop that waits for a dependency is alive, however long that takes: to restart the process would cure
-nothing, and cost every consultation in it. So whoever waits for a broker, for Redis or for a file marks it
-with `waiting()`, at the place where the wait happens, whatever loop calls it.
+A loop that waits for a dependency is alive, however long that takes: a restart of the process would cure
+nothing, and would cost every consultation in it. So code that waits for a broker, for Redis or for a file
+marks the wait with `waiting()`, at the place where the wait happens, whatever loop calls that code.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class Heartbeat:
         self._last: float | None = None
         self._waits = 0
         self._ended: str | None = None
-        #: Why it is off duty, if that is known.
+        #: Why the loop is off duty, if that is known.
         self.why: str | None = None
 
     def beat(self) -> None:
@@ -71,7 +71,7 @@ class Heartbeat:
 
     @contextmanager
     def kept_by_this_thread(self) -> Iterator[None]:
-        """What this thread waits for, it waits for as this loop."""
+        """While this lasts, `waiting()` on this thread marks this loop as waiting."""
         token = _of_this_thread.set(self)
         try:
             yield
@@ -84,7 +84,7 @@ class Heartbeat:
         try:
             yield
         finally:
-            # Dated before the mark goes: no look in between shall find an old beat without it.
+            # Beat before the mark is removed: else a check in between would find an old beat and no mark.
             if self._last is not None:
                 self.beat()
             self._waits -= 1

@@ -1,4 +1,4 @@
-"""Interrupting one job from outside of its thread: it lost its claim, ran out of time, or must make way."""
+"""Interrupts one job from outside of its thread: it lost its claim, its time is over, or the worker stops."""
 
 import threading
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class Interrupt:
         self._remaining: Callable[[], float | None] = lambda: None
 
     def expect(self, remaining: Callable[[], float | None]) -> None:
-        """The job can tell how many seconds its audio still takes."""
+        """Set the function that tells how many seconds the job's audio still takes."""
         self._remaining = remaining
 
     def remaining(self) -> float | None:
@@ -62,7 +62,7 @@ class Interrupt:
             wake()
 
     def forget(self, wake: Callable[[], None]) -> None:
-        """Undo `on_trigger`: what would be woken is over. A job in an outage opens many streams in a row."""
+        """Undo `on_trigger` when a stream is over: a job in an outage opens many streams in a row."""
         with self._lock, suppress(ValueError):
             self._wakers.remove(wake)
 

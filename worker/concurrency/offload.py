@@ -1,8 +1,8 @@
-"""Where the calls of jobs to the outside are made: a few threads, beside running audio.
+"""A few threads that make the calls of all jobs to the outside, while audio runs.
 
-A job's own thread waits for most of its life, and memory that its calls have touched once, of its stack
-and of its allocator's cache, stays with it: TLS, requests and Redis leave 32 kB with each of thousands of
-jobs. And a few threads are what a gate can hold up before each call.
+A job's own thread waits for most of its life, but it keeps the memory that its calls have used once (stack
+and allocator's cache): TLS, requests and Redis would leave 32 kB with each of thousands of jobs. Also, a gate
+can hold up a few threads before each of their calls.
 """
 
 import threading
@@ -22,8 +22,8 @@ class OffloadExecutor(AbstractContextManager["OffloadExecutor"]):
 
     Args:
         name: Of its threads.
-        threads: How many calls at the same time.
-        give_way: Waits before each call until it harms no running stream.
+        threads: How many calls are made at the same time.
+        give_way: Called before each call; waits until the call delays no running stream.
     """
 
     def __init__(self, name: str, threads: int, give_way: Callable[[], None]) -> None:
@@ -41,11 +41,11 @@ class OffloadExecutor(AbstractContextManager["OffloadExecutor"]):
     def call(self, function: Callable[[], T]) -> T:
         """Make a call; returns what it returns, and raises what it raises."""
         if getattr(self._here, "mine", False):
-            return function()  # a call within a call: to wait for another thread could wait for ever
+            return function()  # a call within a call: waiting for another of these threads could never end
         return self._executor.submit(copy_context().run, self._in_turn, function).result()
 
     def wrap(self, function: Callable[P, T]) -> Callable[P, T]:
-        """The same function, called there."""
+        """The same function, but called on one of these threads."""
         return lambda *values, **named: self.call(partial(function, *values, **named))
 
     def check(self) -> str | None:

@@ -38,7 +38,7 @@ class DeadLetter(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", title="corti.dead.v1")
 
     version: Literal[1] = 1
-    # Not there in letters of the first versions.
+    # Letters of the first versions have no id.
     id: str | None = None
     reason: Reason
     detail: str
@@ -72,7 +72,7 @@ class DeadLetter(BaseModel):
     ) -> Self:
         """Make a dead letter of a message's body, whatever bytes it consists of.
 
-        Without a `letter_id` it is made of queue and body, so that it is the same again for the same message.
+        Without a `letter_id` the id is made of queue and body: the same message gets the same id again.
         """
         digest = hashlib.sha256(body).hexdigest()
         try:

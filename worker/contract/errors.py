@@ -4,9 +4,9 @@
 
     JobError                  carries a reason code of the closed list below
     ├── TransientError        another attempt can help; may carry a delay the other side asked for
-    ├── TokenRefused          the access token was refused (401): refresh once, then transient
+    │   └── TokenRefused      the access token was refused (401): refresh once, then transient
     └── PermanentError        no attempt will help: dead letter at once
-    InvalidJob                a message that is no job (worker/contract/job.py)
+    InvalidJob                a message that is no job (worker/contract/message.py)
 
 Errors are classified once, at the adapter that knows the status code or the library's exception. Texts
 are ours and static: the words of a library or of a server may hold a URL with a token or a patient's name, so

@@ -1,8 +1,8 @@
 """The events we publish: CloudEvents 1.0, structured JSON. A contract.
 
 The `id` of a final event depends only on the job, never on which attempt or which worker made it, so that a
-consumer drops a repeat by its id. A live event tells of one time that the job is streamed, and its id names
-that time: another one has other content.
+consumer drops a repeat by its id. A job may be streamed several times. A live event belongs to one of these
+times, and its id names that time, because its content differs from one time to the next.
 """
 
 import math
@@ -180,7 +180,7 @@ def event_id(job_id: str, event_type: EventType, sequence: int = 0, run: str = "
         job_id: The job.
         event_type: What it is.
         sequence: Number of this event among those of its type, from 1; 0 where there is only one.
-        run: Which time the job is streamed, for events that tell of that one time only; else empty.
+        run: Which time the job is streamed, for an event that belongs to that time only; else empty.
     """
     parts = (f"{job_id}/{_NAMES[event_type]}", run, str(sequence) if sequence else "")
     return "/".join(part for part in parts if part)

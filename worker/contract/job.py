@@ -1,6 +1,6 @@
 """The job: what a producer asks for. A contract, version 1.
 
-`Job.from_message` is the one way from bytes to a job. Past it nobody meets a dictionary.
+`Job.from_message` is the only way from bytes to a job. All code after it has a `Job` and no dictionary.
 """
 
 import base64
@@ -222,7 +222,7 @@ class Job(_Model):
             InvalidJob: With every fault found; none of them holds a value of the message.
         """
         text, value = decode(body)
-        # Most messages have none, and are read by pydantic as they came.
+        # Most messages have no null, and pydantic reads them as they came.
         if b"null" in text:
             text = to_json(without_nulls(value, cls))
         try:

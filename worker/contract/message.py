@@ -42,7 +42,7 @@ def decode(body: bytes) -> tuple[bytes, dict[str, Any]]:
     """
     if len(body) > MAX_MESSAGE_BYTES:
         raise _not_a_job(f"expected at most {MAX_MESSAGE_BYTES} bytes; put the audio behind a URI")
-    # Writers on .NET put it in front; RFC 8259, section 8.1, lets a reader ignore it.
+    # Writers on .NET put a byte order mark in front; RFC 8259, section 8.1, lets a reader ignore it.
     text = body.removeprefix(BOM_UTF8)
     value = _object(text, "$")
     return _unwrap(value) if "specversion" in value else (text, value)

@@ -1,4 +1,4 @@
-"""Keys with null: serializers in many languages write each key that they know, also those that are unset."""
+"""A key with null counts as absent: serializers in many languages write every key, also unset ones."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -12,8 +12,8 @@ from pydantic_core import CoreSchema
 def without_nulls(value: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
     """The object without the keys of the model that are null, at every depth.
 
-    A required key becomes one that is missing. What the model does not know stays: it is refused by name.
-    What belongs to the producer alone (metadata) stays as it is.
+    A required key that is null becomes a missing one. A key that the model does not know stays, so that it is
+    refused by name. What belongs to the producer alone (metadata) stays as it is.
     """
     kept = {}
     for key, item in value.items():
@@ -48,7 +48,7 @@ def _nested(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 class NullMeansAbsent(BaseModel):
-    """An object of a contract, whose JSON Schema says of null what `without_nulls` does."""
+    """An object of a contract, whose JSON Schema allows null for the keys where `without_nulls` drops it."""
 
     @classmethod
     def __get_pydantic_json_schema__(

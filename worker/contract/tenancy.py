@@ -1,11 +1,11 @@
-"""Which tenants this worker serves, and what a job inherits from its own."""
+"""Which tenants this worker serves, and what a job inherits from its tenant."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from worker.contract.job import Job, Retention
 
-#: In labels and logs, in the place of a name that only a producer knows.
+#: Stands in labels and logs for a tenant's name that this worker does not know.
 UNKNOWN = "unknown"
 
 
@@ -14,15 +14,15 @@ class Tenancy:
     """The tenants of an installation.
 
     Attributes:
-        default: Whose jobs are those that name no tenant; None where each has to name one.
-        retention: Every tenant, with what the service does with the data of its jobs that do not say.
+        default: The tenant of jobs that name none; None where each job has to name one.
+        retention: Every tenant, with the retention of the service's data for those of its jobs that set none.
     """
 
     default: str | None = None
     retention: Mapping[str, Retention | None] = field(default_factory=dict)
 
     def read(self, body: bytes) -> Job:
-        """The job in a message, settled. Raises like `Job.from_message`."""
+        """The job in a message, completed by `settle`. Raises like `Job.from_message`."""
         return self.settle(Job.from_message(body))
 
     def settle(self, job: Job) -> Job:

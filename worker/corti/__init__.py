@@ -1,1 +1,1 @@
-"""The Corti API: its messages and conversation (pure), its REST and WebSocket sides (adapters)."""
+"""The adapters to the Corti API: `rest` for its HTTP side, `stream` for its WebSocket side."""

@@ -1,4 +1,4 @@
-"""The words of the ledger: claims, what else a claim can find, outbox entries that end jobs, and places."""
+"""The types and ports of the ledger: claims on jobs, attempts, the outbox, and caps on a tenant's streams."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -32,13 +32,13 @@ class Claim:
 
     @property
     def outcome(self) -> str:
-        """What asking for the claim came to, for metrics; so for `Busy` and `Finished`."""
+        """The result of asking for a claim, as a metrics label. `Busy` and `Finished` have one, too."""
         return "taken_over" if self.takeover else "claimed"
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Somebody has the claim; without renewal it ends in `seconds`."""
+    """Somebody else has the claim; unless it is renewed, it ends in `seconds`."""
 
     seconds: float
     outcome: ClassVar[str] = "busy"
@@ -65,11 +65,11 @@ class OutboxEntry:
 
 
 class LedgerUnavailable(Exception):
-    """Redis did not answer. Nothing was lost by it: the broker has the job.
+    """Redis did not answer. Nothing is lost: the broker still has the job.
 
     Args:
         error: What kind of error it was.
-        why: What keeps us from it, in words, if somebody can do something about it.
+        why: The cause in words, if an operator can do something about it.
     """
 
     def __init__(self, error: str, why: str | None = None) -> None:
@@ -139,4 +139,4 @@ class Caps(Protocol):
 
 
 class CapReached(Exception):
-    """The tenant has all the streams it may have, and as many jobs wait here: the job must step aside."""
+    """The tenant has all its streams, and as many jobs as may wait here: this job must be set aside."""

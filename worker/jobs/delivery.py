@@ -1,4 +1,4 @@
-"""One delivery of a job: claim it, run it, or step aside. What becomes of its message is the outcome."""
+"""One delivery of a job: claim and run it, or set it aside. The outcome says what to do with its message."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -25,7 +25,7 @@ from worker.telemetry.trace import Tracer, Untraced
 log = structlog.get_logger(__name__)
 
 _PAUSE = 1.0
-#: Added to what is left of another's lease, so that we look just after its end and not just before.
+#: Seconds added to the rest of another's lease, so that we ask just after its end and not just before.
 _MARGIN = 0.2
 
 Keep = Callable[[Claim, Interrupt, float | None], AbstractContextManager[object]]
@@ -39,9 +39,9 @@ class Deliveries:
         claims: Who may run what.
         keep: Renews a claim while its context lasts.
         runner: Runs claimed jobs.
-        aside: Where deliveries wait that cannot run now.
+        aside: Sets deliveries aside that cannot run now.
         caps: Counts a job among its tenant's streams.
-        repeat: Publishes the stored result of a finished job again; False when it is not to be.
+        repeat: Publishes the stored result of a finished job again; returns False if it did not.
         job_seconds: Longest time that a claim on a job may last.
         read: Reads jobs; raises InvalidJob.
     """
@@ -73,8 +73,8 @@ class Deliveries:
         except InvalidJob:
             if headers.accepted_at is None:
                 raise
-            # A door of a later version knows more keys than we do. Through a door again, the job comes to a
-            # worker that knows them, or becomes a dead letter that says what is wrong with it.
+            # A door of a later version accepts keys that we do not know. Sent through a door again, the job
+            # comes to a worker that knows them, or becomes a dead letter that says what is wrong with it.
             log.warning("job_of_another_version")
             return self._step_aside(body, headers, interrupt)
         parent = headers.traceparent or job.traceparent
@@ -118,7 +118,7 @@ class Deliveries:
             self._release(claim)
             return self._handed_back(job.job_id, "unconfirmed")
         except Exception:
-            # A fault of ours. The next delivery shall not have to wait for the end of this claim.
+            # A bug of ours. Release the claim, so that the next delivery need not wait for its end.
             self._release(claim)
             raise
         return DeliveryOutcome.DONE
@@ -128,7 +128,7 @@ class Deliveries:
     ) -> DeliveryOutcome:
         """End a job that cannot be run, unless it has ended, or somebody else runs it.
 
-        Raises InvalidJob, or BrokerUnavailable where the end is not confirmed: do not acknowledge it then.
+        Raises InvalidJob, or BrokerUnavailable if the end is not confirmed: then do not acknowledge it.
         """
         job = self.read(body)
         try:
@@ -151,7 +151,7 @@ class Deliveries:
         )
 
     def _waited(self, claim: Claim, headers: IngressHeaders) -> float | None:
-        """How long the job waited for its first start, if this is it: also for its tenant's place."""
+        """Seconds the job waited for its first start, cap included; None for a later start or if unknown."""
         # A job with an interaction has been started before: by a worker that handed it back, perhaps.
         again = claim.attempts > 1 or claim.takeover or bool(claim.interaction_id)
         if again or headers.accepted_at is None:
@@ -172,11 +172,11 @@ class Deliveries:
             self.runner.expire(job, body, claim)
 
     def _is_full(self, job: Job) -> bool:
-        """Whether the job would find no place now: then it is not worth a claim."""
+        """Whether the tenant's cap has no place for the job now: then it is not worth a claim."""
         return not self._late(job) and self.caps.is_full(job.tenant)
 
     def _late(self, job: Job) -> bool:
-        # Such a job is only ended, and does not wait for a place to be ended in.
+        # A late job is only failed. It opens no stream, so it need not wait for a place at the cap.
         return job.not_after is not None and self.clock.wall() >= job.not_after
 
     def _claim(self, job_id: str, interrupt: Interrupt) -> Claim | Busy | Finished:
@@ -202,7 +202,7 @@ class Deliveries:
         until = now + self.job_seconds
         if job.not_after is not None:
             until = min(until, now + (job.not_after - self.clock.wall()).total_seconds())
-        # A job that is late already is failed by the runner, with an attempt of its own to say so.
+        # The runner fails a job that is late already, in an attempt: the claim must not expire before that.
         return max(until, now + _PAUSE)
 
     def _step_aside(self, body: bytes, headers: IngressHeaders, interrupt: Interrupt) -> DeliveryOutcome:

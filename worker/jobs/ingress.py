@@ -17,10 +17,10 @@ from worker.telemetry.trace import Tracer, Untraced
 
 
 class WorkQueue(Protocol):
-    """Celery's queue."""
+    """The queue from which Celery takes jobs."""
 
     def put(self, body: bytes, headers: IngressHeaders) -> None:
-        """Hand a job on, with what is known of it.
+        """Put a job on the queue, with its headers.
 
         Returns when the broker has confirmed; raises BrokerUnavailable if it does not.
         """
@@ -47,8 +47,8 @@ class Ingress:
 
         Args:
             body: The message.
-            known: What was noted when a door accepted it before, and it was set aside since then. Such a job
-                keeps its first time and trace, and is not told a second time.
+            known: The headers from a door that accepted the job before, if it was set aside since then. Such
+                a job keeps its first time and trace, and is not counted and audited a second time.
 
         Raises:
             BrokerUnavailable: The broker did not confirm; the message must stay where it is.
@@ -61,7 +61,7 @@ class Ingress:
             self.recorder.count(measures.DOOR_MESSAGES, outcome="refused")
             return
         now = self.clock.wall()
-        # A time that is still to come is nobody's note.
+        # No door can have noted a time in the future.
         before = known.accepted_at if known.accepted_at and known.accepted_at <= now else None
         parent = (known.traceparent if before else None) or job.traceparent
         with self.tracer.span(f"process {self.queue}", kind="consumer", parent=parent, job_id=job.job_id):

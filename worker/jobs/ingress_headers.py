@@ -15,12 +15,12 @@ class DeliveryOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class IngressHeaders:
-    """What is noted on a job's message; nothing where a message has not come through a door of ours.
+    """What is noted on a job's message; empty if the message has not come through a door of ours.
 
     Attributes:
         accepted_at: When the door accepted it first, by the door's wall clock.
         traceparent: Its trace.
-        broken: How many of its deliveries broke by a fault of ours.
+        broken: How many of its deliveries failed by a bug of ours.
         deliveries: How often RabbitMQ has delivered the message before.
     """
 

@@ -1,4 +1,4 @@
-"""What is told of a job: its metrics, its audit trail, and one line at its end: its story in numbers."""
+"""What is reported of a job: its metrics, its audit trail, and one log line with its figures at its end."""
 
 from dataclasses import dataclass, field
 
@@ -24,7 +24,7 @@ class JobReport(AttemptObserver):
     """The report on one claim on one job.
 
     Attributes:
-        tenant: The job's, where this worker serves it: a closed list, unlike what producers may write.
+        tenant: The job's tenant if this worker serves it, else `unknown`: producers may write any name.
         waited: Seconds between the door's acceptance and the first start; None where that is not known.
         retries: How many tries failed and were repeated, by reason code.
         paused: Seconds spent between attempts.
@@ -56,7 +56,7 @@ class JobReport(AttemptObserver):
 
     def heard(self, first: float | None) -> None:
         """See `AttemptObserver`."""
-        # Not the time of this call: what nobody listens to live comes here in batches, minutes later.
+        # Not the time of this call: without live events, segments come here in batches, minutes later.
         if self.first_segment is None and first is not None:
             self.first_segment = first
             self.recorder.observe(measures.FIRST_SEGMENT_SECONDS, self.first_segment)

@@ -1,4 +1,4 @@
-"""Events that are sent while a job runs, with ids that say which time it is streamed."""
+"""Live events: sent while a job runs. A job may be streamed several times; the ids say which time it is."""
 
 from collections.abc import Callable
 
@@ -31,7 +31,7 @@ Step = Callable[[], None]
 
 
 def here(step: Step) -> None:
-    """Make a call on the thread that asks for it."""
+    """Make a call on the caller's own thread."""
     step()
 
 
@@ -43,7 +43,7 @@ class LivePublisher:
         job: The job.
         fence: Of the claim: no other claim on the job has it.
         clock: For time.
-        call: Makes the calls to the broker, elsewhere perhaps.
+        call: Makes the calls to the broker, perhaps on another thread.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class LivePublisher:
         self._sequence: dict[EventType, int] = {}
 
     def begin(self, attempt: int, *, announce: bool) -> None:
-        """The job is about to be streamed, once more perhaps.
+        """The job is about to be streamed, for the first time or again.
 
         Args:
             attempt: Number of the attempt.
-            announce: Say so now, and not just before the first live event: a job that waits for the service
-                to come back begins again and again.
+            announce: Publish `started` now. Otherwise it is published just before the first live event: a job
+                that waits for the service to come back begins again and again.
         """
         self._runs += 1
         self._attempt = attempt
@@ -77,9 +77,9 @@ class LivePublisher:
     def publish(self, data: Data) -> None:
         """Publish one event, or drop it when the broker is away.
 
-        A live event is a courtesy, and the final one repeats everything in it: a broker that is away
-        must not stop the audio. As long as the announcement is not through, the events after it are dropped,
-        too: a consumer that missed it would take them for more of what was said before.
+        Live events are optional, and the final event repeats everything in them: a broker that is away must
+        not stop the audio. Until `started` is published, the events after it are dropped, too: a consumer
+        that missed it would take them for a continuation of the time before.
         """
         if not self._announced:
             self._announce()
@@ -94,14 +94,14 @@ class LivePublisher:
         return f"{self._fence}.{self._runs}"
 
     def _announce(self) -> None:
-        """Tell who shows live events to forget what they said before, and to begin again."""
-        # Where nobody listens live, one such event is enough, however often the job begins.
+        """Publish `started`: a consumer of live events then discards the earlier ones and begins again."""
+        # Without live events, all `started` of a job have one id: one is enough, however often it begins.
         run = self._run if self._job.events else ""
         data = Started(attempt=self._attempt, metadata=self._job.metadata)
         self._announced = self._send(data, event_id(self._job.job_id, STARTED, run=run))
 
     def _send(self, data: Data, identity: str) -> bool:
-        """Publish an event; whether the broker took it."""
+        """Publish an event; returns whether the broker took it."""
         event_type = _TYPES[type(data)]
         event = Event(
             id=identity,

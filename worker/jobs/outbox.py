@@ -18,7 +18,7 @@ class Stored(Protocol):
     """The ledger's side of the outbox."""
 
     def take_undelivered(self) -> list[str]:
-        """Job ids of results that nobody delivers; they are ours for the length of a lease."""
+        """Job ids of results that nobody delivers; for the length of a lease nobody else gets these ids."""
         ...
 
     def outbox_entry(self, job_id: str) -> OutboxEntry | None:
@@ -32,7 +32,7 @@ class Stored(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sweeper:
-    """Delivers what others left behind."""
+    """Delivers the results that other workers stored and did not deliver."""
 
     stored: Stored
     publisher: Publisher
@@ -43,7 +43,7 @@ class Sweeper:
         """Deliver every waiting result that can be delivered now.
 
         Returns:
-            How many were.
+            How many were delivered.
         """
         delivered = 0
         try:
@@ -58,7 +58,7 @@ class Sweeper:
             if not self.deliver(job_id):
                 return False
         except ReplyRefused as error:
-            # The result stays in the outbox, and those of other jobs go out.
+            # The result stays in the outbox, and the results of other jobs are still delivered.
             log.warning("reply_refused", job_id=job_id, error=str(error))
             return False
         self.recorder.count(measures.RESULTS_SWEPT)
@@ -77,6 +77,6 @@ class Sweeper:
         self.publisher.deliver(outbox_entry)
         self.stored.delivered(job_id)
         failed = outbox_entry.outcome == "failed"
-        # Without what only the job itself says: it was not read again.
+        # Without the fields that are only in the job's message: it was not read again.
         self.audit.record(Entry(Step.FAILED if failed else Step.PUBLISHED, job_id, details={"by": "sweeper"}))
         return True

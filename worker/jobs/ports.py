@@ -1,4 +1,4 @@
-"""What the story needs from outside, as small Protocols. Adapters implement them; tests bring fakes."""
+"""What running a job needs from outside, as small Protocols. Adapters implement them; tests use fakes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -15,7 +15,7 @@ from worker.protocol.pace import Chunk
 from worker.protocol.session import Content
 from worker.protocol.token import Token
 
-#: Waits until it harms no running stream to go on. See `worker.corti.stream.gate`.
+#: Waits until the caller can go on without delaying a running stream. See `worker.corti.stream.gate`.
 GiveWay = Callable[[], None]
 
 
@@ -95,7 +95,7 @@ class Audio(Protocol):
         ...
 
     def chunks(self) -> Iterator[Chunk]:
-        """The chunks, once. Blocks while the source does, but for the first one.
+        """The chunks, once. Blocks while the source does, except for the first chunk.
 
         Raises:
             JobError: The source failed.
@@ -105,7 +105,7 @@ class Audio(Protocol):
 
 
 class AudioLibrary(Protocol):
-    """Finds audio."""
+    """Opens audio."""
 
     def open(self, audio: jobs.Audio, interrupt: "Interrupt") -> AbstractContextManager[Audio]:
         """Open the audio of a job.
@@ -115,7 +115,7 @@ class AudioLibrary(Protocol):
             interrupt: Ends the waiting for its source, also while it is read later.
 
         Raises:
-            JobError: It cannot be reached, or is nothing we can stream.
+            JobError: The audio cannot be reached, or cannot be streamed.
             Interrupted: By `interrupt`.
         """
         ...
@@ -145,7 +145,7 @@ class Stream(Protocol):
         Args:
             chunks: The audio.
             speed: Times real time.
-            live: Yield as things happen; otherwise they may come in one batch at the end.
+            live: Yield messages and progress as they happen; otherwise messages may come later, in batches.
             interrupt: Ends the conversation early.
             at_hand: Whether taking a chunk never waits for a network.
 
@@ -180,7 +180,7 @@ class Streams(Protocol):
 
 
 class LiveEvents(Protocol):
-    """Where events go that are sent while a job runs."""
+    """Publishes the events that are sent while a job runs."""
 
     def publish(self, event: Event, reply_to: str | None) -> None:
         """Publish an event, with one try.
@@ -192,9 +192,9 @@ class LiveEvents(Protocol):
 
 
 class Publisher(Protocol):
-    """Where the ends of jobs go. Both calls return when the broker has confirmed.
+    """Publishes how jobs ended. Both methods return when the broker has confirmed.
 
-    They raise BrokerUnavailable when it did not within the publisher's patience.
+    They raise BrokerUnavailable when it did not confirm within the publisher's patience.
     """
 
     def deliver(self, outbox_entry: OutboxEntry) -> None:
@@ -207,10 +207,10 @@ class Publisher(Protocol):
 
 
 class Aside(Protocol):
-    """Where deliveries wait that cannot run now."""
+    """Sets deliveries aside that cannot run now."""
 
     def set_aside(self, body: bytes, headers: IngressHeaders) -> None:
-        """Have a job come back through the door in a while, with what is known of it.
+        """Have a job come back through the door in a while, with its headers.
 
         Raises:
             BrokerUnavailable: The broker did not confirm.
@@ -223,7 +223,7 @@ class BrokerUnavailable(Exception):
 
 
 class ReplyRefused(BrokerUnavailable):
-    """Only the queue that the job names in `reply_to` does not take its events; other jobs' arrive."""
+    """The queue in the job's `reply_to` does not take events; the broker still takes those of other jobs."""
 
 
 class Waiter(Protocol):

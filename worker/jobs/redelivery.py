@@ -1,4 +1,4 @@
-"""Deliveries that cannot be dealt with now: how often a job may come back, and in what form."""
+"""Deliveries that cannot be completed now: how often a job may come back, and in what form."""
 
 from dataclasses import dataclass, replace
 
@@ -17,22 +17,22 @@ from worker.jobs.retry import GiveUp
 
 log = structlog.get_logger(__name__)
 
-#: Deliveries of one job that may break by a fault of ours. With the pauses between them they take a quarter
-#: of an hour, in which a release that breaks every delivery can be rolled back.
+#: How many deliveries of one job may fail by a bug of ours. With the pauses between them they take a quarter
+#: of an hour: time to roll back a release that breaks every delivery.
 MOST_BROKEN = 20
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 #: RabbitMQ gives a message up when it was delivered `DELIVERY_LIMIT` times (50), for whatever reason. From
-#: here on a copy goes back instead, which RabbitMQ counts from nothing.
+#: this number on, a copy is published instead of handing it back: RabbitMQ counts the copy from zero.
 MANY_DELIVERIES = 25
 _FAULT = GiveUp(Reason.INTERNAL_ERROR, "the worker has a fault; see delivery_broke in its log")
 
 
 @dataclass(frozen=True, slots=True)
 class Redelivery:
-    """Takes deliveries, and sees to those that cannot be dealt with now.
+    """Takes deliveries, and handles those that cannot be completed now.
 
     Attributes:
-        deliveries: What is done with a delivery.
+        deliveries: Runs the job of a delivery.
         work: Where copies go.
         publisher: For the dead letter of a job that cannot even be failed.
         clock: For time.
@@ -46,7 +46,7 @@ class Redelivery:
     queue: str
 
     def take(self, body: bytes, interrupt: Interrupt, headers: IngressHeaders) -> DeliveryOutcome:
-        """Take a delivery. Raises InvalidJob like `Deliveries.take`, and nothing else that is a fault."""
+        """Take a delivery. Raises InvalidJob like `Deliveries.take`, and handles all other exceptions."""
         outcome = self._guarded(body, interrupt, headers)
         if outcome is DeliveryOutcome.HAND_BACK and headers.deliveries >= MANY_DELIVERIES:
             return self._copied(body, headers)

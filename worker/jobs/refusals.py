@@ -1,4 +1,4 @@
-"""Messages that hold no job become dead letters: one place makes them, and says so in all records."""
+"""Makes dead letters of messages that hold no job, and records each in metrics, audit trail and log."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ _NO_JOB = "the message is no valid job: see errors"
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Makes dead letters of messages without a job. No producer hears of them otherwise."""
+    """Makes dead letters of messages without a job. Only the dead letter tells a producer of the refusal."""
 
     publisher: Publisher
     recorder: Recorder
@@ -66,7 +66,7 @@ class Refusals:
         self.publisher.publish_dead_letter(letter)
         self.recorder.count(measures.DEAD_LETTERS, reason=reason)
         self.audit.record(Entry(Step.FAILED, refusal.job_id, reason=reason.value))
-        # Not the fields: the name of an unknown key is the producer's, and could be anybody's name.
+        # Not the fields: a producer chooses the name of an unknown key, and it could be a person's name.
         log.warning(
             "message_refused",
             job_id=refusal.job_id,

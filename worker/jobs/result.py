@@ -1,4 +1,4 @@
-"""The end of a job as what is sent: its final event, and with a failure its dead letter."""
+"""Builds what is sent at the end of a job: its final event, and after a failure also its dead letter."""
 
 from datetime import datetime
 

@@ -12,7 +12,7 @@ OUTAGES = frozenset({Reason.UPSTREAM_UNAVAILABLE, Reason.RATE_LIMITED, Reason.AU
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """Wait, then try again; `counts` when that is another attempt and not the wait for an outage to end."""
+    """Wait, then try again. `counts` is False in an outage: then the next try is no further attempt."""
 
     delay: float
     counts: bool
@@ -20,7 +20,7 @@ class TryAgain:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Fail the job. `cause` is the last attempt's reason where `reason` is about the giving up itself."""
+    """Fail the job. `cause` is why the last attempt failed, if `reason` only says why we give up."""
 
     reason: Reason
     detail: str
@@ -37,7 +37,7 @@ class RetryState:
     Attributes:
         attempt: Number of the failed attempt, from 1.
         tries: Tries in a row that met an outage, this one included if it did.
-        lasting: Seconds since the first of them.
+        lasting: Seconds since the first of these tries failed.
     """
 
     attempt: int
@@ -52,7 +52,7 @@ class RetryPolicy:
     Attributes:
         attempts: How many attempts a job gets in all.
         base: Seconds; the first wait is drawn from 0..base, each later range is twice as wide.
-        cap: The widest range, and the longest wait that a server's `Retry-After` is granted.
+        cap: The widest range, and the most seconds of a server's `Retry-After` that we wait.
         outage: Seconds for which an outage is waited out.
     """
 
@@ -92,5 +92,5 @@ class RetryPolicy:
     def _delay(self, error: TransientError, tries: int, chance: float) -> float:
         # The exponent is bounded too: an outage of an hour would overflow it.
         backoff = chance * min(self.cap, self.base * 2.0 ** min(tries - 1, 30))
-        # A server that names a time gets at least that, plus our jitter so that not all come back at once.
+        # Wait for the time that a server names, plus our jitter, so that not all jobs come back at once.
         return backoff + min(error.retry_after or 0.0, self.cap)

@@ -17,8 +17,8 @@ _PAUSE = 1.0
 def until_taken(step: Callable[[], object], interrupt: Interrupt) -> bool:
     """Repeat a step until broker and Redis take it; False when the worker stops before that.
 
-    The delivery stays in hand meanwhile. Handed back it would come again at once, and RabbitMQ gives a
-    message up after `DELIVERY_LIMIT` deliveries: an alarm of some minutes would cost the job.
+    The delivery stays unacknowledged meanwhile. If we handed it back, it would come again at once. RabbitMQ
+    gives a message up after `DELIVERY_LIMIT` deliveries, so an alarm of some minutes would cost the job.
     """
     while True:
         try:
@@ -37,7 +37,7 @@ def until_stored(step: Callable[[], None], patience: float, clock: Clock, waiter
     """Repeat a step of the ledger until Redis takes it, for `patience` seconds, also while the worker stops.
 
     Raises:
-        BrokerUnavailable: Redis did not: the delivery must not be acknowledged.
+        BrokerUnavailable: Redis did not take it in time; the delivery must not be acknowledged.
     """
     deadline = Deadline.after(patience, clock.monotonic())
     while True:

@@ -48,7 +48,7 @@ class Runner:
 
     Attributes:
         transcribers: What transcribes each tenant's jobs, with that tenant's credentials and no others.
-        live: Publishes the live events of a job under a claim with this fence.
+        live: Makes the publisher of a job's live events, from the job and the fence of its claim.
         queue: Where jobs are taken from, for dead letters.
         build_result: See `worker.jobs.result`; it takes a while for long transcripts.
     """
@@ -132,12 +132,12 @@ class Runner:
         job = report.job
         publisher = self.live(job, report.claim.fence)
         if attempt.number > self.retry.attempts:
-            # Only workers that died can have used them up: a job that kills its worker ends here.
+            # Only workers that died can have used up the attempts: a job that kills its worker ends here.
             died = "the workers that ran this job died; see their logs and the audio"
             used_up = replace(attempt, number=attempt.number - 1)
             return _failed(job, used_up, GiveUp(Reason.ATTEMPTS_EXHAUSTED, died))
         outage = _Outage(0, 0.0)
-        # The first start is told in any case, every other one only to who listens live.
+        # `started` is always published for the first start, and for later ones if the job wants live events.
         announce = attempt.number == 1
         while True:
             if announce or job.events:

@@ -1,4 +1,4 @@
-"""The path of one job, told once: token, interaction, audio, stream, fold."""
+"""One attempt at a job, from start to end: audio, interaction, stream, result, with a token where needed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ def _observed(attempt: "Attempt", stream: Stream, interaction: Interaction) -> I
         failure = error
         raise
     finally:
-        # It may have come without anybody taking it, before an interrupt or the end of a stream that broke.
+        # A first segment may have arrived that was not taken, before an interrupt or when the stream broke.
         attempt.observer.heard(stream.first_segment())
         attempt.observer.streamed(stream.figures()[0], interaction.id, failure)
 
@@ -44,7 +44,7 @@ def _remaining(total: float | None, stream: Stream, pace: float) -> Callable[[],
 
 @contextmanager
 def _expected(interrupt: Interrupt, remaining: Callable[[], float | None]) -> Iterator[None]:
-    """A drain can ask how long the job takes, until its stream breaks: then it has to begin anew."""
+    """Let a drain ask how long the job still takes. If the stream breaks, nobody knows: it begins again."""
     interrupt.expect(remaining)
     try:
         yield
@@ -54,16 +54,16 @@ def _expected(interrupt: Interrupt, remaining: Callable[[], float | None]) -> It
 
 
 class AttemptObserver:
-    """Told of what happens on the way; this one keeps nothing of it."""
+    """Told of what happens during an attempt. This base class ignores all of it."""
 
     def opened(self) -> None:
         """A stream is open."""
 
     def heard(self, first: float | None) -> None:
-        """Segments are in the job's hands; the first arrived so many seconds after the stream was open."""
+        """The job has taken segments; the first one arrived `first` seconds after the stream was open."""
 
     def streamed(self, figures: AudioFigures, interaction_id: str, failure: JobError | None) -> None:
-        """A stream is over, well or not; so much audio was sent on it."""
+        """A stream is over, with a failure or without; `figures` says how much audio was sent on it."""
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class Transcriber:
     streams: Streams
 
     def transcribe(self, job: Job, attempt: Attempt, interrupt: Interrupt, report: Report) -> Completed:
-        """Stream a job's audio and fold what comes back.
+        """Stream a job's audio and put the service's messages together into a result.
 
         Args:
             job: The job.
@@ -164,8 +164,8 @@ class Transcriber:
         try:
             return self._authorised(lambda token: self.interactions.create(job, token))
         except PermanentError as error:
-            # Ours if an earlier attempt may have created it without hearing so, or if it bears the name
-            # of this very job. Any other is the producer's, or somebody else's: not to be touched.
+            # The interaction is ours if an earlier attempt may have created it and lost the answer, or if its
+            # identifier is this job's id. Any other one belongs to the producer or to others: do not use it.
             ours = asked_before or attempt.number > 1 or job.encounter.identifier is None
             if error.reason is not Reason.DUPLICATE_ENCOUNTER or not ours:
                 raise
@@ -179,7 +179,7 @@ class Transcriber:
         try:
             return call(token)
         except TokenRefused:
-            # Revoked or rotated before its time. One fresh token; if that is refused too, the
-            # retry policy decides, so that a broken account cannot make us hammer the endpoint.
+            # The token was revoked or rotated before its time. Try one fresh token; if that is refused, too,
+            # the retry policy decides, so that a broken account cannot make us flood the endpoint.
             self.tokens.refused(token)
             return call(self.tokens.get())

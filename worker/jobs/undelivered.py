@@ -1,7 +1,7 @@
-"""What the broker gave up by itself: its job ends with a dead letter and an event, as any that failed.
+"""Messages that the broker gave up: their jobs end with a dead letter and an event, like any job that failed.
 
 RabbitMQ gives a message up when it was delivered too often, outlived its time, or was rejected. Its job may
-have ended nevertheless, or be running: the ledger knows, and is asked first.
+nevertheless have ended, or be running: so the ledger is asked first.
 """
 
 from collections.abc import Callable, Collection
@@ -47,9 +47,9 @@ class GivenUp:
 
     Attributes:
         body: The message.
-        job: Where a job may be read.
+        job: The bytes in which a job may be read.
         queue: Where it was.
-        why: The broker's word for it, if it said one.
+        why: The broker's name for the reason, if it gave one.
         headers: What a door had noted.
     """
 
@@ -65,9 +65,9 @@ class Undelivered:
     """Takes messages that the broker gave up, one at a time.
 
     Attributes:
-        check: Reads a job that we would have taken in; raises InvalidJob.
-        forget: Lets go of a claim's notes in this process.
-        publisher: With one try: a result that is not confirmed is in the outbox, and others deliver it.
+        check: Reads a job as the door does; raises InvalidJob for one that a door would refuse.
+        forget: Drops what this process has noted of a claim.
+        publisher: Tries once: a result that is not confirmed stays in the outbox, and others deliver it.
         aside: Where jobs wait that somebody else may be running.
         tenants: Names of tenants that metrics may show.
     """
@@ -113,12 +113,12 @@ class Undelivered:
             self.tracer.span(f"give up {message.queue}", kind="consumer", parent=parent, job_id=job.job_id),
         ):
             if not self._ended(job, message, detail, received_at):
-                # As every delivery does whose job somebody else has. It comes back as that job: dropped if it
-                # has ended, run if its worker has died.
+                # Do the same as with every delivery of a job that somebody else has. It comes back as a
+                # delivery of that job: dropped if the job has ended, run if its worker has died.
                 self.aside.set_aside(message.job, message.headers)
 
     def _ended(self, job: Job, message: GivenUp, detail: str, received_at: datetime) -> bool:
-        """Whether the job has ended, now or before, and everybody has been told."""
+        """End the job if it has not ended; returns whether its result has been delivered, now or before."""
         try:
             found = self.claims.claim(job.job_id)
         except LedgerUnavailable as error:
@@ -135,7 +135,7 @@ class Undelivered:
             reason=Reason.UNDELIVERABLE,
             detail=detail,
             cause=None,
-            # The claim counts one, and we made none.
+            # The claim counted one attempt, and we made none.
             attempts=found.attempts - 1,
             interaction_id=found.interaction_id or None,
             metadata=job.metadata,

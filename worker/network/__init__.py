@@ -1,1 +1,1 @@
-"""Whom the worker connects to: which hosts it may ask, whom it trusts, and in words why that failed."""
+"""Connections: which hosts may be asked, which certificates are trusted, and in words why one failed."""

@@ -1,7 +1,6 @@
-"""In words why a connection to a broker, Redis or a host fails, where an operator can do something about it.
+"""Says in words why a connection to a broker, Redis or a host fails, if an operator can mend that.
 
-What a library says may hold addresses and values, so only the class of its error is looked at, and OpenSSL's
-codes.
+A library's text may hold addresses and values, so only the class of its error and OpenSSL's codes are used.
 """
 
 import ssl
@@ -24,10 +23,10 @@ _USER_REFUSED = {"AuthenticationError", "NoPermissionError", "AccessRefused", "N
 
 
 def connection_fault(error: BaseException) -> str | None:
-    """Why a connection fails, in words without any value; None for what mends itself or is not known.
+    """Why a connection fails, in words without any value; None if the fault may pass by itself or is unknown.
 
     Args:
-        error: As a library raised it, perhaps around the error that tells.
+        error: As a library raised it; the error that says why may be its cause.
     """
     if any(type(link).__name__ in _USER_REFUSED for link in _chain(error)):
         return "it refuses the worker's user (password, virtual host or rights); see ops/docs/permissions.md"
@@ -35,16 +34,16 @@ def connection_fault(error: BaseException) -> str | None:
 
 
 def tls_fault(error: BaseException) -> str | None:
-    """Why TLS failed, in words without any value; None where something else did.
+    """Why TLS failed, in words without any value; None if something else failed.
 
     Args:
-        error: As a library raised it, perhaps around the error that tells.
+        error: As a library raised it; the error that says why may be its cause.
     """
     for link in _chain(error):
         if isinstance(link, ssl.SSLCertVerificationError):
             return f"its certificate {_REFUSED.get(link.verify_code, 'is refused')}"
         if isinstance(link, ssl.SSLError):
-            # Only OpenSSL's own errors have a reason, and those that Python's code makes do not.
+            # Only OpenSSL's own errors have a reason; errors that Python's code raises have none.
             reason = getattr(link, "reason", None) or str(link)
             if any(alert in reason for alert in _WANTS_OURS):
                 return "it asks for a client certificate, and got none that it takes"
@@ -54,12 +53,12 @@ def tls_fault(error: BaseException) -> str | None:
 
 
 def broker_fault(error: BaseException) -> str | None:
-    """As `connection_fault`, of the broker, with the settings to look at."""
+    """Like `connection_fault`, for the broker; a TLS fault also names the settings to look at."""
     return _advised(error, "CORTI_WORKER_BROKER_CA_FILE")
 
 
 def redis_fault(error: BaseException) -> str | None:
-    """As `connection_fault`, of the Redis that holds the worker's state, with the settings to look at."""
+    """Like `broker_fault`, for the Redis that holds the worker's state."""
     return _advised(error, "CORTI_WORKER_REDIS_CA_FILE")
 
 

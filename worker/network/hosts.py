@@ -1,7 +1,7 @@
 """Which hosts audio may be downloaded from: listed ones, or any with a public address.
 
-A producer names the host, and a server may redirect to another one. Without a rule both could have the worker
-fetch what only the inside of its network can reach: a cloud's metadata service, say, or an admin page.
+A producer names the host, and a server may redirect to another one. Without a rule both could make the worker
+fetch what can be reached only inside its network, such as a cloud's metadata service or an admin page.
 """
 
 import ipaddress
@@ -44,13 +44,14 @@ _UNICAST_V6 = ipaddress.IPv6Network("2000::/3")
 _NOT_PUBLIC_V6 = tuple(
     ipaddress.IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 )
-#: Translates to the IPv4 address in its last 32 bits (RFC 6052), or in bits 16 to 47 (6to4, RFC 3056).
+#: Each address in here stands for the IPv4 address in its last 32 bits (RFC 6052). In 6to4 (RFC 3056)
+#: addresses it is in bits 16 to 47.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 @dataclass(frozen=True, slots=True)
 class HostRules:
-    """What is allowed.
+    """The hosts and addresses that are allowed.
 
     Attributes:
         names: Host names that may have any address, also a private one: to list a name is to trust it.
@@ -114,10 +115,10 @@ class HostRules:
         return self.public or bool(self.networks) or self.lists(host)
 
     def permits_by_proxy(self, host: str) -> bool:
-        """Whether a proxy may be asked for a host, whose addresses only the proxy finds out.
+        """Whether a proxy may be asked for a host. Only the proxy resolves the host's name.
 
-        An address in a URL is checked as always. Of names that are not listed only those pass that can be
-        public: a name of one word, or in `localhost`, means a host near the proxy.
+        An address in a URL is checked as always. A name that is not listed passes only if it can be public:
+        a name without a dot, or one that ends in `.localhost`, means a host near the proxy.
         """
         name = host.lower().rstrip(".")
         if self.lists(name):
@@ -134,7 +135,7 @@ def _is_number(name: str) -> bool:
 
 
 def _effective(address: _Address) -> _Address:
-    """The IPv4 address that an IPv6 address stands for, if it does: that is where packets end up."""
+    """The IPv4 address that an IPv6 address stands for, if there is one: packets end up there."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped

@@ -1,4 +1,4 @@
-"""What an HTTP answer that is no success says about another try, whoever gave it."""
+"""What an HTTP status that is no success says about another try, whichever server sent it."""
 
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -11,7 +11,7 @@ _SERVER_ERRORS = 500
 
 
 def passes(status: int) -> bool:
-    """Whether the reason for the status passes: a time-out, too many requests, a fault of the server."""
+    """Whether the status is temporary: a time-out, too many requests, or a fault of the server."""
     return status in _PASSES or status >= _SERVER_ERRORS
 
 

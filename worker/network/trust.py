@@ -1,4 +1,4 @@
-"""Whom a connection trusts, and what it shows of itself.
+"""Which certificates a connection trusts, and which certificate it shows.
 
 Every connection verifies the chain of the server's certificate and the host name in it. There is no setting
 that switches that off: a worker that talks to an impostor hands out its password, and consultations.
@@ -45,10 +45,10 @@ class Trust:
 
 
 def authorities(ca_file: str | None) -> str:
-    """Whom HTTP and streams trust: a PEM file, or a directory as OpenSSL has it.
+    """The authorities that HTTP and streams trust: a PEM file, or a directory in OpenSSL's format.
 
-    The file that is set; else the system's store (with OpenSSL's SSL_CERT_FILE and SSL_CERT_DIR); else, in a
-    container without one, certifi's list.
+    This is `ca_file` if it is set; else the system's store (with OpenSSL's SSL_CERT_FILE and SSL_CERT_DIR);
+    else, in a container without a store, certifi's list.
     """
     if ca_file:
         return ca_file

@@ -9,7 +9,7 @@ _CLIENT_ERRORS = range(400, 500)
 
 
 def of_config_status(message: ConfigStatus) -> JobError:
-    """Of a configuration that was not accepted."""
+    """The error for a configuration that was not accepted."""
     if message.timed_out:
         return TransientError(Reason.CONFIG_TIMEOUT, "the service did not get the configuration in time")
     return PermanentError(
@@ -20,7 +20,7 @@ def of_config_status(message: ConfigStatus) -> JobError:
 
 
 def of_stream_error(error: StreamError) -> JobError:
-    """Of an `error` message that turned out to be the end."""
+    """The error for a stream that ended after an `error` message."""
     if error.code.lower().startswith("audio"):
         return PermanentError(
             Reason.AUDIO_UNSUPPORTED, "the service could not read the audio: check its format and media_type"
@@ -32,10 +32,10 @@ def of_stream_error(error: StreamError) -> JobError:
 
 
 class NotedErrors:
-    """The `error` messages of one stream, of which not every one is its end.
+    """The `error` messages of one stream. Not every one of them ends the stream.
 
-    Of very many the first are kept, and the number of the others: a service that tells one for each chunk
-    must fill neither the memory nor the result.
+    Only the first ones are kept, and the number of the others: a service that sends one for each chunk must
+    fill neither the memory nor the result.
     """
 
     def __init__(self) -> None:

@@ -104,8 +104,8 @@ def parse(text: str | bytes) -> Message:
 
 def _json(text: str | bytes) -> Any:
     try:
-        # Three times as fast as the standard library's, which takes some texts that this one refuses.
-        # Words of patients stay out of its cache, which lives as long as the process.
+        # Three times as fast as the standard library's parser, which accepts some texts that this one does
+        # not. Only keys are cached: the cache lives as long as the process and must not hold patients' words.
         return from_json(text, cache_strings="keys")
     except ValueError:
         return json.loads(text)

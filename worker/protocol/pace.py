@@ -15,7 +15,7 @@ from worker.contract.errors import PermanentError, Reason
 MAX_CHUNK_BYTES = 64_000
 
 
-#: Gives up to so many bytes, as a file does: fewer are no end, none are.
+#: Returns up to so many bytes, like a file's `read`: fewer bytes do not mean the end, no bytes do.
 Read = Callable[[int], bytes]
 
 
@@ -31,9 +31,9 @@ class Pace:
 
     Args:
         speed: Times real time.
-        patience: Seconds a stream may catch up by sending faster. When it fell further behind, because
-            its audio came late or the network stood still, the schedule moves instead: faster than
-            real time is what the service warns about (PROTOCOL.md 4.6).
+        patience: Seconds a stream may catch up by sending faster. If it falls further behind, because its
+            audio came late or the network stood still, the schedule moves instead: the service warns
+            against sending faster than real time (PROTOCOL.md 4.6).
     """
 
     __slots__ = ("_patience", "due", "position", "speed")
@@ -68,7 +68,7 @@ class Pace:
 
 
 def exactly(read: Read, size: int) -> bytes:
-    """So many bytes, or as many as there are."""
+    """Read `size` bytes, or all that are left if there are fewer."""
     data = read(size)
     while len(data) < size and (more := read(size - len(data))):
         data += more
@@ -156,11 +156,11 @@ class PcmChunks(Iterator[Chunk]):
 
     @property
     def can_tell(self) -> bool:
-        """Whether `ready` is worth a try."""
+        """Whether `ready` can ever return a chunk."""
         return self._read_now is not None
 
     def ready(self) -> Chunk:
-        """The next chunk, if reading it takes no waiting; else BlockingIOError, and `next` has it."""
+        """The next chunk, if reading it takes no waiting; else BlockingIOError: then `next` returns it."""
         if self._read_now is None or self._head or self._left < self._length:
             raise BlockingIOError
         data = self._read_now(self._length)

@@ -66,7 +66,7 @@ class Timings:
 
     Attributes:
         config: For the answer to our configuration. The server's own limit is 10 or 15 s (10, row 1).
-        ping: Of silence from the server before we ask whether it is there.
+        ping: Of silence from the server before we send a ping.
         pong: For any sign of life after that.
         end: For `ENDED` after our `end`, counted anew at each message (no upper bound is documented).
     """
@@ -113,7 +113,7 @@ class Session:
     def received(self, text: str | bytes, now: float) -> None:
         """A text message arrived."""
         self.alive(now)
-        # By identity: a set would ask for hashes, which enumerations make in Python, at each message.
+        # By identity: a set would hash the state at each message, and enumerations hash in Python code.
         state = self.state
         if state is State.CONNECTING or state is State.CLOSED:
             return
@@ -175,7 +175,7 @@ class Session:
             self._commands.append(Ping())
 
     def lost(self, failure: JobError) -> None:
-        """The shell cannot go on, for a reason of its own (a socket that takes no more data)."""
+        """The caller cannot go on, for a reason of its own (a socket that takes no more data)."""
         self._fail(failure)
 
     @property
@@ -231,7 +231,7 @@ class Session:
             )
 
     def _noted(self, error: StreamError) -> None:
-        # Not every error is the end (PROTOCOL.md 4.4), so it counts only with what follows it.
+        # Not every error ends the stream (PROTOCOL.md 4.4): what follows it decides.
         self._error = error
         self._noted_errors.add(error)
 

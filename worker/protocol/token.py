@@ -45,8 +45,8 @@ class TokenPolicy:
     Attributes:
         early: Seconds before expiry at which a refresh falls due, if that is more than `share`.
         share: The same as a share of the lifetime; the larger of both counts, but never more than
-            half the lifetime, so that a short-lived token does not fall due at birth.
-        spread: Share of the lead by which processes differ, so that they do not all ask at once.
+            half the lifetime, so that a short-lived token does not fall due as soon as it is issued.
+        spread: Share of that time by which processes differ, so that they do not all ask at once.
         margin: Seconds before expiry from which a token is not used any more: a handshake must
             arrive before the end.
     """

@@ -1,4 +1,4 @@
-"""Folding what a stream said into one result: segments in order of time, newest state of each fact."""
+"""Merges a stream's messages into one result: segments in order of time, newest state of each fact."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -10,20 +10,20 @@ from worker.contract.events import Fact, Segment
 class Transcript:
     """The result of a job as it grows.
 
-    Segments carry no key of their own (their `id` is the interaction's), so whether one says the
-    words of another again is told by channel and time. An interim segment is left out when
+    Segments have no key of their own (their `id` is the interaction's). So channel and time decide whether
+    one segment repeats the words of another. An interim segment is left out when
 
     - final segments of its channel last through more than half of its time, whichever came first; or
     - a later segment of its channel begins at the same moment; or
     - a later interim one of its channel lasts through more than half of its time.
 
-    Less than that is a neighbour: the times of segments that follow each other overlap a little, and a final
-    segment that ends a tenth of a second late must not take away the words that come next.
+    With less overlap than that it is kept: the times of segments that follow each other overlap a little, and
+    a final segment that ends a tenth of a second late must not remove the words that come next.
     """
 
     def __init__(self) -> None:
         self._final: list[Segment] = []
-        # Few at a time: those whose final form has not come yet.
+        # Segments whose final form has not come yet: few at a time.
         self._interim: list[Segment] = []
         self._settled: dict[int, _Spans] = {}
         self._facts: dict[str, Fact] = {}
@@ -46,7 +46,7 @@ class Transcript:
                 self._interim.append(segment)
 
     def _drop_interim(self, newer: Segment, said: "_Spans") -> None:
-        """Leave out what `newer` says again: what begins with it, or lies mostly in the time that is said."""
+        """Drop interim segments that `newer` repeats: they begin with it, or lie mostly in `said`."""
         self._interim = [
             old
             for old in self._interim
@@ -74,10 +74,10 @@ class Transcript:
 
 
 class _Spans:
-    """Spans of time, joined where they meet, in order.
+    """Spans of time in order; spans that meet are joined.
 
-    Sorted, so that one more segment costs the same after hours as at the beginning, also where segments do
-    not come in order. Kept as numbers: 16 bytes a span, beside the 300 that its segment takes.
+    They are sorted, so that one more segment costs the same after hours as at the beginning, also if segments
+    do not come in order. They are kept as numbers: 16 bytes a span, beside the 300 that its segment takes.
     """
 
     __slots__ = ("_ends", "_starts")
@@ -99,7 +99,7 @@ class _Spans:
         self._ends[first:behind] = array("d", (end,))
 
     def mostly(self, segment: Segment) -> bool:
-        """Whether more than half of a segment's time lies in the spans; of one without length, its moment."""
+        """Whether more than half of a segment's time lies in the spans; without length, its start counts."""
         at = bisect_right(self._ends, segment.start)
         length = segment.end - segment.start
         if length <= 0:

@@ -1,4 +1,4 @@
-"""What both REST adapters share: sessions of `requests`, its exceptions by table, statuses by table."""
+"""Shared by both REST adapters: `requests` sessions, and what its exceptions and HTTP statuses mean."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from worker.contract.errors import JobError, PermanentError, Reason, TokenRefuse
 from worker.network.http_status import FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHORIZED, passes, retry_after
 from worker.network.trust import authorities
 
-#: requests' exceptions, most specific first. What is not here is a fault of ours and surfaces as such.
+#: Exceptions of requests, most specific first. Any other exception is a bug of ours and is not mapped.
 FAILURES: tuple[tuple[type[Exception], type[JobError], Reason, str], ...] = (
     (
         requests.exceptions.SSLError,
@@ -60,13 +60,11 @@ def mapped(party: str) -> Iterator[None]:
 
 
 class _Session(requests.Session):
-    """A session whose `verify` stands: requests lets REQUESTS_CA_BUNDLE override it, but not an argument."""
+    """Takes the environment's proxies, and nothing else of the environment; see `http_session`."""
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """See `requests.Session.request`."""
-        kwargs.setdefault("verify", self.verify)
-        if not self.trust_env:
-            kwargs.setdefault("proxies", _proxies(urljoin(str(url), "/")))
+        kwargs.setdefault("proxies", _proxies(urljoin(str(url), "/")))
         return super().request(method, url, *args, **kwargs)
 
 
@@ -76,18 +74,18 @@ def _proxies(origin: str) -> dict[str, str]:
     return get_environ_proxies(origin)
 
 
-def http_session(ca_file: str | None, connections: int, *, led_on: bool = False) -> requests.Session:
-    """A session for all threads: pooled connections, and no more of them at once than `connections`.
+def http_session(ca_file: str | None, connections: int) -> requests.Session:
+    """A session for all threads, with a pool of at most `connections` connections.
 
     Args:
         ca_file: Whom to trust, instead of the system's store.
-        connections: At once.
-        led_on: Whether it follows redirects to other hosts, each perhaps with another proxy.
+        connections: How many may be open at once.
     """
     session = _Session()
-    # None at all: tenants share sessions, and no server of ours or of the audio needs any.
+    # No cookies at all: tenants share sessions, and none of the servers needs cookies.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.trust_env = led_on
+    # Else REQUESTS_CA_BUNDLE would override whom we trust, and ~/.netrc name other credentials.
+    session.trust_env = False
     session.verify = authorities(ca_file)
     adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections, pool_block=True)
     session.mount("https://", adapter)

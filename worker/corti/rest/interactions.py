@@ -57,7 +57,7 @@ class RestInteractions:
         """See `worker.jobs.ports.Interactions`.
 
         The service has no filter for the identifier (PROTOCOL.md 3.3), so the newest interactions are read
-        page by page: what is looked for was created minutes ago, by an attempt whose answer got lost.
+        page by page: the interaction was created minutes ago, by an attempt that lost the answer.
         """
         for page in range(1, _MOST_PAGES + 1):
             path = f"/interactions/?sort=createdAt&direction=desc&pageSize={_PAGE_SIZE}&index={page}"
@@ -121,7 +121,7 @@ class RestInteractions:
         except ValueError:  # brackets that do not close, for example
             scheme = ""
         if scheme not in allowed:
-            # The URL gets the access token appended: it must not leave in clear (PROTOCOL.md 1).
+            # The access token is appended to the URL, so it must not be sent in clear text (PROTOCOL.md 1).
             raise TransientError(
                 Reason.UPSTREAM_UNAVAILABLE,
                 "Corti API: the answer to create names a stream URL that is not wss",
@@ -130,7 +130,7 @@ class RestInteractions:
 
 
 def _identifier(item: Any) -> object:
-    """The identifier of a listed interaction. Others of the tenant may have none, or be of another kind."""
+    """The identifier of a listed interaction. Others of the tenant may have none, or another form."""
     encounter = item.get("encounter") if isinstance(item, dict) else None
     return encounter.get("identifier") if isinstance(encounter, dict) else None
 

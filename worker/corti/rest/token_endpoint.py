@@ -15,8 +15,8 @@ from worker.telemetry import trace
 
 log = structlog.get_logger(__name__)
 
-#: The life of a token whose answer names none: `expires_in` is optional (RFC 6749, section 5.1). Short, for a
-#: token that has expired costs a refused request; long enough not to ask for one with each job.
+#: Assumed lifetime of a token without `expires_in`, which is optional (RFC 6749, section 5.1). It is short,
+#: because an expired token costs a refused request; it is long enough not to need a new token for each job.
 ASSUMED_SECONDS = 120.0
 
 
@@ -27,7 +27,7 @@ class TokenEndpoint:
         session: For requests.
         url: The endpoint.
         client_id: OAuth client.
-        client_secret: Gives its secret, asked for at each request: secrets are rotated under running workers.
+        client_secret: Returns its secret. Called for each request: secrets are rotated while workers run.
         timeout: Seconds.
         clock: For time.
     """
@@ -68,8 +68,8 @@ class TokenEndpoint:
             if response.ok:
                 return self._grant(response.json())
         if response.status_code in {400, 401, 403, 404}:
-            # Transient on purpose: a secret that is being rotated is wrong for a minute, and the
-            # attempts of a job are what bounds the wait (PROTOCOL.md 2.4 for the statuses).
+            # Transient on purpose: a secret that is being rotated is wrong for a minute. The retry policy
+            # limits how long a job waits for it (PROTOCOL.md 2.4 for the statuses).
             raise TransientError(
                 Reason.AUTH_REJECTED,
                 f"the auth server refused the tenant's credentials (HTTP {response.status_code}): check "
@@ -90,14 +90,14 @@ class TokenEndpoint:
                 log.warning(
                     "token_without_expiry",
                     assumed_seconds=ASSUMED_SECONDS,
-                    advice="the auth server does not say how long its tokens live, so new ones are asked for "
-                    "often; have it answer with expires_in",
+                    advice="the auth server does not say how long its tokens live, so the worker often asks "
+                    "for new ones; configure the server to answer with expires_in",
                 )
         return Grant(token, lifetime)
 
 
 def _seconds(value: Any) -> float | None:
-    """The life of a token; None where the answer does not say anything that can be one."""
+    """The lifetime of a token; None where the answer holds no finite number."""
     try:
         seconds = float(value)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""The WebSocket side: set up by websocket-client on a job's thread, moved by one pacer for all."""
+"""The WebSocket side: websocket-client opens streams on the jobs' threads, one pacer thread serves them."""
 
 from worker.corti.stream.feed import Feeder
 from worker.corti.stream.gate import AdmissionGate

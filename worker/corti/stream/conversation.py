@@ -1,8 +1,8 @@
-"""One stream as the pacer moves it.
+"""One stream, as the pacer's thread handles it.
 
 Rule of ownership: the socket, the framing, the session and the schedule belong to the pacer's
-thread alone (OpenSSL forbids two threads on one TLS socket, and no error would show it). What others
-touch is in `SharedState`.
+thread alone (OpenSSL forbids two threads on one TLS socket, and no error would show it). What other
+threads may use is in `SharedState`.
 """
 
 import math
@@ -16,24 +16,24 @@ from worker.corti.stream.wire import Wire
 from worker.protocol.messages import TranscriptMessage
 from worker.protocol.session import Close, Ping, SendText, Session, State
 
-#: Messages for which a job is woken that wants none of them live. Put together they shrink: words that are
-#: replaced and facts that change would lie here as long as the consultation lasts.
+#: With so many messages in the queue, a job is woken even if it wants no live events. The job merges them,
+#: which frees memory: else replaced words and outdated facts would stay here until the consultation ends.
 PILE = 50
-#: For the peer's close frame after ours.
+#: Seconds to wait for the peer's close frame after ours.
 _LINGER = 2.0
 
 
 class Conversation(SharedState):
     """A session with its socket, schedule and audio.
 
-    The pacer sends audio in three steps, each for all streams that are due before the next one begins:
-    `frame`, `send`, `sent`. All else is `look`: it costs more than the audio, and there is seldom
-    anything to it.
+    The pacer sends audio in three steps: `frame`, `send`, `sent`. It takes each step for all due streams
+    before it begins the next step. `look` does all other work: it costs more than sending audio does, and it
+    seldom has anything to do.
 
     Args:
         sock: Connected, upgraded, non-blocking.
         session: The protocol's rules.
-        on_sent: Told of each chunk: bytes, seconds, lateness. Runs on the pacer's thread: be quick.
+        on_sent: Called for each chunk with bytes, seconds, lateness, on the pacer's thread: it must be quick.
     """
 
     def __init__(self, sock: socket, session: Session, on_sent: Callable[[int, float, float], None]) -> None:
@@ -41,14 +41,14 @@ class Conversation(SharedState):
         self.wire = Wire(sock)
         self.session = session
         self.number = sock.fileno()
-        # The pacer's notes: the tick it is put down for, and whether it waits for the socket to take data.
+        # Set by the pacer: the tick in which this conversation is due, and whether bytes wait for the socket.
         self.tick: int | None = None
         self.blocked = False
         self.bytes_sent = 0
         self._size, self._seconds = 0, 0.0  # of the chunk that `frame` gave
         self._on_sent = on_sent
         self._linger_ends: float | None = None
-        # When the next chunk may go out: infinity while there is none, or something is in its way.
+        # When the next chunk may be sent: infinity while audio is missing or cannot be sent.
         self._audio_at = math.inf
 
     def opened(self, now: float) -> None:
@@ -58,7 +58,7 @@ class Conversation(SharedState):
         self._settle(now)
 
     def frame(self, now: float) -> bytes | None:
-        """The chunk that is due, ready to be sent; None when there is none at hand: it is `look`'s turn."""
+        """The chunk that is due, as a frame; None when there is none at hand: then call `look`."""
         if self._look_at <= now or self._audio_at > now:
             return None
         chunk = self._audio.popleft() if self._audio else self._take and self._take()
@@ -74,7 +74,7 @@ class Conversation(SharedState):
             self._look_at = 0.0
 
     def sent(self, now: float) -> float:
-        """The chunk of `frame` has gone out; when to look here again."""
+        """Note that the chunk of `frame` was sent; returns when this conversation is due again."""
         pace = self._pace
         assert pace is not None  # noqa: S101  # without it there is no schedule, and so no chunk
         lateness = pace.sent(self._seconds, now)
@@ -89,7 +89,7 @@ class Conversation(SharedState):
         return min(self._audio_at, self._look_at)
 
     def readable(self, now: float) -> bool:
-        """Read what has arrived; whether it changed when to look here again."""
+        """Read what has arrived; returns whether that may have changed `next_due`."""
         session = self.session
         before = session.state
         closed = False
@@ -105,7 +105,7 @@ class Conversation(SharedState):
         if closed or session.state is not before:
             self._settle(now)
             return True
-        # Most messages change nothing but what is known.
+        # Most messages do not change the state of the session: they are only handed on.
         self._hand_on(now)
         if self.wire.flush():
             return False
@@ -113,7 +113,7 @@ class Conversation(SharedState):
         return True
 
     def look(self, now: float) -> None:
-        """All that can be due but a chunk that is at hand."""
+        """Do all that can be due, except sending a chunk that is at hand."""
         if self._aborted:
             self.session.lost(TransientError(Reason.STREAM_INTERRUPTED, "the job gave its stream up"))
         self.session.tick(now)
@@ -121,16 +121,16 @@ class Conversation(SharedState):
         self._settle(now)
 
     def writable(self, now: float) -> None:
-        """The socket takes data again."""
+        """The socket accepts data again: send what waits."""
         self.wire.flush()
         self._settle(now)
 
     def next_due(self) -> float:
-        """When to look here again; infinity when only the peer or another thread can change anything."""
+        """When this conversation is due again; infinity if only the peer or another thread changes that."""
         return min(self._audio_at, self._look_at) if self._linger_ends is None else self._linger_ends
 
     def finished(self, now: float) -> bool:
-        """Whether the socket can be closed: both sides have said so, or the peer takes too long."""
+        """Whether the socket can be closed: both sides have closed the stream, or the peer takes too long."""
         return self._linger_ends is not None and now >= self._linger_ends
 
     def close(self) -> None:
@@ -139,7 +139,7 @@ class Conversation(SharedState):
             TransientError(Reason.STREAM_INTERRUPTED, "the worker closed the stream before its end")
         )
         self.wire.close()
-        # They lead back here. Python finds such circles only when it looks for them, which is seldom.
+        # These callbacks refer back to this object. Break the cycle: garbage collections are rare here.
         self._take = self._on_low = None
         self.done = True
         self._wakeup.wake()
@@ -151,15 +151,15 @@ class Conversation(SharedState):
         if pace is None or self.session.state is not State.STREAMING or self._audio or pace.due > now:
             return
         if self._take and (chunk := self._take()):
-            # In front: the feeder may have read on and queued more since then.
+            # At the front: the feeder may have queued later chunks since then.
             self._audio.appendleft(chunk)
             return
         self.starved = True
-        # Read before the queue: the last chunks are put there before the end is said. The other way round
-        # both could happen in between, and the stream would be ended without them.
+        # Read this flag before the queue: another thread queues the last chunks first and sets the flag then.
+        # If the queue were read first, both could happen in between, and the last chunks would not be sent.
         ended = self._no_more_audio
-        # Looked at again after the flag is up: the other thread feeds first and reads the flag
-        # second, so one of the two sees the other, and no audio lies here unnoticed.
+        # Check the queue again after `starved` is set: the other thread queues chunks first and reads
+        # `starved` second. So one of the two threads notices the other, and no audio stays here unsent.
         if self._audio:
             self.starved = False
         elif ended:
@@ -168,7 +168,7 @@ class Conversation(SharedState):
             self._on_low(True)
 
     def _settle(self, now: float) -> None:
-        """Carry out what the session wants, hand on its messages, write, and say when what is due."""
+        """Carry out the session's commands, write, hand on its messages, and set the due times."""
         for command in self.session.commands():
             match command:
                 case SendText(text):
@@ -197,7 +197,7 @@ class Conversation(SharedState):
                 self._audio_at = pace.due
 
     def _hand_on(self, now: float) -> None:
-        """Hand on what the service said."""
+        """Queue the service's messages for the job, and wake the job if it should take them now."""
         messages = self.session.messages()
         if messages:
             if self.heard_at is None and any(isinstance(one, TranscriptMessage) for one in messages):

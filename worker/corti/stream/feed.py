@@ -1,10 +1,10 @@
-"""Keeping streams in audio, none further ahead of its time than it must be, for memory's sake.
+"""Supplies streams with audio, and reads no further ahead than it must, to save memory.
 
-Samples of a file are read by the pacer, a chunk at a time, as long as the system has them in its
-cache: what is read, sent and forgotten at once stays within the processor's cache, too. What else is at
-hand (a disk that must be waited for, a container, the job itself) is fed a little ahead by one thread
-for all streams: a wake-up of each job's own thread would cost as much CPU as sending does. Audio that
-has to be waited for (a download) is fed by the thread of its job, where waiting harms nobody else.
+Three threads can read it. The pacer reads samples of a file, a chunk at a time, as long as the system has
+them in its page cache: data that is read, sent and dropped at once also stays in the processor's cache. One
+thread for all streams reads other audio at hand (a disk that must be waited for, a container, inline audio) a
+little ahead: waking each job's own thread would cost as much CPU as sending does. The job's own thread reads
+audio that comes over a network (a download): there, waiting harms no other job.
 """
 
 import math
@@ -20,16 +20,16 @@ from worker.concurrency.heartbeat import Heartbeat, waiting
 from worker.corti.stream.conversation import Conversation
 from worker.protocol.pace import Chunk, PcmChunks
 
-#: Audio held ready, in seconds of its time (32 kB a second): little where it is at hand, so that
-#: thousands of streams fit in memory; more where a network may be slow for once.
+#: Seconds of audio that are held ready (32 kB a second): little where it is at hand, so that thousands of
+#: streams fit in memory; more where a network may be slow at times.
 AT_HAND_SECONDS, DISTANT_SECONDS = 1.0, 2.0
 _MIN_AHEAD, _MAX_AHEAD = 2, 64
-#: How long a job that leaves waits for a read that somebody else is in.
+#: How long a job that ends waits for another thread that is reading its audio.
 LEAVE_SECONDS = 0.5
-#: As a number of chunks left: ask for more only when there are none.
+#: In place of the number of chunks at which to ask for more: ask only when there are none.
 NEVER = -1
-#: How often the shared thread looks who runs low. Less than a chunk lasts, so nobody has to wake it
-#: up; only a stream that ran dry does.
+#: Seconds between two turns of the shared thread. This is less than a chunk lasts, so a stream that runs low
+#: need not wake the thread; only a stream that has run out does.
 _PERIOD = 0.05
 _IDLE = 1.0
 
@@ -38,7 +38,7 @@ def chunks_ahead(chunk_seconds: float, speed: float, *, at_hand: bool) -> tuple[
     """How many chunks to hold ready, and with how many left to ask for more."""
     seconds = AT_HAND_SECONDS if at_hand else DISTANT_SECONDS
     ahead = min(max(math.ceil(seconds * speed / chunk_seconds), _MIN_AHEAD), _MAX_AHEAD)
-    # Few fills of many chunks: each fill has a stream's whole state to fetch from memory.
+    # Few fills of many chunks are cheaper: each fill has to fetch a stream's whole state from memory.
     return ahead, ahead // 4 if at_hand else ahead // 2
 
 
@@ -65,7 +65,7 @@ class Feed:
         self._attend = attend
         self._failure: Exception | None = None
         self._over = self._stopped = False
-        # The job closes the source when it leaves, and must not do so under the feeder's hands.
+        # The job closes the source when it ends, and must not do so while another thread reads it.
         self._lock = threading.Lock()
 
     @property
@@ -79,10 +79,10 @@ class Feed:
         if not self._lock.acquire(blocking=False):
             return None
         try:
-            # Asked under the lock: a job that leaves closes the source as soon as it has had the lock.
+            # Check under the lock: a job that ends takes the lock once and then closes the source.
             if self._over:
                 return None
-            # What was read and queued since the pacer looked comes first. Under the lock nobody reads on.
+            # Chunks that were queued since the pacer looked come first. Under the lock nobody reads more.
             return self._conversation.next_queued() or self._chunks.ready()
         except BlockingIOError:
             return None
@@ -90,12 +90,12 @@ class Feed:
             self._lock.release()
 
     def fill(self) -> None:
-        """Top up. An error of the source is kept for the job, see `check`."""
+        """Refill the queue. An error of the source is kept for the job, see `check`."""
         conversation = self._conversation
         with self._lock:
             if self._over:
                 return
-            # The pacer may have put a chunk of its own there: one more than are to be held ready.
+            # Not below 0: the pacer may have queued a chunk that it read itself, one more than `ahead`.
             wanted = max(0, self._ahead - conversation.queued)
             try:
                 batch = list(islice(self._chunks, wanted))
@@ -116,10 +116,10 @@ class Feed:
             raise self._failure
 
     def stop(self) -> None:
-        """Take no more from the source. When this returns, nobody does, unless the source does not return.
+        """Stop reading the source. When this returns, no thread reads it, except one that hangs in a read.
 
-        The job that leaves waits a moment for a read that is under way. A file system that hangs may never
-        end it: then the job leaves all the same, and the file is closed by the thread that hangs in it.
+        The job waits a moment for a read that is under way. In a file system that hangs, the read may never
+        end. Then the job goes on without it, and the thread that hangs closes the file when its read ends.
         """
         if self._stopped:
             return
@@ -129,10 +129,10 @@ class Feed:
 
 
 class Feeder(AbstractContextManager["Feeder"]):
-    """The shared thread.
+    """The thread that reads audio at hand for all streams.
 
     Args:
-        heartbeat: Beats at each of its turns; what it reads from, it waits for.
+        heartbeat: Beats at each turn. While the thread reads, it counts as waiting for a dependency.
     """
 
     def __init__(self, heartbeat: Heartbeat) -> None:
@@ -150,7 +150,7 @@ class Feeder(AbstractContextManager["Feeder"]):
     def __exit__(self, *_: object) -> None:
         self._stopping = True
         self._poked.set()
-        # It may hang in a file system; then the process ends without it.
+        # The thread may hang in a file system; then the process ends without it.
         self._thread.join(LEAVE_SECONDS)
 
     @contextmanager
@@ -165,7 +165,7 @@ class Feeder(AbstractContextManager["Feeder"]):
             feed.stop()
 
     def low(self, feed: Feed, dry: bool) -> None:
-        """A conversation's audio runs low, or has run out. From any thread; costs next to nothing."""
+        """Note that a conversation's audio runs low, or has run out (`dry`). From any thread; cheap."""
         self._low.append(feed)
         if dry:
             self._poked.set()

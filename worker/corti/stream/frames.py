@@ -1,4 +1,4 @@
-"""WebSocket frames (RFC 6455) without I/O: audio out by hand, all else by `websockets`.
+"""WebSocket frames (RFC 6455) without I/O: audio frames are built here, `websockets` handles all others.
 
 Audio frames are the hot path: four a second for each stream. Built here they cost one C call for
 the mask and no allocation beyond the frame; the protocol object's general way costs several times that.
@@ -15,13 +15,13 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
 from websockets.speedups import apply_mask
 
-#: A transcript or facts message larger than this is nothing we know.
+#: The largest message that is accepted; no transcript or facts message that we know is larger.
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _BINARY_FINAL = 0x82
 _MASKED = 0x80
 _SHORT, _MEDIUM = 126, 65536
 
-#: The protocol object would log each frame's content at DEBUG. This logger has no level that does.
+#: The protocol object would log each frame's content at DEBUG. This logger's level is above all that exist.
 _silent = logging.getLogger(f"{__name__}.silent")
 _silent.setLevel(logging.CRITICAL + 1)
 
@@ -36,7 +36,7 @@ def _head(size: int) -> bytes:
 
 
 class _Masks:
-    """Masking keys, unpredictable as RFC 6455, section 5.3 asks, drawn from the kernel a page at a time."""
+    """Unpredictable masking keys (RFC 6455, section 5.3), taken from the kernel 4096 bytes at a time."""
 
     def __init__(self) -> None:
         self._pool = b""
@@ -81,7 +81,7 @@ Received = TextMessage | Alive | Closed
 
 
 class Framing:
-    """The WebSocket of one stream after its handshake: bytes in, messages out, and the other way."""
+    """The WebSocket of one stream after its handshake: turns bytes into messages, and messages into bytes."""
 
     def __init__(self) -> None:
         self._protocol = Protocol(CLIENT, state=OPEN, max_size=MAX_MESSAGE_BYTES, logger=_silent)
@@ -89,7 +89,7 @@ class Framing:
         self._closed = False
 
     def receive(self, data: bytes | memoryview) -> list[Received]:
-        """Take bytes from the socket (empty: its end) and tell what they mean. `data` is not kept."""
+        """Decode bytes from the socket; empty bytes mean its end. `data` is not kept."""
         if data:
             self._protocol.receive_data(data)  # type: ignore[arg-type]  # copied into a bytearray at once
         else:
@@ -130,7 +130,7 @@ class Framing:
             self._protocol.send_close(1000)
 
     def leave(self) -> None:
-        """The last call: let go of what would keep all of this until Python looks for circles."""
+        """Close the parser; the last call. Otherwise a reference cycle would keep this object in memory."""
         self._protocol.parser.close()
 
     def to_send(self) -> bytes:

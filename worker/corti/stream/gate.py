@@ -1,8 +1,8 @@
-"""Audio goes first: a job that starts or ends passes here at each step, and waits while audio is late.
+"""Audio goes first: a job that starts or ends asks this gate before each step, and waits while audio is late.
 
-Threads share one core and Python's lock, and each one that computes makes the pacer wait at each of
-its sends. A burst of jobs would hold up all running streams for seconds, and a stream does not catch
-up. So the pacer lets others pass with the time that each of its turns leaves.
+Threads share one core and the GIL, and each thread that computes makes the pacer wait at each of its sends. A
+burst of jobs would delay all running streams for seconds, and a stream does not catch up. So after each turn
+the pacer admits only as many steps as fit into the time until its next turn.
 """
 
 from collections import deque
@@ -10,16 +10,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-#: What a step of a job is reckoned to cost: its claim, a request, a handshake.
+#: Estimated seconds that a step of a job costs: its claim, a request, a handshake.
 STEP_SECONDS = 0.001
-#: While audio is later than this, nobody passes. Two ticks: up to one is the pacer's own rhythm.
+#: While audio is later than this, no step is admitted. Two ticks: up to one tick is normal for the pacer.
 LATE_SECONDS = 0.02
 #: The longest wait, so that an overload slows jobs down and does not stop them.
 PATIENCE = 5.0
 
 
 class AdmissionGate:
-    """Lets the steps of jobs pass beside audio.
+    """Admits steps of jobs when audio leaves time for them.
 
     Args:
         patience: Seconds after which a step passes in any case.
@@ -29,14 +29,14 @@ class AdmissionGate:
         self._patience = patience
         self._guarded = False
         self._on_wait: Callable[[], None] = lambda: None
-        # Unlike a condition it never blocks who puts: the pacer must not wait for the holder of a lock.
+        # Unlike a condition, `put` never blocks: the pacer must not wait for a thread that holds a lock.
         self._places: SimpleQueue[None] = SimpleQueue()
         self._waiting: deque[None] = deque()
 
     # -- any thread but the pacer's --------------------------------------------------------------
 
     def give_way(self) -> None:
-        """Wait until audio leaves time for a step. Free while nothing streams."""
+        """Wait until audio leaves time for a step. Returns at once while nothing streams."""
         if not self._guarded:
             return
         try:
@@ -51,7 +51,7 @@ class AdmissionGate:
             self._places.get(timeout=self._patience)
         self._waiting.pop()
         if not self._guarded:
-            self._places.put(None)  # nobody counts any more: let the next one out, too
+            self._places.put(None)  # nothing streams any more: let the next waiting step go, too
 
     # -- the pacer's thread ----------------------------------------------------------------------
 
@@ -68,7 +68,7 @@ class AdmissionGate:
         """The pacer has ended a turn. Never blocks.
 
         Args:
-            streams: That are open.
+            streams: How many are open.
             late: Seconds by which the turn began too late.
             slack: Seconds until the next turn.
         """

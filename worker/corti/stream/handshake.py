@@ -15,8 +15,8 @@ from worker.network.http_status import FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHORIZE
 from worker.protocol.token import Token
 from worker.telemetry import trace
 
-#: websocket-client's and the socket's exceptions, most specific first; ValueError is what the former
-#: thinks of a bad URL. A refused upgrade (`WebSocketBadStatusException`) is read by its status instead.
+#: Exceptions of websocket-client and of sockets, most specific first; websocket-client raises ValueError for
+#: a bad URL. A refused upgrade (`WebSocketBadStatusException`) is mapped by its HTTP status instead.
 FAILURES: tuple[tuple[type[BaseException], type[JobError], Reason, str], ...] = (
     (
         websocket.WebSocketTimeoutException,
@@ -58,10 +58,10 @@ def mapped(clock: Clock) -> Iterator[None]:
 def connect(url: str, token: Token, context: ssl.SSLContext | None, timeout: float, clock: Clock) -> socket:
     """Open a WebSocket and hand out its socket, non-blocking, just after the upgrade.
 
-    The request bears the `traceparent` of what the thread is doing, as those to the API do.
+    The request carries the `traceparent` of the thread's current span, as requests to the API do.
 
     Args:
-        url: The interaction's stream URL (PROTOCOL.md 4.1); the token is appended as it asks.
+        url: The interaction's stream URL (PROTOCOL.md 4.1); the token is appended as said there.
         token: The access token.
         context: TLS settings, shared by all streams: a context of its own costs each stream 20 ms and 869 kB.
         timeout: Seconds for each step.
@@ -83,9 +83,9 @@ def connect(url: str, token: Token, context: ssl.SSLContext | None, timeout: flo
             redirect_limit=0,
         )
         sock: socket = connection.sock
-        # The socket changes hands: websocket-client must not close it when its object goes.
+        # The caller owns the socket now: websocket-client must not close it when its object is freed.
         connection.sock = None
-        connection.frame_buffer = None  # it leads back to the connection: a circle that would stay for long
+        connection.frame_buffer = None  # it refers to the connection: the cycle would stay in memory for long
         sock.setblocking(False)
         return sock
 

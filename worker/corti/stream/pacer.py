@@ -1,7 +1,7 @@
-"""One thread that moves the audio of all streams (measurements in the README).
+"""One thread that sends the audio of all streams (measurements in the README).
 
-Due times fall into ticks, and one poll serves all sockets. What the thread must never do is block:
-sockets do not, and it neither logs nor talks to Redis, a broker or a disk.
+Due times are rounded up to ticks, and one poll serves all sockets. The thread must never block: its
+sockets are non-blocking, and it neither logs nor talks to Redis, a broker or a disk.
 """
 
 import heapq
@@ -20,8 +20,8 @@ from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.gate import AdmissionGate
 from worker.telemetry import measures
 
-#: The least time between two turns. All chunks that fall due within it cost one wake-up: half of it costs
-#: an eighth more CPU at 1,000 streams, and 10 ms of lateness is a 25th of a chunk.
+#: Least seconds between two turns. All chunks that fall due within a tick cost one wake-up. Half the tick
+#: would cost an eighth more CPU at 1,000 streams, and 10 ms of lateness is only a 25th of a chunk.
 TICK = 0.01
 _IDLE = 1.0
 _READ = select.EPOLLIN
@@ -29,7 +29,7 @@ _READ_WRITE = select.EPOLLIN | select.EPOLLOUT
 
 
 class Figures:
-    """What was sent, counted where it costs least; read by others at each scrape.
+    """Totals of what was sent. The pacer counts, because that costs least; other threads read at each scrape.
 
     Attributes:
         bytes: Of audio.
@@ -58,7 +58,7 @@ class Pacer(AbstractContextManager["Pacer"]):
     Args:
         clock: For time.
         heartbeat: Beats at each turn.
-        gate: Where others pass when audio leaves time.
+        gate: Admits steps of jobs when audio leaves time.
     """
 
     def __init__(self, clock: Clock, heartbeat: Heartbeat, gate: AdmissionGate) -> None:
@@ -85,7 +85,7 @@ class Pacer(AbstractContextManager["Pacer"]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop. Streams that are still open are cut: the jobs must be over before."""
+        """Stop. Streams that are still open are cut off, so the jobs must have ended before."""
         self._stopping = True
         self._poke()
         self._thread.join()
@@ -183,8 +183,8 @@ class Pacer(AbstractContextManager["Pacer"]):
                 else:
                     conversation.look(now)
                     self._settle(conversation, now)
-            # One right after the other, with nothing else between: a peer on a core of its own that falls
-            # asleep after each of them has to be woken for the next.
+            # Send all frames one right after the other: a peer on another core falls asleep in a longer
+            # pause and then has to be woken for the next frame.
             for conversation, frame in ready:
                 conversation.send(frame)
             after = self._clock.monotonic()
@@ -192,7 +192,7 @@ class Pacer(AbstractContextManager["Pacer"]):
                 self._put_down(conversation, conversation.sent(after))
 
     def _settle(self, conversation: Conversation, now: float) -> None:
-        """Put a conversation down for its next turn, or let it go."""
+        """Schedule a conversation for when it is due next, or drop it if it is finished."""
         if conversation.finished(now):
             self._drop(conversation)
             return
@@ -203,7 +203,7 @@ class Pacer(AbstractContextManager["Pacer"]):
         self._put_down(conversation, conversation.next_due())
 
     def _put_down(self, conversation: Conversation, at: float) -> None:
-        """Have a conversation looked at in the first tick after a moment."""
+        """Schedule a conversation for the first tick after `at`."""
         if at == math.inf:
             return
         tick = int(at / TICK) + 1
@@ -220,7 +220,7 @@ class Pacer(AbstractContextManager["Pacer"]):
             due.append(conversation)
 
     def _pick_up(self, conversation: Conversation) -> None:
-        """Undo `_put_down`. A stream that is over would be kept until then: two minutes, at its end."""
+        """Undo `_put_down`. Else a stream that is over would stay in memory until its tick: two minutes."""
         if conversation.tick is not None and (due := self._due.get(conversation.tick)):
             due.remove(conversation)
         conversation.tick = None

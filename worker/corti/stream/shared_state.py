@@ -1,6 +1,6 @@
-"""What threads other than the pacer's touch of a conversation: the job's own, and the feeder's.
+"""The part of a conversation that the job's thread and the feeder's may use, too.
 
-All of it is safe to touch: deques, flags, one event. The rest of a conversation belongs to the pacer.
+All of it is safe for several threads: deques, flags, one `Wakeup`. The rest belongs to the pacer's thread.
 """
 
 import math
@@ -11,7 +11,7 @@ from worker.concurrency.wakeup import Wakeup
 from worker.protocol.pace import Chunk, Pace
 from worker.protocol.session import Content
 
-#: How often a job that wants live events hears how far its audio is.
+#: Seconds between two reports to a job that wants live events of how much of its audio was sent.
 REPORT_SECONDS = 1.0
 
 
@@ -19,12 +19,13 @@ class SharedState:
     """Audio in, messages out, and a way to sleep until there is something to do."""
 
     def __init__(self) -> None:
-        self.starved = False  # pacer: out of audio; whoever feeds pokes the pacer after feeding some
-        self.done = False  # pacer: the session is over and all its messages can be taken
-        # Pacer: when the stream was taken over, and when its first segment arrived.
+        # The pacer sets these. `starved`: there is no audio; a thread that feeds some then wakes the pacer.
+        self.starved = False
+        self.done = False  # the session is over and all its messages can be taken
+        # When the pacer took over the stream, and when its first segment arrived.
         self.opened_at = 0.0
         self.heard_at: float | None = None
-        # Nothing but audio is due before this moment. It may be too early, never too late.
+        # Before this moment only audio can be due. The value may be too early, never too late.
         self._look_at = 0.0
         self._aborted = False
         self._pace: Pace | None = None
@@ -53,9 +54,10 @@ class SharedState:
         Args:
             pace: Its schedule.
             low: Chunks left at which to ask for more.
-            on_low: Called then, and again when there are none left (True). On the pacer's thread: be quick.
+            on_low: Called with False at `low`, with True when none are left. On the pacer's thread: be quick.
             live: Wake the job for messages and progress as they happen.
-            take: Gives the next chunk when there are none left, or None. On the pacer's thread: never waits.
+            take: Called when none are left; returns the next chunk, or None. On the pacer's thread: it must
+                not wait.
         """
         self._take = take
         self._low = low
@@ -79,7 +81,7 @@ class SharedState:
         self._look_at = 0.0
 
     def next_queued(self) -> Chunk | None:
-        """The chunk that waits longest, if one does. For the pacer's thread, which alone takes any."""
+        """The chunk that has waited longest, or None. Only the pacer's thread takes chunks."""
         return self._audio.popleft() if self._audio else None
 
     @property
@@ -88,7 +90,7 @@ class SharedState:
         return len(self._audio)
 
     def wait(self) -> None:
-        """Sleep until `wake`, a message for who listens live, or the end of the session."""
+        """Sleep until `wake`, a message for a job with live events, many messages, or the session's end."""
         self._wakeup.wait()
 
     def wake(self) -> None:

@@ -83,8 +83,8 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
 
     def __exit__(self, *_: object) -> None:
         """Leave the stream; the pacer closes its socket, and nobody reads the audio any more."""
-        # Not left to `converse`: a generator dropped half-way ends when it is collected, and the source
-        # is closed before that.
+        # Not done in `converse`: a generator that is dropped half-way ends only when it is collected, and
+        # the source is closed before that.
         if self._feed is not None:
             self._feed.stop()
         self._forget()
@@ -116,11 +116,11 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
         if feed.by_the_pacer:
             low = NEVER
         shared = self._feeder if at_hand else None
-        # The first audio is fed here in any case: it is due now. Before `begin`, because from then on the
-        # pacer takes audio as soon as it looks here, and would take the second chunk from the source.
+        # The first chunk is always fed here, because it is due now. It is fed before `begin`, because from
+        # then on the pacer may take chunks from the source, and would send the second chunk first.
         if first:
             conversation.feed([first])
-        del first  # this frame stands as long as the job: a chunk that it names would, too
+        del first  # this frame lives as long as the job, and would keep the chunk in memory
         conversation.begin(
             Pace(speed),
             low,
@@ -129,7 +129,7 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
             take=feed.take if feed.by_the_pacer else None,
         )
         if shared:
-            # Not here: the job's thread must not hang in a file system, for nobody could interrupt it there.
+            # The job's thread does not read files: in a file system that hangs nobody could interrupt it.
             if not feed.by_the_pacer:
                 shared.low(feed, dry=True)
         else:
@@ -143,7 +143,7 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
                 conversation.wait()
                 if not shared:
                     feed.fill()
-                done = conversation.done  # before messages are taken: the last come with the end
+                done = conversation.done  # read before the messages are taken: the last come with the end
                 yield from conversation.messages()
                 if live and conversation.position >= reported + speed * REPORT_SECONDS:
                     reported = conversation.position

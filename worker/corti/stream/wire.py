@@ -6,7 +6,7 @@ from socket import SHUT_RDWR, socket
 
 from worker.corti.stream.frames import Closed, Framing, Received
 
-#: For what is read. The pacer's thread is the only one that reads.
+#: The read buffer of all streams. Only the pacer's thread reads.
 _buffer = memoryview(bytearray(65536))
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError, InterruptedError)
 
@@ -37,10 +37,10 @@ class Wire:
         received: list[Received] = []
         try:
             while True:
-                # Into one buffer for all streams: bytes of this size would be asked of the system each time.
+                # One buffer for all streams: the system would have to allocate a new one for each read.
                 size = self.sock.recv_into(_buffer)
                 received += self.framing.receive(_buffer[:size])
-                # A TLS record that is already decrypted never shows up in a poll of the socket.
+                # Data of a TLS record that is already decrypted does not show up in a poll of the socket.
                 if not size or not isinstance(self.sock, ssl.SSLSocket) or not self.sock.pending():
                     return received
         except _WOULD_BLOCK:
