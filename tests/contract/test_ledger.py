@@ -8,10 +8,11 @@ import redis
 from cryptography.fernet import Fernet
 
 from ops.lib.servers import RedisServer
+from tests.fakes import FakeClock, FakeRecorder
 from worker.jobs.claims import Busy, Claim, Finished, LedgerUnavailable, OutboxEntry
 from worker.store.cipher import FernetCipher, NoCipher
-from worker.store.ledger import RedisLedger
-from worker.store.ledger.ledger import OUTBOX, QUARANTINE, SINCE
+from worker.store.ledger import LeaseRenewer, RedisLedger
+from worker.store.ledger.ledger import ENDED, OUTBOX, QUARANTINE, SINCE
 
 ENTRY = OutboxEntry("job", "completed", "corti.job.completed.v1", b'{"words": "of a patient"}', None, None)
 
@@ -131,6 +132,33 @@ def test_after_redis_lost_its_data_nothing_is_claimed_until_workers_have_spoken(
     assert other.say_again()
     client.delete(QUARANTINE)
     assert other.claim("job") == Finished(undelivered=False)
+
+
+def test_what_a_worker_has_ended_is_said_again_by_the_others_when_it_is_gone(client: redis.Redis) -> None:
+    gone, other = ledger_of(client), ledger_of(client)
+    for number in range(5):
+        gone.store(claimed(gone, f"job-{number}"), replace(ENTRY, job_id=f"job-{number}"))
+        gone.delivered(f"job-{number}")
+    claimed(other, "other")
+    renewer = LeaseRenewer(other, FakeRecorder(), FakeClock())
+    renewer.turn()
+    client.flushall()
+    renewer.turn()
+    client.delete(QUARANTINE)
+    found = [ledger_of(client).claim(f"job-{number}") for number in range(5)]
+    assert found == [Finished(undelivered=False)] * 5
+
+
+def test_ends_can_be_learned_for_ten_minutes(client: redis.Redis) -> None:
+    ledger = ledger_of(client)
+    for job_id in "old", "new":
+        ledger.store(claimed(ledger, job_id), replace(ENTRY, job_id=job_id))
+        ledger.delivered(job_id)
+        client.zincrby(ENDED, -601_000 if job_id == "old" else 0, job_id)
+    ledger.store(claimed(ledger, "newest"), replace(ENTRY, job_id="newest"))
+    ledger.delivered("newest")
+    assert client.zrange(ENDED, 0, -1) == [b"new", b"newest"]
+    assert 590 < int(client.ttl(ENDED)) <= 600
 
 
 def test_a_first_worker_on_an_empty_redis_waits_for_nobody(client: redis.Redis) -> None:

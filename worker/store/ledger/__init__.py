@@ -14,6 +14,8 @@ key                        type    content and life
 ``corti:v1:outbox``        zset    job id -> time (ms) from which anybody may deliver its result; gone
                                    when it is delivered
 ``corti:v1:outbox:since``  zset    job id -> time (ms) at which its result was stored; gone with it
+``corti:v1:ended``         zset    job id -> time (ms) at which its result was delivered, for ten minutes: so
+                                   each worker learns what the others have ended
 ``corti:v1:epoch``         string  when Redis was last seen without this key: it changes when Redis has
                                    lost its data
 ``corti:v1:quarantine``    string  there while nothing may be claimed, because Redis has lost its data:

@@ -97,6 +97,7 @@ class LeaseRenewer:
         try:
             if self._ledger.say_again():
                 log.warning("ledger_was_emptied", claims=len(held))
+            self._ledger.learn()
             renewed = self._ledger.renew([item.claim for item in held])
             self._trouble = None
         except LedgerUnavailable as error:

@@ -19,9 +19,12 @@ OUTBOX = "corti:v1:outbox"
 SINCE = "corti:v1:outbox:since"
 EPOCH = "corti:v1:epoch"
 QUARANTINE = "corti:v1:quarantine"
+ENDED = "corti:v1:ended"
 #: Ended jobs that a process remembers: an hour of a busy one, in a few MB.
 _MOST_ENDED = 20_000
 _MOST = 20
+#: For how long workers can learn of the end of a job, and of how many ends at a time.
+_LEARN_MS, _MOST_LEARNED = 600_000, 2_000
 
 
 def job_key(job_id: str) -> str:
@@ -61,6 +64,7 @@ class RedisLedger:
         self._known_epoch = ""
         self._notes: dict[str, Claim] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._learned = 0.0
         self._epoch = client.register_script(scripts.EPOCH)
         self._say_ended = client.register_script(scripts.ENDED)
         self._claim = client.register_script(scripts.CLAIM)
@@ -147,8 +151,23 @@ class RedisLedger:
         """See `worker.jobs.claims.Outbox`."""
         with mapped():
             self._delivered(
-                keys=[job_key(job_id), OUTBOX, SINCE], args=[job_id, self._keep_results, self.keep_ms]
+                keys=[job_key(job_id), OUTBOX, SINCE, ENDED],
+                args=[job_id, self._keep_results, self.keep_ms, _LEARN_MS],
             )
+        self._note_end(job_id)
+
+    def learn(self) -> None:
+        """Learn which jobs have ended elsewhere: their workers may be gone when Redis loses its data."""
+        with mapped():
+            ended: Any = self.client.zrangebyscore(
+                ENDED, self._learned, "+inf", start=0, num=_MOST_LEARNED, withscores=True
+            )
+        for job_id, at in ended:
+            self._learned = at
+            self._note_end(job_id.decode())
+
+    def _note_end(self, job_id: str) -> None:
+        """Keep what has to be said again if Redis forgets it."""
         self._ended[job_id] = None
         if len(self._ended) > _MOST_ENDED:
             self._ended.popitem(last=False)
@@ -186,7 +205,7 @@ class RedisLedger:
         return int(count), age_ms / 1000
 
     def say_again(self) -> bool:
-        """If Redis has lost its data, tell it which jobs have ended here.
+        """If Redis has lost its data, tell it which jobs have ended, here or elsewhere.
 
         A redelivered message of such a job would run again otherwise. Nothing is claimed meanwhile:
         the first who notices starts a quarantine.
@@ -202,6 +221,8 @@ class RedisLedger:
                     for job_id in tuple(self._ended):
                         self._say_ended(keys=[job_key(job_id)], args=["", self.keep_ms], client=pipe)
                     pipe.execute()
+        if lost:
+            self._learned = 0.0  # another Redis may have another time
         self._known_epoch = epoch
         return lost
 

@@ -126,8 +126,14 @@ redis.call('HSET', KEYS[1], 'state', 'finished', 'outcome', ARGV[1])
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
 
-#: KEYS job, outbox, since. ARGV job id, keep the event (1 or 0), keep ms. The result is with the broker.
-DELIVERED = """
+#: KEYS job, outbox, since, ended. ARGV job id, keep the event (1 or 0), keep ms, ms for which other workers
+#: can learn of the end. The result is with the broker.
+DELIVERED = (
+    _NOW
+    + """
+redis.call('ZADD', KEYS[4], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - ARGV[4])
+redis.call('PEXPIRE', KEYS[4], ARGV[4])
 redis.call('HSET', KEYS[1], 'state', 'finished')
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('HDEL', KEYS[1], 'owner', 'lease', 'letter', 'undelivered')
@@ -135,6 +141,7 @@ if ARGV[2] ~= '1' then redis.call('HDEL', KEYS[1], 'event', 'reply_to') end
 redis.call('ZREM', KEYS[3], ARGV[1])
 return redis.call('ZREM', KEYS[2], ARGV[1])
 """
+)
 
 #: KEYS outbox. ARGV lease ms, most. Returns ids of jobs whose results wait for anybody, and takes them.
 TAKE = (
