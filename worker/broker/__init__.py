@@ -1,1 +1,1 @@
-"""The brokers' side: producers' messages in (door), Celery's queue, results and dead letters out."""
+"""All that talks to the broker: the door for producers' messages, Celery's queue, results, dead letters."""

@@ -1,6 +1,6 @@
-"""A RabbitMQ connection of its own on which every publish is confirmed, by kombu.
+"""A separate RabbitMQ connection (by kombu) on which the broker confirms every publish.
 
-Its own, because on a shared one a channel error of somebody else can hang the next publish.
+Separate, because on a shared connection a channel error of other code can hang the next publish.
 One publish at a time: a kombu channel belongs to one thread.
 """
 
@@ -18,14 +18,14 @@ from worker.jobs.ports import BrokerUnavailable
 from worker.network.connection_faults import connection_fault
 from worker.network.trust import Trust
 
-#: For a confirm, a declaration, a connection. A quorum queue answers in milliseconds.
+#: Seconds for a confirmation, a declaration, a connection. A quorum queue answers in milliseconds.
 _TIMEOUT = 10.0
 
 Publish = Callable[[kombu.Producer], None]
 
 
 class Unroutable(Exception):
-    """No queue took the message: somebody deleted it."""
+    """No queue took the message: somebody deleted the queue."""
 
 
 class ConfirmingConnection:
@@ -52,7 +52,8 @@ class ConfirmingConnection:
     def publish(self, publish: Publish) -> None:
         """Run one publish and return when the broker has confirmed it.
 
-        A connection that was lost since the last publish is no reason to fail: it is made anew, once.
+        If the publish fails on a connection that was made before, it is repeated once on a new connection:
+        the old one may have been lost since the last publish.
 
         Raises:
             BrokerUnavailable: The broker is away, or refused.
@@ -72,7 +73,7 @@ class ConfirmingConnection:
                     raise BrokerUnavailable(connection_fault(again) or type(again).__name__) from None
 
     def routed(self) -> bool:
-        """Within a publish: whether its last message found a queue."""
+        """To be called within a publish: whether its last message came to a queue."""
         returned, self._returned = self._returned, False
         return not returned
 
@@ -87,8 +88,8 @@ class ConfirmingConnection:
             self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=_TIMEOUT)
             self._declare(self._connection)
             self._producer = self._connection.Producer(auto_declare=False)
-            # Else py-amqp raises at a returned message, and takes the confirmation that follows for that of
-            # the next one.
+            # Without this handler py-amqp raises for a returned message, and takes the confirmation that
+            # follows for the confirmation of the next message.
             self._producer.channel.events["basic_return"].add(self._note_return)
         self._returned = False
         publish(self._producer)
@@ -113,7 +114,10 @@ def confirmed(
     routing_key: str,
     **properties: Any,
 ) -> None:
-    """Publish one persistent message; unroutable is an error (`mandatory`), not a loss."""
+    """Publish one persistent message.
+
+    It is `mandatory`: the broker returns a message that no queue takes, and does not just drop it.
+    """
     producer.publish(
         body,
         exchange=exchange,

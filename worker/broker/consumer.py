@@ -1,4 +1,4 @@
-"""Celery's consumer of `corti.work`: what we leave out of it, what it tells, and how it ends."""
+"""Celery's consumer of `corti.work`: what we leave out, what it reports, and how it stops."""
 
 import threading
 from typing import Any
@@ -18,17 +18,17 @@ _REFUSED_WAIT = 1.0
 
 
 class Tasks(TasksStep):
-    """Celery's step that consumes jobs; once the worker drains, it does not begin to.
+    """Celery's step that starts to consume jobs; in a worker that drains, it starts no more.
 
-    Celery starts it anew after each lost connection. A consumer in a draining worker would get the messages
-    of its own running jobs back and could only hand them back again: RabbitMQ counts each time, and gives a
-    message up after `DELIVERY_LIMIT` of them. The loop itself goes on, because it sends acknowledgements.
+    Celery runs the step again after each lost connection. A consumer in a draining worker would receive the
+    messages of its own running jobs, and could only hand them back: RabbitMQ counts each delivery, and gives
+    a message up after `DELIVERY_LIMIT` of them. Celery's loop goes on, because it sends acknowledgements.
     """
 
     name = "Tasks"
 
     def start(self, c: Any) -> None:
-        """Celery's loop calls `consume` a moment after this step."""
+        """Replace `consume`, which Celery's loop calls a moment after this step."""
         super().start(c)
         consume = c.task_consumer.consume
         c.task_consumer.consume = lambda *args, **named: None if c.draining else consume(*args, **named)
@@ -37,8 +37,8 @@ class Tasks(TasksStep):
 class HeartbeatStep(bootsteps.StartStopStep):
     """Tells the application whether Celery's consumer is at work.
 
-    `app.heartbeat_calls` is a pair of callables: one for each turn of its loop, one for when it stops or
-    lost the broker.
+    `app.heartbeat_calls` is a pair of callables. The first is called once a second while the consumer is
+    connected; the second when the consumer stops, lost the broker, or cannot reach it.
     """
 
     requires = (Tasks,)
@@ -64,13 +64,13 @@ def _nothing(_why: str | None = None) -> None:
 
 
 class JobConsumer(KeepingConsumer):
-    """Celery's consumer without what we do not use, with `HeartbeatStep`, and with an end of consuming.
+    """Celery's consumer without the steps that we do not use, with `HeartbeatStep`, and with `drain`.
 
-    It discards nothing.
+    It keeps the messages that Celery would discard: see `KeepingConsumer`.
 
-    Left out: delayed delivery, which declares 28 exchanges and 28 queues on RabbitMQ for countdowns,
-    and the chatter among workers (gossip, heartbeat events, remote control; mingle
-    and events, which the other steps require, are switched off by `WORKER_OPTIONS`).
+    Left out are delayed delivery, which declares 28 exchanges and 28 queues on RabbitMQ for countdowns, and
+    the messages among workers (gossip, heartbeat events, remote control). The steps for mingle and events
+    are still there, because other steps require them, but `WORKER_OPTIONS` switches them off.
     """
 
     class Blueprint(bootsteps.Blueprint):
@@ -89,7 +89,7 @@ class JobConsumer(KeepingConsumer):
             self.send_all(parent, "shutdown")
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Connect, however long that takes, unless the worker stops; `/readyz` says what is in the way."""
+        """Connect, however long that takes, unless the worker stops; `/readyz` says why it fails."""
 
         def failed(error: Exception, interval: float) -> None:
             _, rest = getattr(self.app, "heartbeat_calls", (_nothing, _nothing))
@@ -105,7 +105,7 @@ class JobConsumer(KeepingConsumer):
         self.first_connection_attempt = False
         return connection
 
-    #: Why the broker refuses what Celery's start asks for, in words; None while it does not.
+    #: Why the broker refuses what Celery asks for when it starts, in words; None while it refuses nothing.
     refused: str | None = None
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
@@ -126,7 +126,7 @@ class JobConsumer(KeepingConsumer):
         rest(self.refused)
         log.warning("consumer_refused", error=type(error).__name__, why=self.refused)
         with waiting():
-            # Celery would ask again at once. No right is granted and no password changed within a moment.
+            # Celery would ask again at once, but nobody grants a right or changes a password that quickly.
             threading.Event().wait(_REFUSED_WAIT)
 
     #: Set once, by the drain; from then on nothing is consumed in this process.
@@ -134,19 +134,19 @@ class JobConsumer(KeepingConsumer):
     _stopped: Any = None
 
     def drain(self) -> None:
-        """Consume no more, ever. From any thread."""
+        """Stop consuming for good. May be called from any thread."""
         self.draining = True
         self.call_soon(self.stop_consuming)
 
     def stop_consuming(self) -> None:
-        """Tell the broker to send no more. For the thread of Celery's loop."""
+        """Tell the broker to send no more messages. To be called on the thread of Celery's loop."""
         stopped, self._stopped = self._stopped, self.task_consumer
-        # While `cancel` waits for its answer, messages can arrive whose handler calls us again.
+        # While `cancel` waits for its answer, messages can arrive, and their handler calls this again.
         if self.task_consumer is not None and self.task_consumer is not stopped:
             self.task_consumer.cancel()
 
     def on_ready(self) -> None:
-        """Celery's loop has just begun to consume; the drain may have begun a moment before."""
+        """Celery's loop has just begun to consume. Stop it if the drain began a moment before."""
         super().on_ready()
         if self.draining:
             self.stop_consuming()

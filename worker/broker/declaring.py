@@ -1,7 +1,7 @@
 """Declaring queues on RabbitMQ where somebody may have declared them before, with other arguments.
 
-RabbitMQ refuses such a declaration and closes its channel. A queue holds messages that nobody may delete for
-us, so it is used as it is, and the log tells the operator once what that costs.
+RabbitMQ refuses such a declaration and closes its channel. The queue may hold messages, which we must not
+delete. So the queue is used as it is, and the log tells the operator once what the consequences are.
 """
 
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ _told: set[str] = set()
 
 
 def declare(connection: Any, name: str, arguments: Mapping[str, object]) -> None:
-    """See to it that a durable queue exists.
+    """Make sure that a durable queue exists.
 
     Args:
-        connection: kombu's or py-amqp's. Channels of its own are used, because a refusal closes them.
+        connection: kombu's or py-amqp's. Each declaration gets its own channel: a refusal closes the channel.
         name: The queue.
-        arguments: What it is to be made with.
+        arguments: The arguments to make it with.
 
     Raises:
         AMQPError: It does not exist and cannot be made.
@@ -42,13 +42,16 @@ def declare(connection: Any, name: str, arguments: Mapping[str, object]) -> None
 
 
 def declare_with_target(connection: Any, name: str, arguments: Mapping[str, object]) -> None:
-    """The same for a queue that gives up messages to `corti.undelivered`, which has to exist before."""
+    """Declare `corti.undelivered`, and then a queue from which RabbitMQ moves given-up messages there."""
     declare(connection, str(arguments[_TARGET]), undelivered_arguments())
     declare(connection, name, arguments)
 
 
 class WorkQueue(kombu.Queue):  # type: ignore[misc]  # kombu has no types
-    """Celery's queue. Celery declares it itself, wherever it uses it, and would not start on a refusal."""
+    """Celery's queue, declared by `declare_with_target`.
+
+    Celery declares the queue wherever it uses it, and would not start if RabbitMQ refused the declaration.
+    """
 
     def queue_declare(self, nowait: bool = False, passive: bool = False, channel: Any = None) -> Any:  # noqa: ARG002
         """See `kombu.Queue`."""
@@ -73,7 +76,8 @@ def _warn(name: str) -> None:
     log.warning(
         "queue_has_other_arguments",
         queue=name,
-        advice="an earlier version of the worker or somebody else declared it, and it is used as it is; what "
-        "RabbitMQ gives up on it may get lost or end raw on corti.dead, and no producer hears of it. To have "
-        "it made anew, stop workers and doors when it is empty, delete it, and start them",
+        advice="an earlier version of the worker or another program declared this queue, and it is used as "
+        "it is: a message that RabbitMQ gives up on it may get lost, or end on corti.dead as it is and not "
+        "as a dead letter, and its producer is not told. To have the queue made anew, stop workers and doors "
+        "when it is empty, delete it, and start them again",
     )

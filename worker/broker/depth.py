@@ -1,7 +1,8 @@
 """How many messages wait in our queues.
 
-RabbitMQ tells a client what is ready, not what is delivered and unacknowledged: that is for its management
-API, which a worker has no credentials for. What runs is counted in worker/store/ledger/fleet.py.
+RabbitMQ tells a client how many messages are ready, not how many are delivered and unacknowledged: only its
+management API tells that, and a worker has no credentials for it. So the workers themselves count the jobs
+that run: worker/store/ledger/fleet.py.
 """
 
 from contextlib import suppress
@@ -51,7 +52,7 @@ class RedisDepth:
         return dict(zip([*lists, self._lane.aside], map(int, lengths), strict=True))
 
     def close(self) -> None:
-        """See `Depth`. The client is not ours."""
+        """See `Depth`. Does nothing: the client belongs to the caller."""
 
 
 class RabbitDepth:
@@ -77,7 +78,7 @@ class RabbitDepth:
             self._connection.close()
 
     def _length(self, name: str) -> int:
-        # A channel for each: asking for a queue that is not there closes the channel.
+        # A channel for each queue: asking for a queue that does not exist closes the channel.
         channel = self._connection.channel()
         try:
             return int(channel.queue_declare(name, passive=True).message_count)

@@ -1,4 +1,4 @@
-"""What a door is, and the door on RabbitMQ: it brings messages in and acknowledges what was taken."""
+"""The interface of a door, and the door on RabbitMQ: it takes messages in, then acknowledges them."""
 
 import threading
 from collections.abc import Callable
@@ -21,23 +21,23 @@ from worker.network.trust import Trust
 
 log = structlog.get_logger(__name__)
 
-#: For each look at the queue, and before another try after a failure.
+#: Seconds for each look at the queue, and before another try after a failure.
 POLL_SECONDS, PAUSE_SECONDS = 1, 1.0
 
 
 class Rest(Protocol):
-    """Told that the broker is out of reach."""
+    """Called when the broker is out of reach."""
 
     def __call__(self, why: str | None = None) -> None:
-        """Why, in words for `/readyz`, if that is known."""
+        """`why`: the reason in words for `/readyz`, if it is known."""
         ...
 
 
 class Takes(Protocol):
-    """The ingress."""
+    """The ingress, as a door sees it."""
 
     def take(self, body: bytes, known: IngressHeaders = NO_HEADERS) -> None:
-        """Returns when the message is safe elsewhere; raises BrokerUnavailable."""
+        """Take a message in. Returns when it is safe elsewhere; raises BrokerUnavailable."""
         ...
 
 
@@ -54,7 +54,7 @@ class Door(Protocol):
         Args:
             stop: When set, finish the message at hand and return.
             beat: Called while the broker is there and messages can be taken.
-            rest: Called when the broker is out of reach.
+            rest: Called when the broker is out of reach, and when the loop ends.
         """
         ...
 
@@ -66,7 +66,7 @@ class RabbitDoor:
         url: The broker. Secret.
         ingress: Takes producers' messages.
         lane: Whose door it is.
-        end_given_up: For what RabbitMQ gave up on the lane's queues; None leaves it where it is.
+        end_given_up: Takes messages that RabbitMQ gave up on the lane's queues; None leaves them there.
         trust: For TLS; None without.
     """
 
@@ -118,13 +118,13 @@ class RabbitDoor:
         with waiting():
             declare_with_target(connection, self._lane.jobs, jobs_arguments(self._lane))
             channel: Any = connection.channel()
-        # Else py-amqp decodes the body by the content encoding that a producer happened to name.
+        # Otherwise py-amqp decodes the body by the content encoding that a producer happened to name.
         channel.auto_decode = False
-        # One at a time: whatever waits here when the connection breaks counts one delivery more, and
-        # after DELIVERY_LIMIT of them RabbitMQ gives it up.
+        # One message at a time: when the connection breaks, RabbitMQ counts one delivery more for each
+        # message that waits here, and after DELIVERY_LIMIT deliveries it gives a message up.
         channel.basic_qos(0, 1, False)
         # Not kombu's own consumer: it decompresses a body whose headers name a compression, and breaks
-        # on one that is not compressed.
+        # if the body is not compressed.
         channel.basic_consume(self._lane.jobs, callback=acknowledging(self._take))
         if self._end_given_up is not None:
             end = partial(self._take_given_up, self._end_given_up)
@@ -150,7 +150,7 @@ class RabbitDoor:
             try:
                 take()
             except BrokerUnavailable as error:
-                # The message stays in hand: to give it back would count as a delivery.
+                # The message stays unacknowledged here: handing it back would count as a delivery.
                 log.warning("door_cannot_pass_on", error=str(error))
                 rest()
                 if stop.wait(PAUSE_SECONDS):

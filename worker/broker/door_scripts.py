@@ -5,7 +5,7 @@ Redis keys:
 ============================  ======  ===============================================================
 key                           type    content and life
 ============================  ======  ===============================================================
-``corti.jobs``                list    producers' messages; newest left
+``corti.jobs``                list    producers' messages; the newest at the left end
 ``corti.jobs:taken:<door>``   list    the message that door is handling; gone when it is handled
 ``corti.jobs:door:<door>``    string  sign of life of that door; expires after `ALIVE_SECONDS`
 ``corti.jobs:doors``          set     names of all doors that may hold a message
@@ -13,7 +13,7 @@ key                           type    content and life
 ============================  ======  ===============================================================
 """
 
-#: Gives back what a dead door had taken, oldest where it came from: next in line.
+#: Gives back the messages that a dead door had taken, to the end from which doors take: next in line.
 RECLAIM = """
 if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
 local moved = 0
@@ -22,7 +22,7 @@ redis.call('SREM', KEYS[4], ARGV[1])
 return moved
 """
 
-#: Brings back what was set aside and whose time is up: next in line.
+#: Brings back the jobs set aside whose time is up: they are next in line.
 COME_BACK = """
 local now = tonumber(redis.call('TIME')[1])
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100)

@@ -1,6 +1,6 @@
-"""What surrounds a job in a message of a broker: headers, ours and RabbitMQ's, and Celery's body.
+"""What surrounds a job in a broker's message: headers, ours and RabbitMQ's, and the body of Celery's task.
 
-Producers and strangers write both, too: anything may be found here.
+Producers and other programs write headers and bodies, too: expect any value in them.
 """
 
 import hashlib
@@ -16,7 +16,8 @@ from worker.telemetry import trace
 
 _DEATHS = "x-death"
 
-#: How long Redis keeps what is known of a job set aside. It comes back after seconds; a day is for an outage.
+#: How many seconds Redis keeps the headers of a job set aside. The job comes back after seconds; a day is for
+#: an outage.
 KNOWN_SECONDS = 86_400
 
 
@@ -39,7 +40,7 @@ def _count(value: object) -> int:
 
 
 def noted(known: IngressHeaders) -> dict[str, Any]:
-    """The headers that say it again."""
+    """Message headers that `ingress_headers` can read; without deliveries, which RabbitMQ counts itself."""
     at, traceparent = known.accepted_at, known.traceparent
     return {
         **({ACCEPTED_AT: int(at.timestamp() * 1000)} if at else {}),
@@ -49,26 +50,26 @@ def noted(known: IngressHeaders) -> dict[str, Any]:
 
 
 def set_aside(headers: Mapping[str, Any] | None, aside: str) -> IngressHeaders:
-    """What is known of a message on `corti.jobs`: nothing, unless it comes from the queue of those set aside.
+    """What a door noted on a message on `corti.jobs`; empty unless the message was set aside before.
 
-    Producers write headers, too, so only what has passed that queue is read. The count of deliveries starts
-    again: a job set aside was waiting for another reason than its deliveries.
+    Producers write headers, too, so headers are read only if the message has passed that queue. The count of
+    deliveries starts again: a job is set aside for other reasons than its deliveries.
 
     Args:
         headers: The message's.
-        aside: That queue.
+        aside: Name of the queue of jobs set aside.
     """
     passed = any(death.get("queue") == aside for death in _deaths(headers))
     return replace(ingress_headers(headers), deliveries=0) if passed else IngressHeaders()
 
 
 def known_key(lane: Lane, body: bytes) -> str:
-    """The key in Redis of what is known of a job set aside."""
+    """The key in Redis of the headers of a job set aside."""
     return f"{lane.aside}:known:{hashlib.sha256(body).hexdigest()}"
 
 
 def known(stored: bytes | None) -> IngressHeaders:
-    """What is known, as it lies there."""
+    """The headers of a job set aside, as stored at `known_key`; empty if they cannot be read."""
     try:
         value = json.loads(stored or b"null")
     except ValueError:
@@ -86,14 +87,14 @@ def last_death(headers: Mapping[str, Any] | None) -> tuple[str, str] | None:
 
 
 def job_in(body: bytes) -> bytes:
-    """Where a job has to be looked for: in the one text of our Celery task, or in the message itself."""
+    """The bytes in which to look for a job: the one text of our Celery task, or else the message itself."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         return body
     match value:
         case [[str() as text], {}, {}]:
-            # Half of a surrogate pair makes no UTF-8, and then no job either.
+            # Half of a surrogate pair gives invalid UTF-8, in which no job will be found.
             return text.encode(errors="surrogatepass")
     return body
 

@@ -1,7 +1,7 @@
-"""Results and dead letters out, on either broker. Implements the ports `LiveEvents`, `Publisher` and `Aside`.
+"""Publishes results and dead letters, on either broker. Implements `LiveEvents`, `Publisher` and `Aside`.
 
-Final events and dead letters are offered until the broker has them, within the publisher's patience;
-live events once.
+Final events and dead letters are offered again and again, until the broker has them or the publisher's
+patience ends; live events are offered once.
 """
 
 import random
@@ -23,13 +23,14 @@ from worker.telemetry.recorder import Recorder
 
 log = structlog.get_logger(__name__)
 
-#: Seconds without a live event after one that the broker did not confirm.
+#: Seconds in which no live event is sent, after one that the broker did not confirm.
 LIVE_PAUSE = 15.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
-#: Seconds that a reply queue is tried which refuses. A quorum queue that is just being made does for a
-#: moment; others will for longer, and whoever waits here has other jobs' results to deliver.
+#: Seconds for which an event is offered to a reply queue that refuses it. A quorum queue refuses for a moment
+#: while it is being made. Other queues refuse for longer, and the thread that waits here may have other jobs'
+#: results to deliver.
 _REFUSED_PATIENCE = 3.0
-#: Jobs whose dead letter has arrived and whose event has not, as many as are remembered.
+#: How many jobs are remembered whose dead letter is confirmed and whose event is not.
 _MOST_BURIED = 10_000
 
 
@@ -64,7 +65,7 @@ class PatientPublisher:
             with waiting():
                 self._sender.send_event(event.to_json(), event.type, reply_to)
         except ReplyRefused:
-            raise  # the broker answered, and takes what others publish
+            raise  # the broker answered, and takes other jobs' events
         except BrokerUnavailable:
             self._live_again = Deadline.after(LIVE_PAUSE, self._clock.monotonic())
             raise
@@ -91,7 +92,7 @@ class PatientPublisher:
         self._until_confirmed(lambda: self._sender.send_dead_letter(body, letter.id or letter.sha256))
 
     def _note_published(self, job_id: str) -> None:
-        """The dead letter of a job has arrived: no further try of its event sends it again."""
+        """The dead letter of a job is confirmed: further tries of the job's event do not send it again."""
         self._letters_published[job_id] = None
         if len(self._letters_published) > _MOST_BURIED:
             with suppress(KeyError, StopIteration):  # another thread was quicker

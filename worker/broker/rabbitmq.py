@@ -1,4 +1,4 @@
-"""How a connection of our own to RabbitMQ is opened, and what may fail on it. Celery opens its one itself."""
+"""How our own connections to RabbitMQ are opened, and their failures. Celery opens its connection itself."""
 
 import socket
 
@@ -42,7 +42,7 @@ def connect(
 
 
 def failures(connection: kombu.Connection) -> tuple[type[BaseException], ...]:
-    """What the libraries below raise when the broker is away, or refuses."""
+    """The exceptions by which the libraries say that the broker is away, or refuses."""
     return (*connection.connection_errors, *connection.channel_errors, OperationalError, OSError)
 
 

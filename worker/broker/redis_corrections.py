@@ -1,8 +1,9 @@
 """kombu's Redis transport, corrected in place for the pinned versions; see worker/broker/redis_visibility.py.
 
 Three corrections of kombu 5.7.0 under celery 5.7.0, one that saves CPU, and worker/broker/redis_take.py.
-`install` checks the versions. Without it a lost connection restores jobs that are still running, or ends
-the process, a worker whose clock is ahead restores everybody's jobs, and a job can be lost on its way.
+`install` checks the versions. Without the corrections a lost connection restores jobs that are still running,
+or ends the process; a worker whose clock is ahead restores the jobs of all workers; and a job can be lost
+while a worker takes it.
 """
 
 import importlib.metadata
@@ -20,7 +21,7 @@ from worker.clock import SystemClock
 from worker.concurrency.heartbeat import waiting
 
 _CORRECTED = {"celery": "5.7.0", "kombu": "5.7.0"}
-#: Seconds for which kombu's look at the time needs no question: it has one for each delivery.
+#: Seconds for which one answer about the time is used: kombu wants the time for each delivery.
 _TIME_AGE = 10.0
 
 
@@ -49,17 +50,18 @@ def install(fresh_client: Callable[[], redis.Redis]) -> None:
     redis_take.install()
 
 
-_original_create_client = kombu_redis.Channel._create_client  # noqa: SLF001  # kombu has no other seam
+_original_create_client = kombu_redis.Channel._create_client  # noqa: SLF001  # kombu has no hook for it
 _original_restore = kombu_redis.QoS.restore_unacked_once
 _original_ack = kombu_redis.QoS.ack
 _original_reject = kombu_redis.QoS.reject
 _original_sweep = kombu_redis.MultiChannelPoller.maybe_restore_messages
-#: Tags of deliveries that are over, but neither to be acknowledged nor rejected; until kombu is told to.
+#: Tags of deliveries that must be neither acknowledged nor rejected. A tag stays here until kombu is told to
+#: do either.
 _forfeited: set[str] = set()
 
 
 def _was_forfeited(tag: str) -> bool:
-    """Whether this delivery is to be left alone; true once, for the tag may come again and be ours."""
+    """Whether to leave this delivery alone. True only once: the tag may come again for a delivery of ours."""
     try:
         _forfeited.remove(tag)
     except KeyError:
@@ -68,15 +70,16 @@ def _was_forfeited(tag: str) -> bool:
 
 
 def _sweep(self: Any) -> Any:
-    """Celery's loop waits here for a Redis that does not answer."""
+    """Mark the wait: Redis may not answer, and Celery's loop waits for it here."""
     with waiting():
         return _original_sweep(self)
 
 
 def _client_once(self: Any, asynchronous: bool = False) -> Any:
-    """A client is a view of its pool for any number of threads; kombu makes one for each command.
+    """Keep one client for each pool; kombu makes a new one for each command.
 
-    Each costs 0.2 ms, and a job has three.
+    A client is only a view of its pool, and any number of threads can use it. A new one costs 0.2 ms, and
+    each job needs three.
     """
     if asynchronous:
         return _original_create_client(self, asynchronous)
@@ -122,7 +125,7 @@ def _reject_with(original: Callable[..., Any], fresh_client: Callable[[], redis.
             with waiting():
                 return original(self, delivery_tag, requeue=requeue)
         except AttributeError:
-            # As above. Overdue at once: the next sweep of any worker restores it.
+            # As above. Make the delivery overdue: the next sweep of any worker restores its message.
             with waiting():
                 fresh_client().zadd(self.unacked_index_key, {delivery_tag: 0}, xx=True)
             return None
@@ -131,9 +134,9 @@ def _reject_with(original: Callable[..., Any], fresh_client: Callable[[], redis.
 
 
 def forfeit(tag: str) -> None:
-    """Have the delivery that is over now neither acknowledged nor rejected.
+    """Have a delivery that ends now neither acknowledged nor rejected.
 
-    kombu keeps a restored message's tag, so an acknowledgement of ours would remove somebody else's
-    delivery. If it is still ours, the sweep restores it when its lease has run out.
+    A message that kombu restores keeps its tag, so our acknowledgement would remove another worker's delivery
+    of it. If the delivery is still ours, the sweep restores the message when the lease has run out.
     """
     _forfeited.add(tag)

@@ -22,13 +22,14 @@ log = structlog.get_logger(__name__)
 
 ALIVE_SECONDS = 30
 _SIGN_SECONDS = 5.0
-#: How long after the last job was seen aside the door still asks what is known of those that come. They come
-#: back after seconds, to the front of the queue; an hour is for a door that could not pass on.
+#: For this many seconds after it saw a job set aside, the door asks Redis for the headers of each message.
+#: Jobs set aside come back after seconds, to the front of the queue; an hour is for a door that could not
+#: pass messages on.
 _ASK_SECONDS = 3600.0
 
 
 class RedisDoor:
-    """Takes from a plain list with BLMOVE, so that a message is always in one list or another."""
+    """Takes messages from a plain list with BLMOVE, so that a message is always in one list or the other."""
 
     def __init__(self, client: redis.Redis, ingress: Takes, clock: Clock, lane: Lane = MAIN_LANE) -> None:
         self._client = client
@@ -104,7 +105,7 @@ class RedisDoor:
         if aside:
             self._asks_until = Deadline.after(_ASK_SECONDS, now)
         self._come_back(keys=[self._lane.aside, self._jobs])
-        # What this door itself still holds was taken before a failure: it comes first again.
+        # A message that this door still holds was taken before a failure: it goes back, next in line.
         self._put_back()
         for other in (name.decode() for name in doors if name.decode() != self._name):
             keys = [

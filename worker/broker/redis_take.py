@@ -1,8 +1,8 @@
-"""How a delivery is taken from Celery's queue on Redis: in one step, which Redis makes whole or not at all.
+"""Takes messages from Celery's queue on Redis, each in one step that Redis does completely or not at all.
 
-kombu pops a message (BRPOP) and afterwards writes it among the unacknowledged ones. In between the
-message is in no key of Redis. A worker that is killed then, a connection that breaks, or a Redis whose memory
-is full, which takes the pop and refuses the write, loses the job. Here a script does both.
+kombu pops a message (BRPOP) and afterwards writes it to the unacknowledged messages. In between the message
+is in no key of Redis. The job is lost if the worker is killed then, if the connection breaks, or if the
+memory of Redis is full: then Redis allows the pop and refuses the write. Here one script does both.
 
 A script cannot wait. So the worker waits with BLMOVE from the end of the queue to the same end, which
 changes nothing. A message wakes every worker that waits, and all but one of them find it gone. That costs
@@ -19,10 +19,10 @@ from kombu.utils.json import loads
 
 from worker.concurrency.heartbeat import waiting
 
-#: KEYS: the queue, the unacknowledged messages, their times. The script writes what kombu would write, and
-#: makes it from the text of the message, so that no number and no empty list changes on its way through Lua.
+#: KEYS: the queue, the unacknowledged messages, their times. The script writes what kombu would write, with
+#: the text of the message as it is: decoded and encoded again by Lua, numbers and empty lists would change.
 #: The pop comes last: a Redis whose memory is full refuses a script at its first write that needs memory. A
-#: message that is none of kombu's is popped as it is, and its consumer deals with it.
+#: message that kombu did not make is popped as it is, and the consumer deals with it.
 _SCRIPT = """
 local text = redis.call('LINDEX', KEYS[1], -1)
 if not text then return false end
@@ -47,7 +47,7 @@ return {text, ''}
 
 def install() -> None:
     """Correct kombu's Redis transport in this process."""
-    kombu_redis.Channel._brpop_start = _wait  # noqa: SLF001  # kombu has no other seam
+    kombu_redis.Channel._brpop_start = _wait  # noqa: SLF001  # kombu has no hook for it
     kombu_redis.Channel._brpop_read = _take  # noqa: SLF001
     kombu_redis.QoS.append = _append
 
@@ -68,7 +68,7 @@ def _wait(self: Any, timeout: float | None = None) -> None:
 
 
 def _take(self: Any, **options: Any) -> bool:
-    """Read that answer, take a message and deliver it. Raises Empty if there is none, or none any more."""
+    """Read the answer to `_wait`, take a message and deliver it. Raises Empty if there is none (any more)."""
     try:
         try:
             seen = self.client.parse_response(self.client.connection, "BLMOVE", **options)
@@ -98,7 +98,7 @@ def _take(self: Any, **options: Any) -> bool:
 
 
 def _append(self: Any, message: Any, delivery_tag: str) -> Any:
-    """Note a delivery, in Redis only if that has not been done."""
+    """Note a delivery; in Redis only if the script has not done so."""
     if delivery_tag and getattr(self.channel, "_noted", None) == delivery_tag:
         return virtual.QoS.append(self, message, delivery_tag)
     return _original_append(self, message, delivery_tag)

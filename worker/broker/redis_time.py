@@ -23,7 +23,7 @@ class ServerTime:
         self._client = client
         self._clock = clock
         self._max_age = max_age
-        # What to add to our monotonic clock, and when that was found out.
+        # Seconds to add to our monotonic clock, and the monotonic time at which we asked.
         self._known: tuple[float, float] | None = None
 
     def __call__(self) -> float:
@@ -37,7 +37,7 @@ class ServerTime:
             try:
                 seconds, micros = self._client().time()
             except redis.RedisError:
-                # An outage: our own clock carries the last answer on. Without one nothing can be dated.
+                # In an outage our own clock carries the last answer on. Without any answer there is no time.
                 if self._known is None:
                     raise
             else:

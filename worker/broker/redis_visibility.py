@@ -1,8 +1,8 @@
-"""Redis as Celery's broker for jobs of an hour: kombu's delivery leases renewed.
+"""Renews kombu's delivery leases on Redis, because a job may run for an hour.
 
-kombu keeps each delivered message in a hash and its time of delivery in a sorted set; who has not
-acknowledged within the visibility timeout loses the delivery to somebody else. So that a dead
-worker's jobs are taken over soon, the timeout is short, and a living worker renews its leases.
+kombu keeps each delivered message in a hash and its time of delivery in a sorted set. A worker that has not
+acknowledged a delivery within the visibility timeout loses it to another worker. The timeout is short, so
+that a dead worker's jobs are taken over soon, and a living worker renews its leases.
 
 kombu itself is corrected by `worker/broker/redis_corrections.py`.
 
@@ -39,12 +39,12 @@ log = structlog.get_logger(__name__)
 
 
 def unacked(lane: Lane) -> str:
-    """Kombu's hash of deliveries."""
+    """Key of kombu's hash of unacknowledged messages."""
     return f"{lane.work}:unacked"
 
 
 def unacked_index(lane: Lane) -> str:
-    """The sorted set of their times."""
+    """Key of kombu's sorted set of the times of those messages."""
     return f"{lane.work}:unacked_index"
 
 
@@ -52,7 +52,7 @@ def transport_options(visibility_timeout: int, lane: Lane = MAIN_LANE) -> dict[s
     """Kombu's options for Redis.
 
     Args:
-        visibility_timeout: Seconds after which a delivery that nobody renewed goes to somebody else.
+        visibility_timeout: Seconds after which a delivery that was not renewed goes to another worker.
         lane: Whose work queue this is.
     """
     # By default kombu looks for overdue deliveries about every 100 s, whatever the timeout is.
@@ -61,9 +61,10 @@ def transport_options(visibility_timeout: int, lane: Lane = MAIN_LANE) -> dict[s
         "visibility_timeout": visibility_timeout,
         "unacked_key": unacked(lane),
         "unacked_index_key": unacked_index(lane),
-        # A worker that is killed in its sweep leaves the lock behind, and for kombu's five minutes nobody
-        # would take over anything. Two sweeps at once are harmless: each restores in a WATCH transaction.
-        # A name of our own, for version 0.1.0 of the worker still takes kombu's with its five minutes.
+        # A worker that is killed in its sweep leaves the lock behind. With kombu's expiry of five minutes,
+        # nobody would take over a delivery for so long. Two sweeps at once are harmless: each restores in a
+        # WATCH transaction. The key has a name of our own, because version 0.1.0 of the worker still uses
+        # kombu's name, with its five minutes.
         "unacked_mutex_key": f"{lane.work}:unacked_sweep",
         "unacked_mutex_expire": sweep,
         "unacked_restore_interval": sweep,
@@ -76,7 +77,7 @@ def transport_options(visibility_timeout: int, lane: Lane = MAIN_LANE) -> dict[s
 
 
 class VisibilityRenewer:
-    """The leases of the deliveries that this process is running, renewed from a thread of its own.
+    """Renews the leases of the deliveries that this process is running, on a thread of its own.
 
     Args:
         client: Redis, with time-outs.
@@ -123,7 +124,7 @@ class VisibilityRenewer:
             self._drop(tag)
 
     def forfeit(self, tag: str) -> None:
-        """A delivery that may be somebody else's by now: it is not acknowledged or rejected."""
+        """Have a delivery neither acknowledged nor rejected, because it may be another worker's by now."""
         self._drop(tag)
         redis_corrections.forfeit(tag)
 
@@ -133,8 +134,8 @@ class VisibilityRenewer:
             tags = tuple(self._tags)
         if not tags:
             return
-        # XX: a tag that was acknowledged meanwhile must not rise again. CH: the reply tells whether it
-        # was there.
+        # XX: a tag that was acknowledged meanwhile must not be added again. CH: the reply tells whether the
+        # tag was there.
         now = self._time()
         with self._client.pipeline(transaction=False) as pipe:
             for tag in tags:

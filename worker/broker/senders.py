@@ -1,8 +1,8 @@
-"""One message out, on either broker: confirmed when the call returns.
+"""Sends one message, on either broker: when the call returns, the broker has confirmed it.
 
-A queue that a job names in `reply_to` belongs to its consumer. It is published to as it is, and made only
-where RabbitMQ finds none: then it goes away again when nobody uses it. Whatever is wrong with it is a fault
-of that job (`ReplyRefused`), and the connection, which all jobs share, is kept.
+A queue that a job names in `reply_to` belongs to its consumer. Events are published to it as it is. It is
+made only if RabbitMQ has no such queue, and then it expires when nobody uses it. Whatever is wrong with the
+queue concerns that job only (`ReplyRefused`): the connection, which all jobs share, is kept.
 
 Redis keys:
 
@@ -10,8 +10,8 @@ Redis keys:
 key                               type    content and life
 ================================  ======  ==============================================================
 ``corti.jobs.aside``              zset    jobs set aside, with the time (s) to come back
-``corti.jobs.aside:known:<hash>`` string  what is known of one, by its SHA-256; gone when a door has taken
-                                          it, or after a day
+``corti.jobs.aside:known:<hash>`` string  headers of one of them, by the SHA-256 of its body; gone when a door
+                                          has taken the job, or after a day
 ================================  ======  ==============================================================
 """
 
@@ -59,12 +59,12 @@ class Sender(Protocol):
         ...
 
     def send_aside(self, body: bytes, headers: IngressHeaders) -> None:
-        """Have a job come back to corti.jobs after `ASIDE_SECONDS`, with what is known of it."""
+        """Have a job come back to corti.jobs after `ASIDE_SECONDS`, with its headers."""
         ...
 
 
 class RabbitSender:
-    """RabbitMQ: a topic exchange with the event type as routing key; confirms."""
+    """RabbitMQ: events go to a topic exchange, with their type as routing key. Publishes are confirmed."""
 
     def __init__(self, url: str, lane: Lane = MAIN_LANE, trust: Trust | None = None) -> None:
         self._lane = lane
@@ -103,7 +103,7 @@ class RabbitSender:
 
     def _reply(self, producer: kombu.Producer, body: bytes, queue: str) -> None:
         try:
-            # Published before it is declared: whether it is there, RabbitMQ says in its answer, every time.
+            # Publish before declaring: RabbitMQ's answer says, every time, whether the queue exists.
             for attempt in range(2):
                 confirmed(producer, body, content_type=CONTENT_TYPE, exchange="", routing_key=queue)
                 if self._connection.routed():
@@ -121,7 +121,7 @@ class RabbitSender:
         for name in RESULTS, DEAD:
             declare(connection, name, quorum_arguments())
         channel.queue_bind(RESULTS, RESULTS, "#")
-        # With other arguments jobs would not come back from it: a refusal is right.
+        # With other arguments jobs would not come back from this queue: here a refusal must be an error.
         channel.queue_declare(
             self._lane.aside, durable=True, auto_delete=False, arguments=aside_arguments(self._lane)
         )
@@ -134,8 +134,9 @@ class RabbitSender:
             log.warning(
                 "consumer_timeout_not_enforced",
                 rabbitmq=version,
-                advice="this RabbitMQ ignores x-consumer-timeout and cuts jobs that outlast the node's "
-                "consumer_timeout (30 min unless set): set it in advanced.config to the longest job",
+                advice="this RabbitMQ ignores x-consumer-timeout, and interrupts jobs that take longer than "
+                "the node's consumer_timeout (30 min unless set): set consumer_timeout in advanced.config to "
+                "the time that the longest job takes",
             )
 
 

@@ -1,11 +1,11 @@
-"""From a message on Celery's queue to a thread of its pool, and back to the message.
+"""Runs a message from Celery's queue on a thread of Celery's pool, then acknowledges or rejects the message.
 
-Celery would run its `trace_task` in between: results, callbacks, signals, retries, none of which a job has.
-It also keeps three more copies of the message as long as the job runs. And who hands a delivery back by
-raising `Reject` there leaves half a megabyte in a cycle that Python's collector does not count (billiard
-copies the source positions of Celery's frames): a worker whose deliveries kept going back grew to 5 GB in
-half an hour.
-`Task.Strategy` is Celery's own seam for this.
+Celery would run its `trace_task` in between, for results, callbacks, signals and retries: a job has none of
+these. `trace_task` also keeps three more copies of the message as long as the job runs. And each delivery
+that is handed back by raising `Reject` there leaves half a megabyte in a reference cycle that Python's
+collector does not count (billiard copies the source positions of Celery's frames): a worker whose deliveries
+kept going back grew to 5 GB in half an hour.
+`Task.Strategy` is Celery's own hook for replacing this.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,33 +23,34 @@ from worker.broker.work_queue import TASK
 from worker.jobs.ingress_headers import DeliveryOutcome, IngressHeaders
 from worker.jobs.ports import never
 
-#: Where kombu notes that a message could not be handed back; Celery's own, so that its filter applies.
-logger = get_logger(__name__)
+#: Where kombu notes that a message could not be handed back. It has a name of Celery's, so that the log keeps
+#: the text of kombu without the text of the error, as it does for every library.
+logger = get_logger("celery.worker.strategy")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-#: Takes a delivery's tag, its job and what the door noted; says DONE or HAND_BACK. May take hours.
+#: Takes a delivery's tag, its job and what the door noted; returns DONE or HAND_BACK. May take hours.
 Run = Callable[[str, bytes, IngressHeaders], DeliveryOutcome]
 
 
 class JobRequest(Request):  # type: ignore[misc]  # Celery has no types
-    """Celery's account of one delivery."""
+    """Celery's request object for one delivery, without its copies of the message."""
 
     def __init__(self, message: Any, **how: Any) -> None:
         super().__init__(message, **how)
         args: Any = self.args
         if not (isinstance(args, list) and len(args) == 1 and isinstance(args[0], str)):
-            raise InvalidTaskError("not of our making: the task takes one text")
+            raise InvalidTaskError("not made by this worker: the task takes one text")
         self._job: bytes = args[0].encode()
         self._ingress_headers = ingress_headers(message.headers)
-        # It may hold a consultation's audio, and each of these is or has a copy of it.
+        # The message may hold a consultation's audio, and each of these attributes is or has a copy of it.
         self._request_dict: dict[str, Any] = {}
         self._args = self._kwargs = self._body = self._Request__payload = None
-        message.body = message._decoded_cache = message._raw = None  # noqa: SLF001  # kombu has no word for it
+        message.body = message._decoded_cache = message._raw = None  # noqa: SLF001  # kombu has no method for it
         message.headers = message.properties = _NOTHING
 
     def execute_using_pool(self, pool: Any, **_how: Any) -> Any:
-        """Called by Celery's controller."""
+        """Run the job on a thread of the pool. Called by Celery's controller."""
         return pool.apply_async(self._run, accept_callback=self.on_accepted, callback=self._settle)
 
     def _run(self) -> DeliveryOutcome:
@@ -72,18 +73,18 @@ def register(app: Celery, run: Run) -> None:
 
 
 def strategy(task: Any, app: Celery, consumer: Any, **_how: Any) -> Callable[..., None]:
-    """Celery asks once per connection how messages of the task are to be handled."""
+    """Return the function that handles the task's messages. Celery asks for it once per connection."""
     give_way = getattr(app, "give_way", never)
 
     def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
         if consumer.draining:
-            # It was on its way when the drain began. First no more of them, or it would come back to us.
+            # The message was on its way when the drain began. Stop consuming first: else it would come back.
             consumer.stop_consuming()
             reject(logger, consumer.connection_errors, True)  # Celery's order of arguments
             return
         if body is not None:
-            raise InvalidTaskError("in Celery's protocol 1, which the door does not speak")
-        # It makes a thread, and audio comes first.
+            raise InvalidTaskError("in Celery's message protocol 1, which the door does not use")
+        # A request makes a thread, and the audio of running streams comes first.
         give_way()
         try:
             request = JobRequest(
@@ -96,7 +97,7 @@ def strategy(task: Any, app: Celery, consumer: Any, **_how: Any) -> Callable[...
                 connection_errors=consumer.connection_errors,
             )
         except (ValueError, TypeError, LookupError) as error:
-            raise InvalidTaskError(f"not of our making: {type(error).__name__}") from None
+            raise InvalidTaskError(f"not made by this worker: {type(error).__name__}") from None
         task_reserved(request)
         for callback in callbacks:
             callback(request)

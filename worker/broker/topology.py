@@ -14,8 +14,8 @@ name                RabbitMQ                               Redis
                     ``corti.work``; the door takes it
 ==================  =====================================  ==========================================
 
-Whoever declared a queue before us may have given it other arguments, an earlier version of the worker among
-them. Such a queue is used as it is (worker/broker/declaring.py).
+A queue may exist already, with other arguments: declared by another program, or by an earlier version of the
+worker. Such a queue is used as it is (worker/broker/declaring.py).
 """
 
 from collections.abc import Mapping
@@ -29,28 +29,30 @@ DEAD: Final = "corti.dead"
 UNDELIVERED: Final = "corti.undelivered"
 
 #: Headers of the messages on `corti.work` and `corti.jobs.aside`: when a door first accepted the job (ms
-#: since 1970), its trace, and how many of its deliveries broke by a fault of ours.
+#: since 1970), its trace, and how many of its deliveries failed by a bug of ours.
 ACCEPTED_AT, TRACEPARENT, BROKEN = "corti_accepted_at", "traceparent", "corti_broken"
 #: Header in which RabbitMQ counts the deliveries of a message on a quorum queue before this one.
 DELIVERY_COUNT = "x-delivery-count"
 
-#: How long a delivery waits aside whose job somebody else is running. Long enough that a duplicate of
-#: an hour's job costs next to nothing, short enough that it is at hand soon if that somebody dies.
+#: Seconds until a delivery comes back that was set aside, for instance because another worker runs its job.
+#: Long enough that a duplicate of an hour's job costs next to nothing, short enough that the delivery is back
+#: soon if that worker dies.
 ASIDE_SECONDS = 15
 
-#: Redeliveries after which RabbitMQ itself gives a message up. Our own attempts end long before; this
-#: catches what kills a worker before it can count. Every requeue counts, so it must not be small.
+#: Redeliveries after which RabbitMQ itself gives a message up. Our own attempts end long before. The
+#: limit is for messages that kill a worker before it can count. Every requeue counts, so the limit must not
+#: be small.
 DELIVERY_LIMIT = 50
 
 _QUORUM: Mapping[str, object] = {"x-queue-type": "quorum"}
 
-#: Milliseconds after which a reply queue that we declared goes away if nobody consumes from it, with what
-#: lies in it: four weeks, longer than any outage of a consumer that is still wanted. RabbitMQ takes less than
-#: 2**32.
+#: Milliseconds after which RabbitMQ deletes a reply queue that we declared, with its messages, if nobody
+#: consumes from it: four weeks, longer than any outage of a consumer that is still wanted. RabbitMQ accepts
+#: less than 2**32.
 REPLY_EXPIRES_MS = 28 * 86_400_000
 
-#: RabbitMQ 4 gives up after 20 deliveries where nothing is said. From the queue of what it gave up nothing
-#: must get lost, and there is no word for "never" that 3.x knows, too.
+#: Without this argument RabbitMQ 4 gives a message up after 20 deliveries. No message may get lost from
+#: `corti.undelivered`, and RabbitMQ 3.x and 4 have no common value for "never".
 _PRACTICALLY_NEVER = 1_000_000
 
 
@@ -79,12 +81,12 @@ class Lane:
 
     @property
     def undelivered(self) -> str:
-        """Where RabbitMQ puts what it gives up."""
+        """Where RabbitMQ puts messages that it gives up."""
         return self._named(UNDELIVERED)
 
     @property
     def aside(self) -> str:
-        """Where deliveries wait that cannot run now."""
+        """Where deliveries that cannot run now wait."""
         return f"{self.jobs}.aside"
 
     def _named(self, queue: str) -> str:
@@ -115,7 +117,10 @@ def undelivered_arguments() -> dict[str, object]:
 
 
 def _given_up(lane: Lane) -> dict[str, object]:
-    """A message that RabbitMQ gives up must not vanish: it leaves its queue only when it has arrived."""
+    """Arguments that move a message that RabbitMQ gives up to `corti.undelivered`.
+
+    No message may vanish: it leaves its queue only when it has arrived there.
+    """
     return {
         "x-delivery-limit": DELIVERY_LIMIT,
         "x-dead-letter-exchange": "",

@@ -56,7 +56,7 @@ def make_celery(
         task_default_queue=lane.work,
         task_create_missing_queues=False,
         broker_transport_options=redis_options or {"socket_settings": keepalive()},
-        # Without it Celery verifies nothing of a rediss:// server, and no host name of an amqps:// one.
+        # Without it Celery does not verify rediss:// servers at all, nor the host name of amqps:// servers.
         broker_use_ssl=trust and (trust.for_rabbitmq() if on_rabbit else trust.for_redis()),
         task_acks_late=True,
         task_acks_on_failure=True,
@@ -75,7 +75,7 @@ def make_celery(
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_consumer=f"{JobConsumer.__module__}:{JobConsumer.__qualname__}",
-        # Spread sends over connections of their own: see CeleryWorkQueue.
+        # On Redis, `CeleryWorkQueue` sends on connections from this pool.
         broker_pool_limit=4,
     )
     return app
@@ -87,7 +87,7 @@ class CeleryWorkQueue:
     def __init__(self, app: Celery, url: str, *, on_rabbit: bool, trust: Trust | None = None) -> None:
         self._app = app
         self._confirming = ConfirmingConnection(url, self._declare, trust) if on_rabbit else None
-        # Asked once: each asking makes a connection's objects, an epoll among them.
+        # Asked once: each call makes the objects of a new connection, an epoll among them.
         self._connection_errors = app.connection_for_write().transport.connection_errors
 
     def put(self, body: bytes, headers: IngressHeaders) -> None:

@@ -1,1 +1,1 @@
-"""One process: built, run, observed, drained and stopped."""
+"""The life of one process: how it is built, run, observed, drained and stopped."""

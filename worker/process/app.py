@@ -1,4 +1,4 @@
-"""The composition root: settings in, a running process out. Things close in the reverse of their making."""
+"""The composition root: builds a process from its settings. What was made last is closed first."""
 
 import random
 import threading
@@ -34,9 +34,9 @@ from worker.store.cipher import make_cipher
 from worker.store.ledger import Fleet, RedisLedger
 from worker.telemetry import measures
 
-#: Calls of jobs to Redis at the same time. Each takes a millisecond.
+#: How many calls of jobs to Redis run at the same time. Each takes a millisecond.
 _REDIS_THREADS = 4
-#: Live events on their way to the broker.
+#: How many live events can be on their way to the broker at the same time.
 _LIVE_EVENT_THREADS = 4
 
 log = structlog.get_logger(__name__)
@@ -79,11 +79,11 @@ class Application:
             keep_results=settings.on_repeat == "republish",
         )
         self.gate = AdmissionGate()
-        # Not the one for Corti: a Redis that hangs must not hold up streams.
+        # Not the executor for Corti: a Redis that hangs must not hold up streams.
         self.redis_calls = self._offload("offload-redis", _REDIS_THREADS, self.gate.give_way)
-        # JSON needs a deep stack. One thread: it only computes, and Python lets one compute at a time.
+        # JSON needs a deep stack. One thread: it only computes, and Python lets one thread compute at a time.
         self.json_calls = self._offload("offload-json", 1, never)
-        # Of its own, for a broker that hangs. Who waits for text as it is spoken does not give way.
+        # An executor of its own: the broker may hang. It never gives way: live text must not be late.
         self.live_calls = self._offload("offload-live-events", _LIVE_EVENT_THREADS, never)
         self.job_ledger = OffloadedLedger(self.ledger, self.redis_calls)
         self.job_audit = OffloadedAudit(self.telemetry.audit, self.json_calls)
@@ -160,12 +160,12 @@ class Application:
         return self.door_heartbeat.missing("the broker")
 
     def observer(self, running: Callable[[], int]) -> Observer:
-        """Looks at the whole installation when it is this process's turn; `running` counts its jobs."""
+        """The observer, which measures the whole installation; `running` counts the jobs of this process."""
         fleet = Fleet(self.soft_redis, self.lane.name)
         return Observer(fleet, self.broker.depth(), self.ledger.backlog, running, self.lane.work, self.clock)
 
     def runner(self) -> Runner:
-        """Everything a job needs."""
+        """The runner, with everything that a job needs."""
         settings = self.settings
         corti = CortiSide(
             settings,

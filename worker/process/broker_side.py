@@ -17,7 +17,7 @@ from worker.settings import Settings
 
 
 class BrokerSide:
-    """Made once in a process.
+    """Makes what a process needs to use the broker. Made once in a process.
 
     Args:
         settings: Valid settings.
@@ -46,7 +46,7 @@ class BrokerSide:
         return redis_client(self._url, self._trust, self._stack)
 
     def sender(self) -> Sender:
-        """Puts messages on its queues."""
+        """Puts messages on the broker's queues."""
         if self.is_redis:
             return RedisSender(self.redis(), self.lane)
         sender = RabbitSender(self._url, self.lane, self._trust)
@@ -54,7 +54,7 @@ class BrokerSide:
         return sender
 
     def work_queue(self) -> CeleryWorkQueue:
-        """Celery's queue, by a connection of its own that is made when it is needed first."""
+        """Celery's queue, on a connection of its own that is made at its first use."""
         work = CeleryWorkQueue(self.celery, self._url, on_rabbit=not self.is_redis, trust=self._trust)
         self._stack.callback(work.close)
         return work
@@ -66,7 +66,7 @@ class BrokerSide:
         return RabbitDoor(self._url, ingress, self.lane, end_given_up, self._trust)
 
     def depth(self) -> Depth:
-        """Looks at its queues."""
+        """Counts the messages that wait in the broker's queues."""
         if self.is_redis:
             return RedisDepth(self.redis(), self.lane)
         return RabbitDepth(self._url, self.lane, self._trust)

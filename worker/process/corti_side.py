@@ -1,4 +1,4 @@
-"""Corti's side of a process: what moves all streams, and for each tenant what runs its jobs."""
+"""Corti's side of a process: the threads that move all streams, and for each tenant its transcriber."""
 
 import random
 from contextlib import ExitStack
@@ -31,11 +31,11 @@ from worker.telemetry import measures
 
 
 class CortiSide:
-    """Made once in a process.
+    """Makes what a process needs to use Corti. Made once in a process.
 
     Args:
         settings: Valid settings.
-        telemetry: Watches what is made.
+        telemetry: Gets the checks and metrics of what is made.
         soft_redis: For the shared tokens.
         gate: Where the steps of jobs give way to audio.
         clock: For time.
@@ -56,7 +56,7 @@ class CortiSide:
         self._settings = settings
         self._telemetry = telemetry
         self._redis = soft_redis
-        # Twice as many as connect at the same moment: another half may be at the REST API.
+        # Twice as many threads as streams may connect at once: the other half may be calling the REST API.
         offload = OffloadExecutor("offload-corti", 2 * settings.simultaneous_connects, gate.give_way)
         self._offload = stack.enter_context(offload)
         telemetry.live["offload-corti"] = offload.check
@@ -86,7 +86,7 @@ class CortiSide:
         telemetry.status["streams_open"] = lambda: pacer.open_streams
 
     def transcriber(self, tenant: Tenant) -> Transcriber:
-        """What transcribes a tenant's jobs: its own tokens, its own addresses."""
+        """What transcribes a tenant's jobs, with the tenant's own tokens and addresses."""
         ca_file = str(tenant.ca_file) if tenant.ca_file else None
         session = self._session(ca_file, tenant.auth, tenant.api)
         tokens = self._caches[tenant.name] = self._tokens(tenant, session)

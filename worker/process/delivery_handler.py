@@ -1,4 +1,4 @@
-"""The shell around a delivery: it stays ours while its job runs, and then its message is dealt with."""
+"""Handles a delivery: keeps it ours while its job runs, then says what to do with its message."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -58,7 +58,7 @@ class DeliveryHandler:
         return nullcontext() if self.visibility is None else self.visibility.kept(tag)
 
     def _discarded(self, body: bytes, refusal: InvalidJob) -> DeliveryOutcome:
-        # The door stops these; what is here was put on Celery's queue by somebody else.
+        # The door refuses such bodies: somebody else put this one on Celery's queue.
         log.error("task_without_job", problems=len(refusal.problems))
         try:
             self.discard(body, refusal)
@@ -69,7 +69,7 @@ class DeliveryHandler:
     def _forfeited(self, tag: str, body: bytes, headers: IngressHeaders) -> DeliveryOutcome:
         """Leave a delivery alone, and see to it that its job does not get lost."""
         if self.visibility is not None:
-            # Acknowledged in Celery's books only: the message may run elsewhere, under the same tag.
+            # Acknowledged in this process only, not in Redis: its job may run elsewhere, under its tag.
             self.visibility.forfeit(tag)
             return DeliveryOutcome.DONE
         try:

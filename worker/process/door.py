@@ -12,9 +12,9 @@ _LOOK_SECONDS = 0.1
 
 
 class _Signalled:
-    """Set by a signal handler, which may do nothing else.
+    """A flag that a signal handler sets; the handler may do nothing else.
 
-    To set an event takes a lock, and the handler runs on the very thread that may just hold it.
+    It must not set an event: that takes a lock, and the thread that it interrupts may hold this very lock.
     """
 
     def __init__(self) -> None:

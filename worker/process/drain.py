@@ -1,8 +1,8 @@
-"""What happens between SIGTERM and the end.
+"""What happens between SIGTERM and the end of the process.
 
-Stop taking jobs; let those end that can within the grace period; hand the others back; then stop
-Celery, whose loop has to run until then, so that acknowledgements still reach the broker. A second
-signal hands everything back at once. Whatever hangs, the process ends with the grace period.
+Stop taking jobs; wait for the jobs that can end within the grace period; hand the others back; then stop
+Celery, whose loop has to run until then, so that acknowledgements still reach the broker. A second signal
+hands everything back at once. Whatever hangs, the process ends just after the grace period.
 """
 
 import os
@@ -21,19 +21,20 @@ from worker.concurrency.interrupt import Interrupt, InterruptReason
 log = structlog.get_logger(__name__)
 
 _LOOK = 0.1
-#: Before the end of the grace period: for closing streams, handing back, and the last acknowledgements.
+#: Seconds kept before the end of the grace period: for closing streams, handing back, and the last
+#: acknowledgements.
 _RESERVE = 1.0
-#: What the service needs after the last audio, at the least.
+#: Seconds that the service needs at least after the last audio.
 _ENDING = 1.5
-#: For Celery's loop to send the acknowledgements of jobs that have just ended, and for jobs to begin that the
-#: broker had sent before it heard of the drain.
+#: Seconds without a job before Celery is stopped. In this time its loop sends the acknowledgements of jobs
+#: that have just ended, and jobs begin that the broker had sent before it heard of the drain.
 _SETTLE = 0.3
 _OVERTIME = 0.7
 _EXIT_FORCED = 70
 
 
 class RunningJobs:
-    """The jobs that run in this process, by their interrupts."""
+    """The jobs that run in this process; each is represented by its interrupt."""
 
     def __init__(self) -> None:
         self._jobs: set[Interrupt] = set()
@@ -41,7 +42,7 @@ class RunningJobs:
 
     @contextmanager
     def one(self) -> Iterator[Interrupt]:
-        """A job runs while the context lasts."""
+        """Count a job as running while the context lasts; gives its interrupt."""
         job = Interrupt()
         with self._lock:
             self._jobs.add(job)
@@ -55,7 +56,7 @@ class RunningJobs:
         return len(self._jobs)
 
     def all(self) -> list[Interrupt]:
-        """All of them, now."""
+        """The interrupts of all jobs that run now."""
         with self._lock:
             return list(self._jobs)
 
@@ -67,7 +68,7 @@ class Drain:
         grace: Seconds between the signal and the end of the process.
         jobs: The jobs that run.
         clock: For time.
-        idle_exit: Seconds without a job after which it stops by itself, as if a signal had come; 0 for never.
+        idle_exit: Seconds without a job after which the worker stops, as if a signal had come; 0 for never.
         stop_taking: Stops the door and Celery's consumption.
         stop_celery: Makes Celery's loop end.
     """
@@ -104,7 +105,7 @@ class Drain:
 
     @property
     def draining(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal has come, or the worker was idle for too long."""
         return self.signals > 0
 
     def left(self) -> float | None:
@@ -126,7 +127,7 @@ class Drain:
         self._until_nothing_runs(began)
         log.info("drain_ended", jobs=len(self._jobs), seconds=round(self._clock.monotonic() - began, 2))
         self._stop_celery()
-        # Celery waits for a job that the broker had sent before it heard that we take no more.
+        # Celery waits for jobs that the broker had sent before it heard of the drain: hand these back, too.
         while self._clock.monotonic() < began + self._grace + _OVERTIME:
             self._hand_back(began)
             self._look_again()
@@ -136,7 +137,10 @@ class Drain:
         os._exit(_EXIT_FORCED)
 
     def _until_nothing_runs(self, began: float) -> None:
-        """For a moment, because what the broker has sent already may begin after the last job has ended."""
+        """Wait until no job has run for a moment.
+
+        A job that the broker has sent already may begin after the last one has ended.
+        """
         quiet_since = began
         while (now := self._clock.monotonic()) < began + self._grace:
             if len(self._jobs) > 0:
@@ -157,7 +161,7 @@ class Drain:
                 job.trigger(InterruptReason.DRAIN)
 
     def _wait(self) -> None:
-        """Until a signal comes, or nothing has run for too long. A job that comes just then is drained."""
+        """Wait until a signal comes, or no job has run for too long. A job that comes then is drained."""
         busy = self._clock.monotonic()
         while not self.draining:
             self._look_again()

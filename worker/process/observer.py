@@ -1,7 +1,7 @@
-"""Looks at the whole installation now and then, if it is this process's turn: queues and outbox.
+"""Measures the queues and the outbox of the whole installation, while this process is the observer.
 
-On a timer and not at the scrape: a broker that does not answer must not hold up the metrics that would
-tell so. What is older than two looks is not shown: no number is better than a wrong one.
+It does so on a timer and not at each scrape: a broker that does not answer must not hold up the metrics that
+would show this. Numbers older than `_STALE_SECONDS` are not shown: no number is better than a wrong one.
 """
 
 from collections.abc import Callable
@@ -79,11 +79,11 @@ class Observer:
         return {**(self._lengths if answered else {}), **self._jobs} if self._current() else {}
 
     def outbox_results(self) -> float | None:
-        """Results that wait; None when it is another process's turn."""
+        """Results that wait in the outbox; None when it is another process's turn."""
         return self._outbox[0] if self._outbox is not None and self._current() else None
 
     def outbox_age(self) -> float | None:
-        """Age of the oldest of them, in seconds."""
+        """Age of the oldest of these results, in seconds."""
         return self._outbox[1] if self._outbox is not None and self._current() else None
 
     def look(self) -> None:
@@ -94,8 +94,8 @@ class Observer:
                 self._jobs, self._lengths, self._outbox = {}, {}, None
                 return
             self._outbox = self._backlog()
-            # Dated before the broker is asked, which may take its time. Its last answer stands meanwhile: a
-            # scrape just then would see no message wait.
+            # Dated before the broker is asked, because it may answer late. Until then its last answer is
+            # kept: without it a scrape in between would show no waiting messages.
             asked_at = self._seen_at = self._clock.monotonic()
             self._jobs = {(self._work, RUNNING): running}
             with waiting():

@@ -1,4 +1,4 @@
-"""The ports of a job whose calls are made by a few threads; see `worker.concurrency.offload`."""
+"""Ports of a job whose calls a few other threads make; see `worker.concurrency.offload`."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from worker.telemetry.audit import Audit, Entry
 
 @dataclass(frozen=True, slots=True)
 class OffloadedLedger:
-    """`Claims`, `Attempts` and `Outbox`."""
+    """`Claims`, `Attempts` and `Outbox`, called on the executor's threads."""
 
     ledger: RedisLedger
     executor: OffloadExecutor
@@ -46,7 +46,7 @@ class OffloadedLedger:
 
 @dataclass(frozen=True, slots=True)
 class OffloadedInteractions:
-    """`Interactions`."""
+    """`Interactions`, called on the executor's threads."""
 
     inner: Interactions
     executor: OffloadExecutor
@@ -62,7 +62,7 @@ class OffloadedInteractions:
 
 @dataclass(frozen=True, slots=True)
 class OffloadedStreams:
-    """`Streams`: connected there; the pacer's thread then has the socket."""
+    """`Streams` that connect on the executor's threads; then the pacer's thread has the socket."""
 
     inner: Streams
     executor: OffloadExecutor
@@ -76,7 +76,7 @@ class OffloadedStreams:
 
 @dataclass(frozen=True, slots=True)
 class OffloadedAudit:
-    """`Audit`."""
+    """`Audit`, called on the executor's threads."""
 
     inner: Audit
     executor: OffloadExecutor

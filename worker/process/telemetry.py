@@ -1,4 +1,4 @@
-"""What a process tells about itself: metrics, health, status, spans, audit trail; made from settings."""
+"""What a process reports about itself: metrics, health, status, spans, audit trail; made from settings."""
 
 import socket
 import sys
@@ -35,7 +35,8 @@ class Telemetry:
         stack: Closes what is made here.
 
     Attributes:
-        live: Checks behind `/livez`; parts of the process add theirs. So for `ready`.
+        live: Checks behind `/livez`; each part of the process adds its own.
+        ready: The same for `/readyz`.
         status: What `/status` shows: values, or callables that give them.
         started: To be set when all parts of the process are made.
     """
@@ -108,7 +109,7 @@ class Telemetry:
         self._stack.callback(observer.stop)
 
     def watch_sent(self, figures: Figures) -> None:
-        """Export what the pacer has sent; it keeps count itself, because a metric costs more than a chunk."""
+        """Export what the pacer has sent; the pacer counts, because a metric costs more than a chunk."""
         self.metrics.watch_total(measures.AUDIO_BYTES, lambda: figures.bytes)
         self.metrics.watch_total(measures.AUDIO_SECONDS, lambda: figures.seconds)
         self.metrics.watch_distribution(
@@ -128,7 +129,7 @@ class Telemetry:
         )
 
     def traced_publisher(self, publisher: Publisher, results: str) -> Publisher:
-        """The same for where results go."""
+        """The publisher of results, with spans around it if spans are recorded."""
         return (
             publisher
             if isinstance(self.tracer, Untraced)

@@ -70,7 +70,7 @@ class TracedStreams:
 
 
 class _TracedStream(AbstractContextManager["_TracedStream"]):
-    """A stream whose first and last words are noted on its span."""
+    """A stream with a span that lasts as long; the figures of the conversation are noted on it."""
 
     def __init__(self, opened: AbstractContextManager[Stream], tracer: Tracer) -> None:
         self._opened = opened

@@ -1,4 +1,4 @@
-"""The life of a process: start, run until a signal, stop."""
+"""The life of a worker process: start, run until a signal, stop."""
 
 import signal
 import sys
@@ -28,12 +28,13 @@ from worker.telemetry import measures
 log = structlog.get_logger(__name__)
 
 _EXIT_OK = 0
-#: How long a thread may compute while the pacer waits for its turn; Python's own 5 ms is a tick of audio.
+#: Seconds that a thread may compute while the pacer waits for its turn. Python's default of 5 ms is too long:
+#: it is a whole tick of the pacer.
 _SWITCH_INTERVAL = 0.0005
 
 
 def run_worker(settings: Settings) -> int:
-    """Run jobs, and the door if so set, until a signal says stop.
+    """Run jobs, and the door if the settings say so, until a signal says stop.
 
     Returns:
         The process's exit code.
@@ -138,7 +139,7 @@ def _dropped(_job_id: str) -> bool:
 
 
 def _visibility(application: Application) -> VisibilityRenewer | None:
-    """On Redis, correct kombu and keep deliveries ours."""
+    """On Redis, correct kombu, and start to renew the leases of deliveries."""
     if not application.broker.is_redis:
         return None
     client = application.broker.redis()
@@ -186,5 +187,5 @@ def _stop_taking(application: Application, worker: Any) -> None:
 
 
 def _stop_celery() -> None:
-    # What Celery's own signal handlers set; its loop looks at it each turn.
+    # Celery's own signal handlers set this, too; Celery's loop looks at it each turn.
     state.should_stop = _EXIT_OK

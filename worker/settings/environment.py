@@ -1,4 +1,4 @@
-"""From environment variables to settings, all faults at once; and the table of ops/docs/settings.md."""
+"""Reads the settings, reports all faults at once, and makes the table of ops/docs/settings.md."""
 
 import os
 import re
@@ -28,8 +28,8 @@ _VENDOR_FIELDS = frozenset(
 
 _CREDENTIALS = ("client_id", "client_secret")
 
-#: What Kubernetes puts into each container for a Service named corti-worker; not settings of ours.
-#: The value belongs to it: a mistyped CORTI_WORKER_HEALTH_PORT must not pass for a link.
+#: Variables that Kubernetes sets in each container for a Service named corti-worker; not settings of ours.
+#: The pattern covers the value, too: a mistyped CORTI_WORKER_HEALTH_PORT must not pass for such a variable.
 _SERVICE_LINK = re.compile(
     r"CORTI_WORKER_(.*_)?(SERVICE_HOST=.*|SERVICE_PORT(_.*)?=\d+|PORT=[a-z]+://.*|PORT_\d+_.*)"
 )
@@ -52,7 +52,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings.
 
     Args:
-        environment: Instead of the process's own environment.
+        environment: Read instead of the process's own environment.
 
     Raises:
         SettingsError: With every fault found; none of them shows a value.
@@ -79,7 +79,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         and known.keys().isdisjoint({name, name.removesuffix("_FILE")})
         and not _SERVICE_LINK.fullmatch(f"{name}={environment[name]}")
     ]
-    # Half a set of credentials is a mistake, whoever else has one.
+    # Half a set of credentials is a mistake, even if other tenants have complete sets.
     if "tenants_dir" not in values or any(field in values for field in _CREDENTIALS):
         faults += [f"{variable(field)}: is required" for field in _CREDENTIALS if field not in values]
     settings: Settings | None = None
@@ -112,7 +112,7 @@ def secret_of(tenant: Tenant) -> str:
     try:
         fresh = Path(place).read_text().strip() if place else ""
     except (OSError, UnicodeDecodeError):
-        fresh = ""  # It is being replaced, perhaps. The one that we know may still do.
+        fresh = ""  # The file is perhaps being replaced. The secret that we know may still be valid.
     return fresh or tenant.client_secret.get_secret_value()
 
 

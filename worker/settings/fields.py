@@ -22,11 +22,11 @@ from worker.settings.kinds import (
 
 
 class Fields(BaseModel):
-    """Every setting by itself."""
+    """Every setting on its own; `Settings` checks how they fit together."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    # Empty only where every job names a tenant of `tenants_dir`; `load` sees to that.
+    # Empty only where every job names a tenant of `tenants_dir`; `load` checks that.
     client_id: str = Field("", min_length=1, description="OAuth client id of your Corti API client.")
     client_secret: SecretStr = Field(SecretStr(""), min_length=1, description="OAuth client secret.")
     tenant: TenantName = Field("base", description="Corti tenant (realm).")

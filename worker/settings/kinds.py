@@ -1,4 +1,4 @@
-"""The kinds of values that settings have, each with what is said about a wrong one; never the value."""
+"""The types of settings. Each has a message for a wrong value, which never shows the value."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,10 +32,10 @@ def secret_url(*schemes: str) -> AfterValidator:
         check.func(value.get_secret_value())  # type: ignore[call-arg]
         keys = parse_qs(urlsplit(value.get_secret_value()).query, keep_blank_values=True)
         if any(key.lower().startswith(("ssl", "verify", "cert", "ca", "key")) for key in keys):
-            # A library would let these switch the verification off.
+            # A library would let these options switch the verification off.
             raise ValueError(
-                "expected a URL without options of TLS: name files in the settings ..._CA_FILE, "
-                "..._CERT_FILE and ..._KEY_FILE; what a server shows is always verified"
+                "expected a URL without TLS options: name files in the settings ..._CA_FILE, ..._CERT_FILE "
+                "and ..._KEY_FILE; the certificate of a server is always verified"
             )
         return value
 
@@ -92,6 +92,6 @@ Directories = Annotated[str, AfterValidator(_directories)]
 AudioHosts = Annotated[str, AfterValidator(_audio_hosts)]
 AuditPlace = Annotated[str, AfterValidator(_audit_place)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
-#: Also a path component, a label and a part of a Redis key: no dot in front, no slash.
+#: The name is also a path component, a label and a part of a Redis key: no dot in front, no slash.
 TenantName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Region = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]

@@ -1,4 +1,4 @@
-"""The settings as a whole: what has to fit together, and what follows from them."""
+"""The settings as a whole: checks across several settings, and values that follow from them."""
 
 from typing import Any, Self
 

@@ -1,8 +1,8 @@
-"""Tenants: sets of Corti credentials, the settings' own and those that lie in directories of `tenants_dir`.
+"""Tenants: sets of Corti credentials, from the settings themselves and from directories in `tenants_dir`.
 
-A tenant's directory bears the name that jobs give as `tenant`, and holds a file for each value, as mounted
-secrets do: `client-id` and `client-secret`, and if need be what `FILES` lists. What it does not hold is as
-the worker's own settings say.
+A tenant's directory has the name that jobs give as `tenant`. Like a mounted secret it holds a file for each
+value: `client-id` and `client-secret`, and optionally the other files in `FILES`. A value that has no file is
+taken from the worker's own settings.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ FILES: Mapping[str, str] = {
     "retention": "retention",
 }
 _BY_FIELD = {field: file for file, field in FILES.items()}
-#: A region of its own makes the URLs of the settings' region wrong.
+#: A tenant with a region of its own does not take these from the settings: they belong to another region.
 _OF_A_REGION = ("auth_url", "api_url", "stream_url")
 _NAME: TypeAdapter[str] = TypeAdapter(TenantName)
 
@@ -41,8 +41,8 @@ class Tenant(BaseModel):
         realm: What Corti calls it.
         client_secret: As it was at the start; `worker.settings.secret_of` tells what it is now.
         secret_file: Where the secret can be read again.
-        max_streams: At once across all workers; 0 for any number.
-        retention: For jobs that do not say.
+        max_streams: Most streams at once across all workers; 0 for any number.
+        retention: For jobs that do not name one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,11 +80,11 @@ def read_tenants(directory: Path, inherited: Mapping[str, Any]) -> tuple[tuple[T
     """Read every tenant of a directory.
 
     Args:
-        directory: An existing one.
+        directory: An existing directory.
         inherited: Values for files that a tenant does not have.
 
     Returns:
-        The tenants that are valid, and every fault found; none of the latter shows a value.
+        The tenants that are valid, and every fault found; no fault shows a value.
     """
     tenants: list[Tenant] = []
     entries, faults = _entries(directory)
@@ -101,7 +101,7 @@ def read_tenants(directory: Path, inherited: Mapping[str, Any]) -> tuple[tuple[T
 
 def _entries(directory: Path) -> tuple[list[Path], list[str]]:
     try:
-        # What begins with a dot is Kubernetes' own: `..data` and what it points to.
+        # Entries that begin with a dot belong to Kubernetes: `..data` and the directory that it points to.
         return sorted(entry for entry in directory.iterdir() if not entry.name.startswith(".")), []
     except OSError as error:
         return [], [f"cannot be listed ({type(error).__name__})"]

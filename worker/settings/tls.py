@@ -1,4 +1,4 @@
-"""Files of TLS beside a URL: they need one with TLS, and a key needs its certificate."""
+"""Checks of TLS files: they need a URL with TLS, and a key needs its certificate."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def check(
     """Raise ValueError, in words, where the files do not fit.
 
     Args:
-        party: In the settings' names: BROKER, REDIS.
+        party: BROKER or REDIS, as in the names of the settings.
         url: Where the connections go.
         ca_file: Authorities to trust.
         cert_file: The client certificate.

@@ -4,7 +4,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 
 class FernetCipher:
-    """Encrypts with the first key and reads what any of them wrote.
+    """Encrypts with the first key and reads what any of the keys encrypted.
 
     Args:
         keys: Fernet keys, newest first; at least one.
@@ -26,7 +26,7 @@ class FernetCipher:
 
 
 class NoCipher:
-    """Stores in clear, for where no key is configured."""
+    """Encrypts nothing, for installations without a key."""
 
     def encrypt(self, plain: bytes) -> bytes:
         """See `worker.jobs.ports.Cipher`."""

@@ -1,1 +1,1 @@
-"""What the worker tells of itself: metrics, logs, traces, the audit trail, health."""
+"""What the worker reports about itself: metrics, logs, traces, the audit trail, health."""

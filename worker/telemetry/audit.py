@@ -29,13 +29,13 @@ class Entry:
     """One step of one job.
 
     Attributes:
-        step: Which.
+        step: The step.
         job_id: The job, or None for a message that names none.
         reason: Reason code where the step is about a failure.
         tenant: The job's own, or None for that of the worker.
         retention: What the job asks the service to do with its data: `retain`, `none`, or empty for the
             service's own rule.
-        user: The service's id of the clinician for whom it is done, if the job names one.
+        user: The service's id of the clinician for whom the job is done, if the job names one.
         details: Numbers and ids of ours; never content.
     """
 
@@ -59,7 +59,7 @@ class Audit(Protocol):
     """Keeps the records."""
 
     def record(self, entry: Entry) -> None:
-        """Keep one. Never fails: a full disk must not cost a consultation."""
+        """Keep one record. Never raises: a full disk must not fail a job."""
         ...
 
 
@@ -75,8 +75,8 @@ def audit_event(entry: Entry, at: datetime, *, tenant: str, worker: str, host: s
 
     Args:
         entry: The step.
-        at: When.
-        tenant: Of the worker.
+        at: When it happened.
+        tenant: The worker's, for a job that has no tenant of its own.
         worker: Who records it: the worker's name.
         host: Where it runs.
     """

@@ -1,7 +1,8 @@
 """The audit trail's own stream: one JSON object a line, appended to a file or to standard output.
 
-A thread of its own writes. Whoever reads standard output may stop reading, and a disk may hang: jobs wait for
-that a moment, once, and audio never. What then finds no place is lost, is counted, and `/readyz` says so.
+A separate thread writes the records, because the reader of standard output may stop reading, and a disk may
+hang. Then jobs wait once, for a moment, and audio never waits. A record for which there is no place is lost
+and counted, and `/readyz` says so.
 """
 
 import threading
@@ -23,9 +24,9 @@ log = structlog.get_logger(__name__)
 
 #: Records that may wait to be written: minutes of a busy worker, in some ten MB.
 MOST_WAITING = 10_000
-#: How long one record waits for a place. While the trail stays blocked the next ones do not.
+#: How long one record waits for a place. While the trail stays blocked, later records do not wait.
 PATIENCE = 1.0
-#: What is left of the process's time for records that wait when it stops.
+#: Seconds that a process which stops waits for the remaining records to be written.
 _FLUSH = 3.0
 _TURN = 1.0
 
@@ -35,9 +36,9 @@ class AuditLog(AbstractContextManager["AuditLog"]):
 
     Args:
         stream: Where records go; each is written and flushed whole, so that processes can share a file.
-        tenant: Of the worker.
-        host: Where it runs.
-        worker: Its name there.
+        tenant: The worker's.
+        host: Where the worker runs.
+        worker: The worker's name in the records.
         recorder: For metrics.
         clock: For time.
         most: Records that may wait.
@@ -97,13 +98,13 @@ class AuditLog(AbstractContextManager["AuditLog"]):
         self._lost(step, "Blocked")
 
     def check(self) -> str | None:
-        """For readiness: whether records find their way."""
+        """For readiness: None while records are written, else what is wrong."""
         if self._blocked:
             return "the audit trail is blocked, and records are lost: nobody reads it, or its disk hangs"
         return self._broken and f"the audit trail cannot be written ({self._broken}), and records are lost"
 
     def _has_place(self) -> bool:
-        """Wait for a place, unless somebody has just done so in vain."""
+        """Wait for a place, unless another record has just waited in vain."""
         if len(self._waiting) < self._most:
             return True
         if not self._blocked:
@@ -122,7 +123,7 @@ class AuditLog(AbstractContextManager["AuditLog"]):
                 if self._stopping and not self._waiting:
                     return
                 taken = self._waiting.popleft() if self._waiting else None
-                # Not at the first place that is free: a reader that is slow would block again at once.
+                # Not at the first free place: with a slow reader the trail would be blocked again at once.
                 if len(self._waiting) <= self._most // 2:
                     self._blocked = False
                 self._changed.notify_all()

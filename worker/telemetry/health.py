@@ -2,7 +2,7 @@
 
 Liveness asks only whether our own loops turn, and no dependency: a broker outage must not restart
 every pod. Readiness says which dependency is missing. Startup is over when the process has made all its
-parts; it asks no dependency either, because a pod that starts in an outage must wait for its end.
+parts; it asks no dependency either: a pod that starts in an outage must wait until the outage is over.
 """
 
 import json
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 #: A check returns None when all is well, else one static sentence that says what is missing.
 Check = Callable[[], str | None]
 
-#: A client that does not finish its request is cut off: each holds a thread.
+#: A client that does not finish its request in this time is cut off: each client holds a thread.
 _CLIENT_SECONDS = 10
 
 
@@ -75,11 +75,11 @@ class HealthServer(AbstractContextManager["HealthServer"]):
                 self.wfile.write(body)
 
             def log_message(self, *_: Any) -> None:
-                """Probes come every few seconds; nobody wants to read them."""
+                """Log nothing: probes come every few seconds, and nobody wants to read them."""
 
         self._server = _Server((host, port), Handler)
         self._server.daemon_threads = True
-        # Nobody looks at its heartbeat: where it has ended, nothing answers.
+        # Nobody looks at this heartbeat: if the thread has ended, no probe gets an answer.
         self._thread = BackgroundThread("health", self._server.serve_forever, Heartbeat(clock))
 
     @property
@@ -92,7 +92,7 @@ class HealthServer(AbstractContextManager["HealthServer"]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The server looks only twice a second whether it shall stop, unless its socket stirs.
+        # The server checks only twice a second whether to stop; an event on its socket wakes it at once.
         with suppress(OSError):
             self._server.socket.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
@@ -108,7 +108,7 @@ class _Server(ThreadingHTTPServer):
 
 
 def _verdict(checks: Mapping[str, Check]) -> tuple[int, str, bytes]:
-    # A copy: checks are added while the process starts and is asked already.
+    # A copy, because the process may add checks meanwhile: it is asked already while it starts.
     findings = {name: check() for name, check in dict(checks).items()}
     lines = [f"{name}: {finding or 'ok'}" for name, finding in findings.items()]
     status = 503 if any(findings.values()) else 200

@@ -1,7 +1,7 @@
 """The values that the labels of our counters can take, where that is a closed list.
 
-Each is exported from 0 on. A rate does not see the first of a series that begins with 1; of a failure in
-one of twenty workers the first is often the only one, and no alert would know of it.
+Each series is exported from 0 on. A rate does not see the first event of a series that begins with 1. The
+first failure in one of twenty workers is often the only one there, and no alert would notice it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,8 +15,8 @@ def _each(*values: str) -> tuple[tuple[str, ...], ...]:
     return tuple((value,) for value in values)
 
 
-#: The values of a counter's labels, in their order. What is missing here has an open list: a type of event,
-#: a status of HTTP.
+#: The values of a counter's labels, in their order. A counter that is missing here has an open list, such as
+#: types of events or statuses of HTTP.
 KNOWN: Mapping[Counter, Iterable[tuple[str, ...]]] = {
     measures.DOOR_MESSAGES: _each("accepted", "refused"),
     measures.JOBS_FINISHED: (("completed", "none"), *(("failed", reason) for reason in Reason)),

@@ -1,9 +1,9 @@
 """Logs: static messages with fields, one JSON object a line; ours and those of the libraries alike.
 
-Libraries log what they handle: Celery and kombu whole messages, urllib3 whole URLs. So the records of
-everybody but us pass a filter that keeps the name of the logger, the level and the bare text before its
-arguments are filled in, and drops the rest below WARNING. What we write ourselves is looked through once
-more for what must never be there: worker/telemetry/redact.py.
+Libraries log the data that they handle: Celery and kombu whole messages, urllib3 whole URLs. So a filter
+drops their records below WARNING, and of the others keeps only the name of the logger, the level and the text
+before its arguments are filled in. After that, all records are searched for what must never be logged:
+worker/telemetry/redact.py.
 """
 
 import logging
@@ -26,12 +26,12 @@ _OURS = "worker"
 class LibraryFilter(logging.Filter):
     """Keeps a library's message template and drops its arguments and traceback.
 
-    "Received and deleted unknown message" prints the body of a consultation otherwise. What is lost
-    are a few counters in texts; what an operator needs of them is in our own messages and metrics.
+    Otherwise Celery's "Received and deleted unknown message" would print the body of a consultation. A few
+    counters in texts are lost; those that an operator needs are in our own messages and metrics.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Strip the record; refuse those below WARNING."""
+        """Strip the record of a library, or drop it if it is below WARNING. Ours pass as they are."""
         if record.name.partition(".")[0] == _OURS:
             return True
         if record.levelno < logging.WARNING:

@@ -1,4 +1,4 @@
-"""The kinds of metrics: what `worker/telemetry/measures.py` is written in."""
+"""The kinds of metrics that `worker/telemetry/measures.py` uses."""
 
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ class Gauge:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What does not change while a process lives; exported as `<name>_info` with the value 1."""
+    """A fact that does not change while a process lives; exported as `<name>_info` with the value 1."""
 
     name: str
     help: str

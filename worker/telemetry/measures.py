@@ -2,17 +2,17 @@
 
 Labels are bounded: reason codes, outcomes, layers, our own queues. Never a patient, a job, an
 interaction or a file. `worker/telemetry/metrics.py` turns these into Prometheus metrics; everything else only
-names them. A job shows in the exemplars of what is marked so, by its trace id.
+names them. Metrics with `exemplar` set carry the trace id of a job in their exemplars.
 
-Counters and histograms are a process's own: sum them over workers. What a gauge tells of the whole
-installation (`corti_queue_depth`, `corti_outbox_*`) is exported by one process at a time, the observer
-(worker/store/ledger/fleet.py); read it with `max`, because two may export it while the observer changes.
+Counters and histograms are a process's own: sum them over workers. The gauges for the whole installation
+(`corti_queue_depth`, `corti_outbox_*`) are exported by one process at a time, the observer
+(worker/store/ledger/fleet.py); read them with `max`, because two may export them while the observer changes.
 """
 
 from worker.telemetry.measure_kinds import Counter, Gauge, Histogram, Info
 
-#: From a handshake on a good day to a job that waited for the night shift to end. With a bound at 60 s,
-#: by which 99 % of jobs shall have started.
+#: From a fast handshake to a job that waited for half an hour. One bound is at 60 s, by which 99 % of jobs
+#: shall have started.
 _WAITS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1800.0)
 #: Requests end within CORTI_WORKER_HTTP_TIMEOUT, 30 s unless set.
 _REQUESTS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -14,7 +14,7 @@ from worker.telemetry import measures, trace
 from worker.telemetry.label_values import KNOWN
 from worker.telemetry.measure_kinds import Counter, Gauge, Histogram
 
-#: The values of a gauge's labels, in their order, and the level there.
+#: The levels of a gauge, by the values of its labels in their order.
 Levels = Mapping[tuple[str, ...], float]
 
 
@@ -106,7 +106,7 @@ class Metrics:
     def watch_distribution(
         self, histogram: Histogram, read: Callable[[], tuple[Sequence[int], float]]
     ) -> None:
-        """Ask `read` for a distribution at each scrape: a count for each bucket and the rest, and the sum."""
+        """Ask `read` for a distribution at each scrape: counts for each bucket and the rest, and the sum."""
 
         def collect() -> HistogramMetricFamily:
             counts, total = read()

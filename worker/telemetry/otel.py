@@ -79,7 +79,7 @@ class OtelTracer:
         api.get_current_span().add_event(name, {f"corti.{key}": value for key, value in attributes.items()})
 
     def close(self) -> None:
-        """Send what waits, for a moment at the most, and stop."""
+        """Send the spans that wait, for `_FLUSH_MS` at the most, and stop."""
         self._provider.force_flush(_FLUSH_MS)
         self._provider.shutdown()
 

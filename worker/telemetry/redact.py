@@ -1,7 +1,7 @@
-"""What no log line may show, whoever wrote it: tokens, credentials, and what is in URLs beside the host.
+"""Removes what no log line may show, whoever wrote it: tokens, credentials, paths and queries of URLs.
 
-The second net. The first is that nobody logs such things: messages are static, values are codes,
-numbers and ids, and the texts of libraries are withheld.
+This is the second safeguard. The first is that nobody logs such things: messages are static, values are
+codes, numbers and ids, and the texts of libraries are withheld.
 """
 
 import re
@@ -23,7 +23,7 @@ def redact(name: str, value: Any) -> Any:
     """A field of a log line as it may be shown.
 
     Args:
-        name: Of the field.
+        name: The name of the field.
         value: Its value; lists and mappings are looked through.
     """
     if _SECRET_NAMES.search(name) and isinstance(value, str | bytes):
@@ -41,7 +41,7 @@ def redact(name: str, value: Any) -> Any:
 
 def text(value: str) -> str:
     """A text without tokens and credentials; of each URL scheme and host remain."""
-    if len(value) > 12:  # noqa: PLR2004  # the shortest of them is longer; most fields are codes and numbers
+    if len(value) > 12:  # noqa: PLR2004  # the shortest secret is longer; most fields are codes and numbers
         value = _URL.sub(_shortened, value)
         value = _BEARER.sub(f"Bearer {_GONE}", value)
         value = _JWT.sub(_GONE, value)
@@ -52,6 +52,6 @@ def text(value: str) -> str:
 def _shortened(match: re.Match[str]) -> str:
     scheme, authority, rest = match.groups()
     if "@" in rest:
-        # A password with a slash in it, perhaps: then what looks like the host is a part of it.
+        # Perhaps a password with a slash in it: then what looks like the host is a part of the password.
         return f"{scheme}://..."
     return f"{scheme}://{authority.rpartition('@')[2]}{'/...' if rest.strip('/.,;:)') else rest}"

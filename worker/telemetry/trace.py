@@ -1,4 +1,4 @@
-"""Which trace the present work belongs to (W3C Trace Context), and the port through which spans are made.
+"""Which trace the current work belongs to (W3C Trace Context), and the port through which spans are made.
 
 A `traceparent` is carried by hand: from the producer's job to the door, in the header of Celery's message
 to the task, in the requests to the service, in the events to the consumer. That costs next to nothing, so
@@ -24,7 +24,7 @@ def current() -> str | None:
 
 
 def trace_id() -> str | None:
-    """The id of its trace: 32 hexadecimal digits."""
+    """The id of the current trace: 32 hexadecimal digits; None if there is none."""
     traceparent = _current.get()
     return traceparent[3:35] if traceparent else None
 
@@ -36,7 +36,7 @@ def headers() -> dict[str, str]:
 
 
 def valid(traceparent: object) -> str | None:
-    """A traceparent as it is, or None for anything else; who follows a link must not fall over it."""
+    """A valid traceparent as it is, or None for anything else, so that the caller can parse it."""
     known = isinstance(traceparent, str) and _FORM.fullmatch(traceparent)
     return str(traceparent) if known else None
 
@@ -64,7 +64,7 @@ class Tracer(Protocol):
         ...
 
     def note(self, name: str, **attributes: Value) -> None:
-        """Something happened within the current span."""
+        """Note on the current span that something happened."""
         ...
 
 

@@ -17,13 +17,13 @@ _PAUSE = 1.0
 
 
 class TenantCap:
-    """Places for streams; a job waits for one.
+    """Places for a tenant's streams; a job waits for a place.
 
     Args:
         client: Redis, with time-outs.
         tenant: Whose streams are counted.
         most: How many there may be.
-        most_waiting: How many jobs of this process may wait, each in a slot; the others step aside.
+        most_waiting: How many jobs of this process may wait, each in a slot; further jobs are set aside.
         lease: Seconds a place is kept without renewal.
         recorder: For metrics.
     """
@@ -77,7 +77,7 @@ class TenantCap:
                 self._recorder.count(measures.CLAIM_RENEWALS, outcome="error")  # its lease will end
 
     def is_full(self) -> bool:
-        """Whether all places are taken, and as many jobs wait as may."""
+        """Whether all places are taken, and no further job may wait for one."""
         if self._waiters.acquire(blocking=False):
             self._waiters.release()
             return False
@@ -115,5 +115,6 @@ class TenantCap:
             with mapped():
                 return bool(self._enter(keys=[self._key], args=[owner, self._lease_ms, self._most]))
         except LedgerUnavailable:
-            # Without Redis nothing can be counted. The cap protects an agreement, not a patient.
+            # Without Redis streams cannot be counted, so the job is admitted: the cap only keeps an agreement
+            # about their number, and no patient depends on it.
             return True

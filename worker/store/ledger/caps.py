@@ -13,13 +13,14 @@ from worker.telemetry.recorder import Recorder
 
 
 class TenantCaps:
-    """Places for every tenant.
+    """The caps of all tenants.
 
     Args:
         client: Redis, with time-outs.
         caps: Every tenant, with the most streams that it may have at once; 0 for any number.
-        slots: Jobs that this process runs at once. Where there are several tenants, jobs that wait for
-            places get half of them, in equal shares for each tenant with a cap: the others' jobs go on.
+        slots: Jobs that this process runs at once. If there are several tenants, jobs that wait at a cap
+            may occupy half of the slots, in equal shares for each tenant with a cap, so that other tenants'
+            jobs go on.
         lease: Seconds a place is kept without renewal.
         recorder: For metrics.
     """
@@ -66,7 +67,7 @@ class TenantCaps:
             cap.renew()
 
     def _count(self, tenant: str | None, by: int) -> None:
-        # Only tenants that we serve: of the others a producer could invent any number.
+        # Only tenants that this worker serves: a producer could invent any number of others.
         if tenant is not None and tenant in self._running:
             with self._lock:
                 self._running[tenant] += by

@@ -1,4 +1,4 @@
-"""The processes of an installation: how many jobs they run together, and which of them tells about the whole.
+"""The processes of an installation: how many jobs they run together, and which of them is the observer.
 
 What a broker holds is the same for everybody who asks. If each of n workers exported it, a sum would be n
 times too high, and the broker would be asked n times as often. So one process at a time is the observer.
@@ -16,11 +16,11 @@ LIFE_SECONDS = 15
 
 
 class Fleet:
-    """This process among its peers.
+    """This process among the processes that serve a lane.
 
     Args:
         client: Redis, with time-outs.
-        lane: Name of the lane that they serve together.
+        lane: Name of the lane.
     """
 
     def __init__(self, client: redis.Redis, lane: str) -> None:

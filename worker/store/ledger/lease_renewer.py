@@ -1,4 +1,4 @@
-"""Keeps what running jobs hold: renews their claims, stops those that lost theirs or ran out of time."""
+"""Renews the claims of running jobs, and stops jobs that lost their claim or ran out of time."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -44,7 +44,8 @@ class LeaseRenewer:
         self._clock = clock
         self._held: dict[str, Held] = {}
         self._lock = threading.Lock()
-        # Ready without having asked would let a rollout end the old workers before the new ones can work.
+        # A worker that is ready before it has asked Redis would let a rollout end the old workers before the
+        # new ones can work.
         self._trouble: str | None = "Redis has not answered yet"
         self._others: list[Callable[[], None]] = []
         period = ledger.lease_ms / 1000 / _TURNS_PER_LEASE
@@ -87,7 +88,7 @@ class LeaseRenewer:
             self._ledger.forget(claim)
 
     def turn(self) -> None:
-        """Renew every claim once, and look at every job's time."""
+        """Renew every claim once, and interrupt every job whose time is over."""
         with self._lock:
             held = list(self._held.values())
         now = self._clock.monotonic()

@@ -23,7 +23,7 @@ ENDED = "corti:v1:ended"
 #: Ended jobs that a process remembers: an hour of a busy one, in a few MB.
 _MOST_ENDED = 20_000
 _MOST = 20
-#: For how long workers can learn of the end of a job, and of how many ends at a time.
+#: Milliseconds for which workers can learn that a job has ended, and how many such jobs they read at a time.
 _LEARN_MS, _MOST_LEARNED = 600_000, 2_000
 
 
@@ -34,7 +34,7 @@ def job_key(job_id: str) -> str:
 
 @contextmanager
 def mapped() -> Iterator[None]:
-    """Every failure of Redis means the same to a job: wait, or go on without."""
+    """Raise LedgerUnavailable for every failure of Redis: a job can only wait, or go on without Redis."""
     try:
         with waiting():
             yield
@@ -47,7 +47,7 @@ class RedisLedger:
 
     Args:
         client: Redis, with time-outs.
-        cipher: Encrypts what is stored of results.
+        cipher: Encrypts stored results.
         lease: Seconds a claim lives without renewal.
         keep: Seconds the record of a job is kept.
         keep_results: Keep delivered results as long as the record, so that a repeat can be answered.
@@ -117,11 +117,11 @@ class RedisLedger:
             self._remember(keys=[job_key(claim.job_id)], args=[claim.owner, interaction_id, stream_url])
 
     def forget(self, claim: Claim) -> None:
-        """The claim is over in this process."""
+        """Drop the notes on a claim that is over in this process."""
         self._notes.pop(claim.owner, None)
 
     def _note(self, owner: str, **changes: Any) -> None:
-        """Keep what a renewal has to say again if Redis has forgotten it."""
+        """Note what a renewal has to write again if Redis has lost its data."""
         noted = self._notes.get(owner)
         if noted is not None:
             self._notes[owner] = replace(noted, **changes)
@@ -167,7 +167,7 @@ class RedisLedger:
             self._note_end(job_id.decode())
 
     def _note_end(self, job_id: str) -> None:
-        """Keep what has to be said again if Redis forgets it."""
+        """Remember the end of a job, to write it again if Redis loses its data."""
         self._ended[job_id] = None
         if len(self._ended) > _MOST_ENDED:
             self._ended.popitem(last=False)
@@ -207,11 +207,11 @@ class RedisLedger:
     def say_again(self) -> bool:
         """If Redis has lost its data, tell it which jobs have ended, here or elsewhere.
 
-        A redelivered message of such a job would run again otherwise. Nothing is claimed meanwhile:
-        the first who notices starts a quarantine.
+        Otherwise a redelivered message of such a job would run again. Nothing is claimed meanwhile: the first
+        process that notices starts a quarantine.
 
         Returns:
-            Whether it had.
+            Whether Redis had lost its data.
         """
         with mapped():
             epoch = self._epoch(keys=[EPOCH, QUARANTINE], args=[self._known_epoch, self.lease_ms]).decode()

@@ -5,10 +5,10 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
-#: Of a job's record. A record without it is of this format, too: the first version wrote none.
+#: The format of a job's record. A record that names no format has this one: the first version wrote none.
 FORMAT = "1"
-#: What `HGET ... format` gave, in Lua's variable `format`: whether the record is of a later version of the
-#: worker. Such a record is left alone, and its job to workers that know it.
+#: Lua's test whether a record is of a later version of the worker; the variable `format` holds the answer of
+#: `HGET ... format`. Such a record is left alone, and its job is left to workers that know the format.
 _FOREIGN = f"(format and format ~= '{FORMAT}')"
 
 #: KEYS epoch, quarantine. ARGV known epoch (empty: none), ms. Leaves the epoch in `epoch` and, when Redis
@@ -119,7 +119,7 @@ return 1
 """
 )
 
-#: KEYS job. ARGV outcome, keep ms. A job that ended, said again to a Redis that has forgotten it.
+#: KEYS job. ARGV outcome, keep ms. Writes the end of a job again, for a Redis that has lost its data.
 ENDED = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('HSET', KEYS[1], 'state', 'finished', 'outcome', ARGV[1])
@@ -127,7 +127,7 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
 
 #: KEYS job, outbox, since, ended. ARGV job id, keep the event (1 or 0), keep ms, ms for which other workers
-#: can learn of the end. The result is with the broker.
+#: can learn of the end. The broker has the result.
 DELIVERED = (
     _NOW
     + """
@@ -143,7 +143,8 @@ return redis.call('ZREM', KEYS[2], ARGV[1])
 """
 )
 
-#: KEYS outbox. ARGV lease ms, most. Returns ids of jobs whose results wait for anybody, and takes them.
+#: KEYS outbox. ARGV lease ms, most. Returns ids of jobs whose results anybody may deliver, and takes these
+#: results for one lease.
 TAKE = (
     _NOW
     + """
@@ -177,7 +178,7 @@ return redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) and 1 or 0
 )
 
 #: KEYS outbox, since. Returns {results that wait, ms since the oldest was stored}. Workers of a version that
-#: did not know `since` left entries there: they go.
+#: did not know `since` left entries of delivered results there: these are removed.
 BACKLOG = (
     _NOW
     + """
@@ -193,7 +194,7 @@ end
 )
 
 #: KEYS alive, running, observer. ARGV name, running jobs, life ms. Says how many jobs a process runs.
-#: Returns those of all processes to the one that is the observer, and nothing to the others.
+#: Returns the sum over all processes to the process that is the observer, and nothing to the others.
 REPORT = (
     _NOW
     + """
@@ -212,7 +213,7 @@ return total
 """
 )
 
-#: KEYS alive, running, observer. ARGV name. The process is gone.
+#: KEYS alive, running, observer. ARGV name. Removes a process.
 LEAVE = """
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])

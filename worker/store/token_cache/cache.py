@@ -1,4 +1,4 @@
-"""The cache itself: who fetches, who waits, what serves when Redis is away."""
+"""The cache itself: who fetches a token, who waits, and which token is used when Redis is away."""
 
 import threading
 from typing import Protocol
@@ -22,7 +22,7 @@ _LOCK_MARGIN = 10.0
 #: A process looks at Redis again after this long, so that a refusal elsewhere reaches it.
 _LOCAL_LIFE = 5.0
 _POLL = 0.05
-#: After a failed fetch nobody in this process asks again for this long: hammering cures nothing.
+#: After a failed fetch nobody in this process asks again for this long: it would not help.
 _COOL_DOWN = 1.0
 #: The longest `Retry-After` that is granted: jobs do not wait longer either (RetryPolicy.cap).
 _LONGEST_COOL_DOWN = 60.0
@@ -49,7 +49,7 @@ class TokenCache:
         recorder: For metrics.
         clock: For time.
         waiter: For waiting.
-        chance: This process's place among its peers, in 0..1.
+        chance: A random number in 0..1, by which the processes refresh at different times.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class TokenCache:
             return token
         asked_at = self._clock.monotonic()
         usable = token is not None and self._freshness(token) is Freshness.DUE
-        # While one thread renews a token that still serves, the others go on with it.
+        # While one thread renews a token that is still good, the others go on using it.
         if not self._single_flight.acquire(blocking=not usable):
             assert token is not None  # noqa: S101  # `usable` says so; for the type checker
             return token
@@ -117,7 +117,7 @@ class TokenCache:
         return token.lifetime - (token.expires_at - self._clock.monotonic())
 
     def healthy(self) -> bool:
-        """Whether this process came by a token when it last needed one."""
+        """Whether this process got a token when it last asked for one."""
         return self._cool_down is None
 
     # -- one thread at a time ------------------------------------------------------------------
@@ -167,7 +167,7 @@ class TokenCache:
         return token
 
     def _fetch_instead_of(self, old: Token | None) -> Token:
-        """A new token, or the old one where that still serves and no new one can be had."""
+        """A new token, or the old one if that is still good and no new one can be had."""
         try:
             return self._fetch()
         except JobError:

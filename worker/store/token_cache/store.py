@@ -33,7 +33,7 @@ return 0
 
 
 class Unreadable(Exception):
-    """The record was written with a key that we do not have, or is broken; it goes when its token expires."""
+    """The record was written with a key that we do not have, or is broken; Redis drops it when it expires."""
 
 
 class SharedToken:
@@ -53,7 +53,7 @@ class SharedToken:
         # Processes with and without keys could not read each other's records: each kind has its own.
         kind = "encrypted" if keys else "clear"
         self._key = f"corti:v1:token:{hashlib.sha256(f'{name} {kind}'.encode()).hexdigest()[:32]}"
-        # One thread takes it and another may give it back.
+        # One thread takes the lock, and another may release it.
         self._lock = client.lock(f"{self._key}:lock", lock_life, blocking=False, thread_local=False)
         self._cipher = MultiFernet([Fernet(key) for key in keys]) if keys else None
         self._clock = clock
@@ -76,7 +76,7 @@ class SharedToken:
             plain = self._cipher.decrypt(value) if self._cipher else value
             return Token(plain.decode(), generation.decode(), asked_at + left_ms / 1000, lifetime_ms / 1000)
         except (InvalidToken, ValueError):
-            # Not to be replaced: its owner could not read ours, and both would fetch in turns.
+            # Do not replace the record: its owner could not read ours, and both would fetch in turns.
             raise Unreadable from None
 
     def save(self, token: Token) -> None:
@@ -88,11 +88,11 @@ class SharedToken:
             self._store(keys=[self._key], args=[value, token.generation, left_ms, int(token.lifetime * 1000)])
 
     def acquire(self) -> bool:
-        """Try to become the one who fetches."""
+        """Try to take the lock: its holder is the one that fetches."""
         return bool(self._lock.acquire())
 
     def release(self) -> None:
-        """Stop being it; another process's lock stays."""
+        """Release the lock; the lock of another process stays."""
         with suppress(LockError):  # its time was over, and somebody else has it
             self._lock.release()
 
