@@ -1,5 +1,6 @@
 """What Celery's consumer would discard: kept first, settled in its loop, and byte for byte."""
 
+import logging
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -8,8 +9,10 @@ import kombu
 import pytest
 
 from tests.contract.waiting import eventually
+from worker.broker import strategy
 from worker.broker.discards import KeepingConsumer
 from worker.jobs.ports import BrokerUnavailable
+from worker.telemetry.log import LibraryFilter
 
 
 class Channel:
@@ -107,3 +110,11 @@ def test_the_body_is_what_was_sent(body: bytes | str, encoding: str | None) -> N
     discard(loop, WAYS[0], message(Channel(), body, content_encoding=encoding))
     loop.turn()
     assert kept == [body if isinstance(body, bytes) else body.encode(encoding or "utf-8")]
+
+
+def test_what_kombu_says_of_a_delivery_is_logged_as_a_librarys_text() -> None:
+    error = OSError("connection to amqp://worker:secret@broker lost")
+    text, name = "Couldn't reject %r, reason: %r", strategy.logger.name
+    record = logging.LogRecord(name, logging.CRITICAL, "file.py", 1, text, ("7", error), None)
+    assert LibraryFilter().filter(record)
+    assert record.getMessage() == text

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import structlog
 
-from worker.broker import strategy
 from worker.contract.job import Job
 from worker.telemetry import trace
 from worker.telemetry.log import LibraryFilter, configure, guard
@@ -235,18 +234,3 @@ def test_a_finaliser_that_breaks_is_logged_so(guarded: io.StringIO) -> None:
     value = json.loads(guarded.getvalue())
     assert (value["event"], value["error"]) == ("cleanup_broke", "ValueError")
     assert "Ada" not in guarded.getvalue()
-
-
-def test_what_kombu_says_of_a_delivery_is_a_librarys_text() -> None:
-    error = OSError("connection to amqp://worker:secret@broker lost")
-    record = logging.LogRecord(
-        strategy.logger.name,
-        logging.CRITICAL,
-        "f.py",
-        1,
-        "Couldn't reject %r, reason: %r",
-        ("7", error),
-        None,
-    )
-    assert LibraryFilter().filter(record)
-    assert record.getMessage() == "Couldn't reject %r, reason: %r"
