@@ -1,4 +1,4 @@
-"""The door's shells on Redis and RabbitMQ, with a fake ingress: in order, one by one, nothing lost."""
+"""The doors on Redis and RabbitMQ, with a fake ingress: messages come in order, one by one, none lost."""
 
 import gzip
 import time
@@ -18,7 +18,7 @@ from tests.fakes import FakeIngress
 from worker.broker import senders, topology
 from worker.broker.door import POLL_SECONDS
 from worker.broker.topology import DELIVERY_LIMIT, JOBS, MAIN_LANE
-from worker.jobs.ingress_headers import IngressHeaders
+from worker.jobs.ingress_headers import NO_HEADERS, IngressHeaders
 
 _AT = datetime(2026, 5, 4, 10, 30, 0, 125_000, tzinfo=UTC)
 _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -26,7 +26,7 @@ _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 @pytest.fixture(autouse=True)
 def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A door looks up at least once in a second; most tests would spend it on waiting for the end."""
+    """Shorten the door's polls: with a poll of a second, most tests would wait that long for its end."""
     monkeypatch.setattr("worker.broker.door.POLL_SECONDS", 0.1)
     monkeypatch.setattr("worker.broker.door.PAUSE_SECONDS", 0.1)
 
@@ -44,7 +44,7 @@ def rabbit_way(rabbitmq_url: str) -> Iterator[Doorway]:
 
 
 def bodies(number: int) -> list[bytes]:
-    """Messages that differ."""
+    """So many different messages."""
     return [b'{"job_id": "%d"}' % one for one in range(number)]
 
 
@@ -102,7 +102,7 @@ def test_a_message_that_cannot_be_passed_on_stays_and_comes_first_again(way: Doo
 
 
 def test_an_outage_of_any_length_costs_no_message(way: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
-    # More rounds than RabbitMQ delivers one message (x-delivery-limit), in a short time.
+    # More attempts than RabbitMQ delivers one message (x-delivery-limit), in a short time.
     monkeypatch.setattr("worker.broker.door.PAUSE_SECONDS", 0.005)
     way.ingress.up = False
     with way.open():
@@ -133,7 +133,7 @@ def test_an_ingress_that_breaks_for_good_loses_nothing(way: Doorway) -> None:
         door.join(10)
         assert isinstance(door.failure, ZeroDivisionError)
     if way.on_redis:
-        # The message is where only a sign of life protects it; that runs out.
+        # The door has taken the message, and only its sign of life in Redis protects it; let that run out.
         with redis.Redis.from_url(way._url) as client:
             (sign,) = client.scan_iter(f"{JOBS}:door:*")
             client.delete(sign)
@@ -142,7 +142,9 @@ def test_an_ingress_that_breaks_for_good_loses_nothing(way: Doorway) -> None:
     assert sorted(way.ingress.taken) == bodies(3)
 
 
-def test_a_door_stops_promptly_and_goes_off_duty(way: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_door_stops_promptly_and_reports_that_it_is_off_duty(
+    way: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("worker.broker.door.POLL_SECONDS", POLL_SECONDS)
     with way.open() as door:
         assert way.beats.wait(10)
@@ -162,7 +164,7 @@ def test_two_doors_share_the_work_and_take_each_message_once(way: Doorway) -> No
 
 
 @pytest.mark.parametrize("headers", [IngressHeaders(_AT, _TRACE), IngressHeaders(_AT), IngressHeaders()])
-def test_what_is_known_of_a_job_goes_aside_with_it_and_comes_back(
+def test_the_headers_of_a_job_go_aside_with_it_and_come_back(
     way: Doorway, headers: IngressHeaders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(senders, "ASIDE_SECONDS", 0)
@@ -174,10 +176,10 @@ def test_what_is_known_of_a_job_goes_aside_with_it_and_comes_back(
         way.put(b"aside", b"another")
         way.ingress.wait_for(3)
     assert way.ingress.taken == [b"aside", b"aside", b"another"]
-    assert way.ingress.known == [headers, IngressHeaders(), IngressHeaders()], "the second is a new message"
+    assert way.ingress.known == [headers, IngressHeaders(), IngressHeaders()], "no headers of the first"
 
 
-def test_what_is_known_of_a_job_is_not_lost_while_it_cannot_be_passed_on(
+def test_the_headers_of_a_job_are_kept_while_it_cannot_be_passed_on(
     way: Doorway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(senders, "ASIDE_SECONDS", 0)
@@ -205,7 +207,36 @@ def test_a_job_that_a_first_version_set_aside_comes_back(redis_url: str) -> None
     assert (way.ingress.taken, way.ingress.known) == ([b"bare"], [IngressHeaders()])
 
 
-def test_a_door_to_which_nothing_comes_back_does_not_ask(
+class BusyIngress(FakeIngress):
+    """The worker behind it is quick: it has set a job aside before the door has finished with its message."""
+
+    def __init__(self, redis_url: str) -> None:
+        super().__init__()
+        self._url = redis_url
+
+    def take(self, body: bytes, known: IngressHeaders = NO_HEADERS) -> None:
+        super().take(body, known)
+        if len(self.taken) < 3:
+            with redis.Redis.from_url(self._url) as client:
+                senders.RedisSender(client).send_aside(body, IngressHeaders(_AT, _TRACE))
+
+
+def test_a_job_that_is_set_aside_before_the_door_has_finished_with_it_keeps_its_headers(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(senders, "ASIDE_SECONDS", 0)
+    monkeypatch.setattr("worker.broker.redis_door._SIGN_SECONDS", 0.1)
+    way = Doorway(redis_url)
+    way.ingress = BusyIngress(redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        with way.open():
+            way.put(b"job")
+            way.ingress.wait_for(3)
+        assert way.ingress.known == [IngressHeaders(), *2 * [IngressHeaders(_AT, _TRACE)]]
+        assert not list(client.scan_iter(f"{MAIN_LANE.aside}*")), "nothing is left of a job that came back"
+
+
+def test_a_door_reads_no_headers_from_redis_while_no_job_is_aside(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.broker.redis_door._ASK_SECONDS", 0.0)
@@ -219,7 +250,7 @@ def test_a_door_to_which_nothing_comes_back_does_not_ask(
     assert "cmdstat_get" not in commands
 
 
-def test_what_is_known_of_a_job_outlives_no_door_that_does_not_ask(redis_url: str) -> None:
+def test_the_headers_of_a_job_that_is_aside_expire_within_a_day(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         senders.RedisSender(client).send_aside(b"aside", IngressHeaders(_AT))
         (key,) = client.scan_iter(f"{MAIN_LANE.aside}:known:*")
@@ -288,7 +319,7 @@ def test_a_door_outlasts_the_loss_of_its_connection(rabbitmq_url: str, rabbitmq_
         way.put(*bodies(3))
         rabbitmq_relay.mend()
         eventually(lambda: bodies(3)[-1] in way.ingress.taken)
-    # The acknowledgement of the first may have been lost with the connection: then it comes twice.
+    # The first message comes twice if its acknowledgement was lost with the connection.
     assert list(dict.fromkeys(way.ingress.taken)) == [b"before", *bodies(3)]
 
 

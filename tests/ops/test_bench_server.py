@@ -1,7 +1,9 @@
-"""The bench's load server: it speaks the wire, counts right, and does not flatter anyone."""
+"""The bench's load server: it speaks Corti's protocol, counts correctly, and hides no lateness."""
 
+import itertools
 import json
 import ssl
+import statistics
 import time
 import urllib.error
 import urllib.parse
@@ -109,7 +111,7 @@ def test_a_program_is_built_once() -> None:
     assert path.stat().st_mtime_ns == built
 
 
-def test_tokens_open_doors_until_they_expire() -> None:
+def test_tokens_are_accepted_until_they_expire() -> None:
     require(*available())
     with LoadServer(token_lifetime=0.5) as server:
         client = Client(server)
@@ -159,7 +161,7 @@ def test_a_consultation_from_config_to_close(server: LoadServer, client: Client)
     record = server.streams()[-1]
     moments = ["created_at", "upgraded_at", "first_audio_at", "last_audio_at", "ended_at", "closed_at"]
     seen = [began, *(record[name] for name in moments), time.monotonic()]
-    assert seen == sorted(seen), "one clock, and the order in which things happened"
+    assert seen == sorted(seen), "the moments are not in order, or not of one clock"
 
 
 def test_what_goes_wrong_is_answered_as_documented(server: LoadServer, client: Client) -> None:
@@ -183,21 +185,27 @@ def test_what_goes_wrong_is_answered_as_documented(server: LoadServer, client: C
         assert until_closed(socket) == []
 
 
-def test_a_late_chunk_shows_and_the_start_does_not_hide_it(server: LoadServer, client: Client) -> None:
+def test_a_late_chunk_shows_even_if_the_first_one_was_late(server: LoadServer, client: Client) -> None:
     with client.stream("late") as socket:
         start = time.monotonic()
-        # The very first chunk is 40 ms late, which later ones reveal; the sixth is late by 120 ms: what comes
-        # before it reaches the server some milliseconds late, too, on a busy machine.
+        sent = []
+        # The first chunk is 40 ms late, which the server can tell from later ones. The sixth is 120 ms late.
+        # On a busy machine, the others reach the server some milliseconds late, too.
         for number, late in enumerate([0.04, 0, 0, 0, 0, 0.12, 0, 0]):
             time.sleep(max(0, start + 0.25 * number + late - time.monotonic()))
             socket.send(CHUNK)
+            sent.append(time.monotonic())
         time.sleep(0.05)
         stats = server.stats()
     lateness = stats["lateness"]
     assert lateness["n"] == 8
-    assert 95 <= lateness["max"] <= 200
-    assert lateness["p50"] <= 30
-    assert 345 <= stats["longest_silence_ms"] <= 450
+    # A busy machine delays chunks further. The server must report what happened, not what was planned.
+    behind = [1000 * (at - 0.25 * number) for number, at in enumerate(sent)]
+    longest = 1000 * max(after - before for before, after in itertools.pairwise(sent))
+    assert lateness["max"] == pytest.approx(max(behind) - min(behind), abs=25)
+    assert lateness["p50"] == pytest.approx(statistics.median(behind) - min(behind), abs=25)
+    assert stats["longest_silence_ms"] == pytest.approx(longest, abs=25)
+    assert lateness["max"] >= 60
     server.reset()
     assert server.stats()["lateness"] == {"n": 0, "p50": 0, "p90": 0, "p99": 0, "p999": 0, "max": 0}
 
@@ -205,6 +213,6 @@ def test_a_late_chunk_shows_and_the_start_does_not_hide_it(server: LoadServer, c
 def test_a_stream_that_falls_silent_shows(server: LoadServer, client: Client) -> None:
     with client.stream("silent") as socket:
         socket.send(CHUNK)
-        # Longer than what is asked for: the chunk takes its time to the server, and silence begins there.
+        # Longer than the asserted silence, which begins only when the chunk has arrived at the server.
         time.sleep(0.5)
         assert server.stats()["longest_silence_ms"] >= 400

@@ -32,3 +32,10 @@ for _, body in ipairs(due) do
 end
 return #due
 """
+
+#: Forgets a message that was passed on, and the headers that were noted when its job was set aside. A quick
+#: worker may have set the job aside again by now: then the headers are needed again.
+FINISH = """
+redis.call('LREM', KEYS[1], 1, ARGV[1])
+if not redis.call('ZSCORE', KEYS[2], ARGV[1]) then redis.call('DEL', KEYS[3]) end
+"""

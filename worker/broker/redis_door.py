@@ -11,7 +11,7 @@ import structlog
 
 from worker.broker import door, envelope
 from worker.broker.door import Rest, Takes
-from worker.broker.door_scripts import COME_BACK, RECLAIM
+from worker.broker.door_scripts import COME_BACK, FINISH, RECLAIM
 from worker.broker.topology import MAIN_LANE, Lane
 from worker.clock import Clock, Deadline
 from worker.concurrency.heartbeat import waiting
@@ -43,6 +43,7 @@ class RedisDoor:
         self._taken = f"{self._jobs}:taken:{self._name}"
         self._reclaim = client.register_script(RECLAIM)
         self._come_back = client.register_script(COME_BACK)
+        self._finish = client.register_script(FINISH)
 
     def run(self, stop: threading.Event, beat: Callable[[], None], rest: Rest) -> None:
         """See `Door`."""
@@ -82,10 +83,8 @@ class RedisDoor:
         with waiting():
             stored: Any = self._client.get(key)
         self._ingress.take(body, envelope.known(stored))
-        with waiting(), self._client.pipeline() as pipe:
-            pipe.lrem(self._taken, 1, body)
-            pipe.delete(key)
-            pipe.execute()
+        with waiting():
+            self._finish(keys=[self._taken, self._lane.aside, key], args=[body])
 
     def _put_back(self) -> None:
         while self._client.lmove(self._taken, self._jobs, "RIGHT", "RIGHT") is not None:
