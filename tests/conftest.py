@@ -29,13 +29,15 @@ def require(available: bool, reason: str) -> None:
 
 @pytest.fixture
 def heeded_signals() -> Iterator[None]:
-    """Commands that the test starts heed SIGINT and SIGHUP.
+    """Commands that the test starts react to SIGINT and SIGHUP, even if this test run ignores them.
 
-    They would inherit that these are ignored: the first in a shell's background job, the other under `nohup`.
+    A shell's background job ignores SIGINT, and `nohup` makes a process ignore SIGHUP; child processes
+    inherit that.
     """
     ignored = [one for one in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(one) == signal.SIG_IGN]
     for number in ignored:
-        # Caught, and nothing done: this run stays as deaf as it was, and `exec` resets what is caught.
+        # A handler that does nothing: this run still ignores the signal, and `exec` resets the handler
+        # to the default in the child process.
         signal.signal(number, lambda *_: None)
     yield
     for number in ignored:
@@ -44,7 +46,7 @@ def heeded_signals() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests see no setting of the machine they run on."""
+    """Remove the machine's own CORTI_* variables from the environment of each test."""
     for name in list(os.environ):
         if name.upper().startswith("CORTI_"):
             monkeypatch.delenv(name)
@@ -52,7 +54,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """A Redis server that all tests share; one that breaks it must mend it."""
+    """A Redis server that all tests share; a test that breaks it must repair it."""
     require(*RedisServer.available())
     with RedisServer() as server:
         yield server
@@ -69,7 +71,7 @@ def redis_url(redis_server: RedisServer) -> str:
 
 @pytest.fixture(scope="session")
 def rabbitmq_server() -> Iterator[RabbitMqServer]:
-    """A RabbitMQ node that all tests share; one that breaks it must mend it."""
+    """A RabbitMQ node that all tests share; a test that breaks it must repair it."""
     require(*RabbitMqServer.available())
     with RabbitMqServer() as server:
         yield server
@@ -77,7 +79,7 @@ def rabbitmq_server() -> Iterator[RabbitMqServer]:
 
 @pytest.fixture
 def rabbitmq_url(rabbitmq_server: RabbitMqServer) -> Iterator[str]:
-    """A virtual host of its own on the shared RabbitMQ node."""
+    """A virtual host of the test's own on the shared RabbitMQ node."""
     rabbitmq_server.start()
     vhost = f"test-{next(_vhost_numbers)}"
     yield rabbitmq_server.add_vhost(vhost)

@@ -16,7 +16,7 @@ from tests.unit.syntax import ROOT, Trees, inner_imports, trees, used
 MAX_LINES = 250
 MOST_PACKAGES = 15
 
-#: The packages and single modules of `worker/`, from the ground up.
+#: The packages and single modules of `worker/`, from the lowest level to the highest.
 LEVELS = (
     {"clock", "contract", "network"},
     {"concurrency", "protocol", "settings"},
@@ -52,16 +52,16 @@ LIBRARIES = {
     "websocket": {"worker.corti.stream.handshake"},
     "websockets": {"worker.corti.stream.frames"},
 }
-#: Parts of the standard library that only these may use.
+#: Parts of the standard library, and the only modules that may use each.
 RESTRICTED: Mapping[str, set[str]] = {
-    # The drain may end the process whatever hangs, and only `_exit` does that.
-    # And only it opens a file step by step, and reads one without waiting.
+    # The drain uses `_exit`, which ends the process even if a thread hangs.
+    # The reader of files opens a path step by step, and reads without waiting.
     "os": {"worker.audio.file", "worker.audio.roots", "worker.process.drain", "worker.settings.environment"},
     "time": {"worker.clock"},
     "datetime.now": {"worker.clock"},
     "importlib.import_module": set(),
     "builtins": set(),
-    # Threads, sockets, processes, chance and other people's logs: nothing for what has no I/O.
+    # Threads, sockets, processes, random numbers and logs are not for packages without I/O.
     **dict.fromkeys(["asyncio", "multiprocessing", "queue", "signal", "subprocess"], _OUTER),
     **dict.fromkeys(["http", "select", "selectors", "socket", "socketserver", "urllib.request"], _OUTER),
     "ssl": {"worker.network"} | _OUTER,
@@ -81,13 +81,13 @@ def package(module: str) -> str:
 
 
 def part(module: str) -> str | None:
-    """The package within that package, if it is in one: `rest` of `worker.corti.rest.http`."""
+    """The subpackage that a module is in, if any: `rest` of `worker.corti.rest.http`."""
     inner = ".".join(module.split(".")[:3])
     return inner if any(other.startswith(f"{inner}.") for other in WORKER) else None
 
 
 def level_faults(imports: Mapping[str, set[str]]) -> list[str]:
-    """Imports of a package that is on no lower level, and of a package within one by its neighbour there."""
+    """Imports of a package that is on no lower level, and imports between subpackages of one package."""
     faults = []
     for importer, targets in imports.items():
         for target in targets - {"worker"}:
@@ -103,7 +103,7 @@ def level_faults(imports: Mapping[str, set[str]]) -> list[str]:
 
 
 def circle(imports: Mapping[str, set[str]]) -> list[str]:
-    """Modules that import each other in a circle."""
+    """The modules of an import cycle, if there is one."""
     try:
         TopologicalSorter(imports).prepare()
     except CycleError as error:
@@ -112,7 +112,7 @@ def circle(imports: Mapping[str, set[str]]) -> list[str]:
 
 
 def library_faults(all_trees: Trees) -> list[str]:
-    """Libraries, and guarded parts of the standard one, in modules that may not use them."""
+    """Imports of libraries, and of guarded parts of the standard library, where they are not allowed."""
     faults = []
     for module, tree in all_trees.items():
         names = module.split(".")
@@ -130,7 +130,7 @@ def library_faults(all_trees: Trees) -> list[str]:
 def test_every_package_has_its_level_and_says_what_it_is_for() -> None:
     found = {package(module) for module in WORKER} - {""}
     assert found == LEVEL.keys()
-    assert len(found) <= MOST_PACKAGES, "a newcomer reads the list of packages at one glance"
+    assert len(found) <= MOST_PACKAGES, "too many packages to read their list at a glance"
     assert all(ast.get_docstring(tree) for tree in WORKER.values())
 
 

@@ -1,4 +1,4 @@
-"""What README.md and the pages that it leads to promise about the code is true."""
+"""README.md and the pages that it links to agree with the code."""
 
 import hashlib
 import html
@@ -42,7 +42,7 @@ def test_every_reason_code_is_explained() -> None:
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every key of a job, with dots, as the page names them: what is within lists and `patient` in words."""
+    """Every key of a job as the page names it: nested keys with dots, except in lists and in `patient`."""
     for name, field in model.model_fields.items():
         inner = [kind for kind in (field.annotation, *get_args(field.annotation)) if is_model(kind)]
         if inner and name not in {"patient", "period", "participants", "replacements"}:

@@ -1,4 +1,4 @@
-"""TLS in front of a real broker: it ends the TLS of clients and passes on what they say."""
+"""A TLS proxy in front of a real broker: it decrypts the clients' connections and passes their bytes on."""
 
 import contextlib
 import select
@@ -11,16 +11,16 @@ from ops.lib.ports import PortClaim
 
 
 class TlsServer:
-    """Listens on a port of its own; counts what clients got through.
+    """Listens on a port of its own; counts connections, handshakes and received bytes.
 
     Args:
-        context: The server's certificate, and whether it asks for one of clients.
+        context: The server's certificate, and whether the server asks clients for one.
         target: The port of the broker.
 
     Attributes:
-        connections: Clients that came.
-        handshakes: Clients that completed theirs.
-        received: Bytes that they said afterwards: their password is among the first.
+        connections: Number of connections.
+        handshakes: Number of completed TLS handshakes.
+        received: Number of bytes that clients sent after it; their passwords are among the first.
     """
 
     def __init__(self, context: ssl.SSLContext, target: int) -> None:
@@ -55,8 +55,8 @@ class TlsServer:
             threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
 
     def _serve(self, plain: socket.socket) -> None:
-        """One client. This thread alone touches its TLS: OpenSSL allows no second one."""
-        # ValueError: the end of the test has closed a socket that this thread was about to wait for.
+        """Serve one client. Only this thread uses the TLS connection: OpenSSL allows no second thread."""
+        # A ValueError comes if the test has ended and closed a socket that this thread was about to wait for.
         with contextlib.suppress(OSError, ValueError), plain:
             plain.settimeout(10)
             client = self._context.wrap_socket(plain, server_side=True)

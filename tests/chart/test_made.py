@@ -1,4 +1,4 @@
-"""The chart's made parts are current, and each value is documented."""
+"""The generated parts of the chart are current, and each value is documented."""
 
 import json
 import re
@@ -13,11 +13,11 @@ from tests.chart.matrix import CASES
 from worker import __version__
 
 
-def test_readme_schema_dashboards_and_alerts_are_what_would_be_made_now() -> None:
+def test_the_generated_readme_schema_dashboards_and_alerts_are_current() -> None:
     assert stale() == [], "run `.venv/bin/python -m ops.chart update`"
 
 
-def test_a_value_without_a_comment_is_found() -> None:
+def test_a_value_without_a_comment_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"door\.replicas has no comment"):
         documented("# -- One.\na: 1\ndoor:\n  # -- Two.\n  separate: true\n  replicas: 2\n")
 
@@ -28,7 +28,7 @@ def test_a_comment_covers_what_lies_below_its_value_and_may_have_several_lines()
     assert (second.name, second.default, second.text) == ("z.y", [3], "Two.")
 
 
-def test_the_chart_is_of_the_workers_version() -> None:
+def test_the_chart_has_the_workers_version() -> None:
     chart = (CHART / "Chart.yaml").read_text()
     assert re.findall(r'^(?:appV|v)ersion: "?([^"\n]+)', chart, re.MULTILINE) == [__version__, __version__]
 

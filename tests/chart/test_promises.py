@@ -1,4 +1,4 @@
-"""What the chart promises to those who run it, sentence by sentence."""
+"""The chart's promises to those who run it, one test for each."""
 
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def test_liveness_and_startup_ask_no_dependency(rendered: Rendered) -> None:
 
 @every_case
 def test_the_worker_accepts_its_environment(rendered: Rendered, case: str, tmp_path: Path) -> None:
-    """Each variable is one the worker knows, with a value it takes."""
+    """Each variable of our containers is a setting of the worker, with a valid value."""
     values = {
         "broker-url": "rediss://broker.example" if "redis" in case else "amqps://broker.example",
         "redis-url": "rediss://redis.example",
@@ -90,7 +90,7 @@ def test_the_worker_accepts_its_environment(rendered: Rendered, case: str, tmp_p
 
 
 def tenants_volume(rendered: Rendered, pod: dict[str, Any], root: Path) -> Path:
-    """What the kubelet would mount as the tenants' files."""
+    """Write the tenants' files as the kubelet would mount them."""
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "tenants"]
     for source in volume["projected"]["sources"]:
         (kind,) = source
@@ -275,7 +275,9 @@ def test_scaling_down_is_slow_and_takes_one_worker_at_a_time() -> None:
 def test_a_deployment_that_is_scaled_says_no_number_of_replicas() -> None:
     assert render().one("Deployment")["spec"]["replicas"] == 2
     for case in ("hpa", "keda asks prometheus", "keda asks redis"):
-        assert "replicas" not in render(CASES[case]).one("Deployment")["spec"], "Helm would undo the scaling"
+        assert "replicas" not in render(CASES[case]).one("Deployment")["spec"], (
+            "Helm upgrades undo the scaling"
+        )
 
 
 def test_keda_counts_what_waits_and_what_runs_and_an_empty_answer_scales_nothing() -> None:
@@ -295,7 +297,7 @@ def test_the_metrics_that_keda_and_the_deletion_cost_read_are_exported() -> None
     assert {"corti_queue_depth", "corti_jobs_running"} <= names
 
 
-def test_keda_adds_up_what_it_is_told_by_the_broker() -> None:
+def test_keda_adds_up_the_numbers_that_the_broker_gives() -> None:
     for case, formula in (
         ("keda asks rabbitmq", "jobs + work"),
         ("keda asks redis", "jobs + work + running"),
@@ -365,7 +367,7 @@ def test_a_draining_worker_is_still_scraped() -> None:
     assert render().one("Service", f"{NAME}-metrics")["spec"]["publishNotReadyAddresses"] is True
 
 
-def test_a_digest_goes_before_a_tag() -> None:
+def test_a_digest_is_used_rather_than_a_tag() -> None:
     image = container(render(CASES["everything else"], {"image": {"tag": "9"}}).worker())["image"]
     assert image.endswith("corti-worker@sha256:" + "0" * 64)
 

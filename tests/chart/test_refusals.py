@@ -1,4 +1,4 @@
-"""What the chart refuses, and what it says then."""
+"""Values that the chart refuses, and its messages."""
 
 import json
 from typing import Any
@@ -59,7 +59,7 @@ def test_the_demo_needs_no_values_but_its_own() -> None:
 
 
 def paths(tree: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Every map of values.yaml whose keys are the chart's own."""
+    """The path of every map in values.yaml whose keys the chart defines."""
     found = [path]
     for key, value in tree.items():
         if isinstance(value, dict) and value and key not in FREE:
@@ -67,13 +67,13 @@ def paths(tree: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return found
 
 
-#: Parts of Kubernetes' own objects, and maps whose keys are the user's.
+#: Maps whose keys the chart does not define: parts of Kubernetes' objects, and maps with the user's keys.
 FREE = {"labels", "requests", "limits", "podSecurityContext", "securityContext"}
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 
 
 @pytest.mark.parametrize("path", paths(VALUES), ids=".".join)
-def test_a_key_that_the_chart_does_not_know_is_refused_wherever_it_stands(path: tuple[str, ...]) -> None:
+def test_a_key_that_the_chart_does_not_know_is_refused_in_every_map(path: tuple[str, ...]) -> None:
     values: dict[str, Any] = {"misspelt": 1}
     for key in reversed(path):
         values = {key: values}

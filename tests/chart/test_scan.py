@@ -15,7 +15,7 @@ from tests.conftest import require
 
 BIN = Path(sys.executable).parent
 
-#: By rule, and for a rule that holds in general by the object for which it does not.
+#: Reasons for accepted findings, by rule; where a rule is accepted for one object only, by rule and object.
 EXCEPTIONS = {
     "KSV-01010": "It takes names like CORTI_WORKER_SLOTS for secrets; test_promises shows none is.",
     "KSV-0125": "It knows the registries of a few clouds; `image.repository` is the user's to set.",

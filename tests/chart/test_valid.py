@@ -1,4 +1,4 @@
-"""Whatever is set, Kubernetes, KEDA and the prometheus-operator take what is rendered."""
+"""With all sets of values, Kubernetes, KEDA and the prometheus-operator accept the rendered objects."""
 
 import json
 from pathlib import Path
@@ -30,13 +30,13 @@ def test_every_object_fits_its_schema_and_has_no_unknown_field(case: str, kubern
             jsonschema.validate(item, custom(item["kind"]))
         else:
             kubernetes_validate.validate(item, kubernetes, strict=True)
-        if item["kind"] == "ScaledJob":  # its template is checked as a pod
+        if item["kind"] == "ScaledJob":  # the pod template in it is checked as a pod
             pod = {"apiVersion": "v1", "kind": "Pod", **item["spec"]["jobTargetRef"]["template"]}
             kubernetes_validate.validate(pod, kubernetes, strict=True)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_helm_finds_nothing_to_complain_of(case: str) -> None:
+def test_helm_lint_reports_nothing(case: str) -> None:
     run("lint", "--strict", "--values", "-", str(CHART), given=json.dumps(merged(NEEDED, CASES[case])))
 
 

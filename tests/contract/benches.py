@@ -1,6 +1,6 @@
-"""Two that implement Corti's ports: the service of the unit tests' story, and the sandbox by our adapters.
+"""Two implementations of Corti's ports: the fakes of the unit tests, and our adapters with the sandbox.
 
-What the story's fakes do is worth nothing unless the real thing does the same: both run the same tests.
+Unit tests with fakes prove nothing unless fakes and adapters behave alike, so both run the same tests.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from worker.protocol.token import Token
 
 
 class Bench(Protocol):
-    """One implementation of the ports, with what a test needs to look behind it."""
+    """One implementation of the ports, with methods to inspect and change the service behind it."""
 
     @property
     def interactions(self) -> Interactions: ...
@@ -27,11 +27,11 @@ class Bench(Protocol):
 
     @property
     def token(self) -> Token:
-        """A token that is taken."""
+        """A token that the service accepts."""
         ...
 
     def revoke(self) -> None:
-        """From now on the token is refused."""
+        """Make the service refuse the token from now on."""
         ...
 
     def open_streams(self) -> int:
@@ -44,7 +44,7 @@ class Bench(Protocol):
 
 
 class StoryBench:
-    """The story's service, in memory."""
+    """The fake service, in memory."""
 
     def __init__(self) -> None:
         self._auth = FakeTokens()
@@ -92,13 +92,13 @@ class SandboxBench:
 
 @contextmanager
 def sandbox_bench(side: CortiSide) -> Iterator[SandboxBench]:
-    """With streams."""
+    """The adapters and the sandbox, with streams of a studio."""
     with studio(side) as room:
         yield SandboxBench(side, room)
 
 
 def configuration() -> str:
-    """One that is accepted, for PCM."""
+    """A configuration for PCM that the service accepts."""
     return messages.configuration(make_job(output={"mode": "transcription"}), PCM)
 
 

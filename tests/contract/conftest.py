@@ -37,19 +37,19 @@ def sandbox(corti: Sandbox) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Time that does not pass by itself."""
+    """A clock that only tests move."""
     return FakeClock()
 
 
 @pytest.fixture
 def recorder() -> FakeRecorder:
-    """Measurements, to be looked at."""
+    """A recorder that keeps all measurements for tests to read."""
     return FakeRecorder()
 
 
 @pytest.fixture
 def own_redis() -> Iterator[RedisServer]:
-    """A Redis server that a test may stop and start as it likes."""
+    """A Redis server of the test's own, which it may stop and start."""
     require(*RedisServer.available())
     with RedisServer() as server:
         yield server
@@ -57,7 +57,7 @@ def own_redis() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def rabbitmq_relay(rabbitmq_url: str, rabbitmq_server: RabbitMqServer) -> Iterator[Relay]:
-    """The way to RabbitMQ, which can be cut and mended in no time."""
+    """A relay to RabbitMQ, with which a test can cut and restore the connection at once."""
     with Relay(rabbitmq_server.ports.amqp, rabbitmq_url) as relay:
         yield relay
 
@@ -87,7 +87,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sources(root: Path) -> Iterator[Sources]:
-    """Sources that do not wait long."""
+    """Sources of audio with short time-outs."""
     with audio_sources(root) as made:
         yield made
 
@@ -108,7 +108,7 @@ def room(side: CortiSide) -> Iterator[Studio]:
 
 @pytest.fixture
 def kombu_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `install` replaces is put back afterwards."""
+    """Restore kombu after the test: `redis_corrections.install` replaces parts of it."""
     monkeypatch.setattr(kombu_redis.Channel, "_create_client", kombu_redis.Channel._create_client)
     monkeypatch.setattr(kombu_redis, "time", kombu_redis.time)
     monkeypatch.setattr(kombu_redis.QoS, "ack", kombu_redis.QoS.ack)

@@ -22,14 +22,14 @@ PATIENT = "Ada Lovelace 1815-12-10"
 
 
 def endpoint_of(sandbox: Sandbox, *, secure: bool = True) -> Endpoint:
-    """Addresses over TLS, or in clear."""
+    """The sandbox's addresses, with TLS or without."""
     found = sandbox.info.https if secure else sandbox.info.http
     assert found is not None
     return found
 
 
 def make_job(**changes: Any) -> Job:
-    """A job with an encounter of its own; its audio does not matter here."""
+    """A job with an encounter of its own; no test reads its audio."""
     value = {
         "job_id": f"job-{uuid4().hex}",
         "audio": {"uri": "file:///nowhere.wav"},
@@ -41,7 +41,7 @@ def make_job(**changes: Any) -> Job:
 
 
 def as_token(value: str) -> Token:
-    """A token that is good for the length of a test."""
+    """A token that stays valid for the whole test."""
     return Token(value, uuid4().hex, SystemClock().monotonic() + 300, 300)
 
 
@@ -49,9 +49,9 @@ class CortiSide:
     """REST adapters against one sandbox.
 
     Args:
-        sandbox: Which.
-        secure: Whether over TLS.
-        ca_file: Trust this instead of the sandbox's own authority.
+        sandbox: The sandbox.
+        secure: Whether to use TLS.
+        ca_file: The trusted authority's certificate, instead of the sandbox's own.
         timeout: Seconds for each request.
     """
 
@@ -72,7 +72,7 @@ class CortiSide:
 
     @property
     def token_url(self) -> str:
-        """Where the sandbox issues tokens."""
+        """The URL at which the sandbox issues tokens."""
         return f"{self.urls.auth_url}/realms/base/protocol/openid-connect/token"
 
     def token_endpoint(self, *, url: str | None = None, secret: str | None = None) -> TokenEndpoint:
@@ -88,11 +88,11 @@ class CortiSide:
         )
 
     def token(self) -> Token:
-        """A token that the sandbox takes."""
+        """A token that the sandbox accepts."""
         return as_token(self.token_endpoint().fetch().value)
 
     def interactions(self, *, api: str | None = None, tenant: str = "base") -> RestInteractions:
-        """Interactions."""
+        """The adapter for interactions."""
         return RestInteractions(
             self.session,
             api or self.urls.api_url,
@@ -115,7 +115,7 @@ def corti_side(sandbox: Sandbox, **options: Any) -> Iterator[CortiSide]:
 
 
 def creation_failure(port: Interactions, token: Token, **job: Any) -> JobError:
-    """Create, fail, and give out nothing secret on the way."""
+    """Create an interaction, which must fail; return the error, which must hold no secret."""
     with pytest.raises(JobError) as failure:
         port.create(make_job(**job), token)
     assert_silent(failure.value, token.value, PATIENT, "nothing-of-this")

@@ -21,11 +21,11 @@ from worker.jobs.ingress_headers import IngressHeaders
 
 
 class Doorway:
-    """Producers on one side, doors on the other.
+    """Methods for producers that put messages, and for doors that take them.
 
     Args:
-        url: The broker.
-        door_url: By which the doors reach it, if not the same.
+        url: The broker's URL.
+        door_url: The URL by which the doors reach the broker, if not the same.
     """
 
     def __init__(self, url: str, door_url: str | None = None) -> None:
@@ -39,12 +39,12 @@ class Doorway:
         self.why: str | None = None
 
     def off_duty(self, why: str | None = None) -> None:
-        """What a door calls that cannot reach the broker."""
+        """The callback of a door: it reports why it cannot work, or None when it can."""
         self.why = why
         self.rests.set()
 
     def put(self, *bodies: bytes) -> None:
-        """Put messages on corti.jobs, as a producer does that must not lose any."""
+        """Put messages on corti.jobs; on RabbitMQ, wait for each confirmation."""
         if self.on_redis:
             with queues.connect(self._url) as producer:
                 producer.put(*bodies)
@@ -60,7 +60,7 @@ class Doorway:
         channel = self._connection.default_channel
         while True:
             message = channel.prepare_message(body, **properties)
-            # A quorum queue that is just being made refuses some messages, and without confirms loses them.
+            # A quorum queue that was just declared refuses some messages; without confirms these get lost.
             with suppress(MessageNacked):
                 channel.basic_publish(message, exchange="", routing_key=JOBS, mandatory=True)
                 return
@@ -71,7 +71,8 @@ class Doorway:
             with redis.Redis.from_url(self._url) as client:
                 RedisSender(client).send_aside(body, headers)
             return
-        # First where it comes back to: RabbitMQ keeps what it cannot move yet, and looks again after minutes.
+        # First declare the queue that the job comes back to. RabbitMQ keeps an expired message whose target
+        # is missing, and tries again only after minutes.
         with kombu.Connection(self._url) as connection:
             declare_with_target(connection, JOBS, jobs_arguments(MAIN_LANE))
         sender = RabbitSender(self._url)
@@ -85,7 +86,7 @@ class Doorway:
             self._connection = None
 
     def waiting(self) -> int:
-        """How many messages nobody has taken."""
+        """How many messages wait on corti.jobs."""
         if self.on_redis:
             with redis.Redis.from_url(self._url) as client:
                 length: Any = client.llen(JOBS)
@@ -94,14 +95,14 @@ class Doorway:
             return int(connection.default_channel.queue_declare(JOBS, passive=True).message_count)
 
     def delete_queue(self) -> None:
-        """As a careless operator does."""
+        """Delete corti.jobs, as a careless operator does."""
         with kombu.Connection(self._url) as connection:
             connection.default_channel.queue_delete(JOBS)
         self.close()
 
     @contextmanager
     def open(self, ingress: Takes | None = None) -> Iterator["OpenDoor"]:
-        """Run a door; it is told to stop, and waited for, at the end."""
+        """Run a door; at the end, tell it to stop and wait until it has."""
         with ExitStack() as stack:
             taker = ingress or self.ingress
             door: Door
@@ -117,7 +118,7 @@ class Doorway:
 
 
 class OpenDoor(threading.Thread):
-    """A door at work."""
+    """A door that runs in a thread."""
 
     def __init__(self, way: Doorway, door: Door) -> None:
         super().__init__(daemon=True)
@@ -134,7 +135,7 @@ class OpenDoor(threading.Thread):
             self.failure = error
 
     def leave(self) -> None:
-        """Tell it to stop, and wait for its end."""
+        """Tell the door to stop, and wait until it has."""
         self.stop.set()
         self.join(20)
         assert not self.is_alive(), "the door does not stop"

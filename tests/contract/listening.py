@@ -27,7 +27,7 @@ BODY = bytes(range(256)) * 1024
 
 @contextmanager
 def audio_sources(*roots: Path, hosts: str | None = "127.0.0.1", **options: Any) -> Iterator[Sources]:
-    """Sources of audio as a worker has them; `options` as those of `Downloads`."""
+    """Sources of audio as a worker makes them; `options` are those of `Downloads`."""
     calls = BlockingCalls()
     limits = {"timeout": 0.5, "least_speed": 0.25, "max_bytes": 1 << 32}
     context = options.pop("context", None) or ssl.create_default_context()
@@ -43,24 +43,24 @@ def audio_sources(*roots: Path, hosts: str | None = "127.0.0.1", **options: Any)
 
 @contextmanager
 def opened(sources: Sources, audio: Audio, interrupt: Interrupt | None = None) -> Iterator[Source]:
-    """A source, as it is before anything of it was read."""
+    """An opened source of which nothing was read yet."""
     with sources.open(audio, interrupt or Interrupt(), lambda source: source) as source:
         yield source
 
 
 def blocks(source: Source, size: int = 5000) -> Iterator[bytes]:
-    """All that a source gives, so much at a time."""
+    """Everything that a source gives, in reads of `size` bytes."""
     return iter(partial(source.read, size), b"")
 
 
 def read(sources: Sources, uri: str) -> bytes:
-    """Everything, in blocks."""
+    """Everything that a source gives, as one value."""
     with opened(sources, Audio(uri=uri)) as source:
         return b"".join(blocks(source))
 
 
 def failure_of(sources: Sources, uri: str) -> JobError:
-    """Fail, and give out nothing of the URI on the way."""
+    """Read a source, which must fail; return the error, which must hold no part of the URI."""
     with pytest.raises(JobError) as failure:
         read(sources, uri)
     assert failure.value.reason is Reason.AUDIO_UNREACHABLE

@@ -1,4 +1,4 @@
-"""A server on a plain socket, for what an HTTP library would not let a test do."""
+"""A server on a plain socket, for behaviour that an HTTP library does not allow."""
 
 import socket
 import threading
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 
 class RawHost:
-    """Where it listens, and whether it was asked.
+    """A server on 127.0.0.1.
 
     Attributes:
-        port: On 127.0.0.1.
-        asked: Set when the first bytes of a connection have come.
-        over: Set when the test is over: handlers that wait shall wait for this.
+        port: The port on which it listens.
+        asked: Set when the first bytes of a connection have arrived.
+        over: Set when the test ends; a handler that stalls waits for this.
     """
 
     def __init__(self, port: int) -> None:
@@ -21,11 +21,11 @@ class RawHost:
         self.over = threading.Event()
 
     def url(self, scheme: str = "http") -> str:
-        """Of a page."""
+        """The URL of a page."""
         return f"{scheme}://127.0.0.1:{self.port}/Ada-Lovelace"
 
     def drip(self, peer: socket.socket, seconds: float, data: bytes = b"\0") -> None:
-        """Send a little every so often until the other side has gone."""
+        """Send a byte every so many seconds, until the client has closed the connection."""
         while not self.over.wait(seconds):
             try:
                 peer.sendall(data)
@@ -35,7 +35,7 @@ class RawHost:
 
 @contextmanager
 def raw_host(handler: Callable[[RawHost, socket.socket], None]) -> Iterator[RawHost]:
-    """Serve connections, each on a thread of its own, after their first bytes have come."""
+    """Serve connections, each on a thread of its own, once its first bytes have arrived."""
 
     def answer(peer: socket.socket) -> None:
         with peer:

@@ -1,4 +1,4 @@
-"""A TCP relay in front of a real server, so that a test can cut the line and mend it at once."""
+"""A TCP relay in front of a real server, with which a test can cut and restore the connection at once."""
 
 import contextlib
 import socket
@@ -13,7 +13,7 @@ class Relay:
 
     Args:
         target: The server's port.
-        url: A URL with that port; `self.url` is the same by way of the relay.
+        url: A URL with that port; `self.url` is the same URL with the relay's port.
     """
 
     def __init__(self, target: int, url: str) -> None:
@@ -38,7 +38,7 @@ class Relay:
         self._claim.release()
 
     def mend(self) -> None:
-        """Take connections."""
+        """Accept connections."""
         assert self._listener is None
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self._acceptor = threading.Thread(target=self._accept, args=(self._listener,), daemon=True)
@@ -64,18 +64,18 @@ class Relay:
         self._pairs.clear()
 
     def break_connections(self) -> None:
-        """Break every connection, but take new ones."""
+        """Break every connection, but accept new ones."""
         for pair in tuple(self._pairs):
             for end in pair:
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
 
     def freeze(self) -> None:
-        """Keep every connection, take new ones, and pass nothing on."""
+        """Keep every connection, accept new ones, and pass nothing on."""
         self._flows.clear()
 
     def thaw(self) -> None:
-        """Pass on what has waited, and go on."""
+        """Pass on the bytes that have waited, and all that follow."""
         self._flows.set()
 
     def _accept(self, listener: socket.socket) -> None:

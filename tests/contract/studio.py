@@ -1,4 +1,4 @@
-"""Streams to a sandbox, opened and conversed on as a job does."""
+"""Streams to a sandbox, opened and used as a job does it."""
 
 import hashlib
 import io
@@ -31,14 +31,14 @@ from worker.protocol.session import Content, Timings
 RATE = 16_000
 PCM = f"audio/pcm; rate={RATE}; channels=1; bits=16"
 CHUNK_SECONDS = 0.25
-#: As fast as it goes.
+#: Times real time: so high that audio is sent without waiting.
 FAST = 1000.0
 PROMPT = Timings(config=5.0, ping=5.0, pong=5.0, end=5.0)
 
 
 @cache
 def speech(sentences: int = 1) -> bytes:
-    """Sentences of one second of sound and one of silence; no two samples in a row are like others."""
+    """Sentences of one second of sound and one of silence; the sound never repeats."""
     sound = array("h", (round(8000 * math.sin(n * n / 9e4)) for n in range(RATE)))
     return (sound.tobytes() + bytes(2 * RATE)) * sentences
 
@@ -50,7 +50,7 @@ def chunks_of(audio: bytes) -> Iterator[Chunk]:
 
 @dataclass
 class Heard:
-    """What one conversation yielded, in order."""
+    """The items that one conversation yielded, in order."""
 
     items: list[Content | Sent] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
@@ -85,14 +85,14 @@ class CountingHeartbeat(Heartbeat):
 
 
 class Studio:
-    """A pacer, and streams on it.
+    """A pacer, with methods to open streams on it.
 
     Args:
         side: The adapters for the sandbox.
         timings: How long a session waits.
-        simultaneous: How many may be connecting at once.
+        simultaneous: How many streams may connect at once.
         connect_timeout: Seconds for each step of a connection.
-        at_hand: Whether audio is fed by the shared thread.
+        at_hand: Whether the shared feeder thread reads the audio.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Studio:
         at_hand: bool | None = None,
         **output: Any,
     ) -> Heard:
-        """Have one conversation to its end."""
+        """Hold one conversation to its end."""
         heard = Heard()
         with self.open(interaction, **output) as stream:
             audio = chunks_of(speech()) if chunks is None else iter(chunks)
@@ -161,7 +161,7 @@ class Studio:
         return heard
 
     def record(self, interaction: Interaction) -> dict[str, Any]:
-        """What the sandbox saw of the only stream of an interaction."""
+        """The sandbox's record of the only stream of an interaction."""
         (record,) = [
             one for one in self.side.sandbox.stats()["streams"] if one["interaction_id"] == interaction.id
         ]
@@ -178,12 +178,12 @@ def studio(side: CortiSide, **options: Any) -> Iterator[Studio]:
 
 
 def sha256(data: bytes) -> str:
-    """As the sandbox names audio."""
+    """SHA-256 of audio, as in the sandbox's records."""
     return hashlib.sha256(data).hexdigest()
 
 
 def talk_failure(room: Studio, **options: Any) -> JobError:
-    """Talk, fail, give out nothing secret on the way, and leave no socket behind."""
+    """Hold a conversation, which must fail, leave no socket open, and show no secret; return the error."""
     with pytest.raises(JobError) as failure:
         room.talk(**options)
     assert_silent(failure.value, room.token.value)

@@ -1,4 +1,4 @@
-"""What the story publishes and puts: its fakes and the real adapters, by the same tests."""
+"""The `Publisher` and `WorkQueue` ports: the unit tests' fakes and the real adapters, by the same tests."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -43,14 +43,14 @@ _ENTRY = OutboxEntry("job-1", "failed", FAILED, _FAILURE.to_json(), _REPLIES, _L
 
 @dataclass
 class Bench:
-    """A publisher that tries once, and what arrived.
+    """A publisher that tries once, with functions to break the broker and to see what arrived.
 
     Attributes:
         away: Takes the broker away, or brings it back.
-        refuse: Makes reply queues refuse.
+        refuse: Makes reply queues refuse events.
         replies: How many events arrived on the reply queue.
         letters: How many dead letters arrived.
-        aside: Bodies that wait aside.
+        aside: Bodies of the jobs that were set aside.
     """
 
     publisher: PatientPublisher | FakePublisher
@@ -85,7 +85,7 @@ def in_memory() -> Bench:
 
 
 def on_a_sender() -> Bench:
-    """The sender is a fake that passes the suite of the real ones: tests/contract/test_senders.py."""
+    """The real publisher on a fake sender, which passes the real senders' suite (test_senders.py)."""
     clock, sender = FakeClock(), FakeSender()
 
     def away(now: bool) -> None:
@@ -116,7 +116,7 @@ def test_a_failure_arrives_with_its_dead_letter(bench: Bench) -> None:
     assert (bench.replies(), bench.letters()) == (1, 1)
 
 
-def test_nothing_arrives_at_a_broker_that_is_away_and_the_caller_hears_it(bench: Bench) -> None:
+def test_nothing_arrives_at_a_broker_that_is_away_and_the_caller_gets_an_error(bench: Bench) -> None:
     bench.away(True)
     calls: tuple[Callable[[], None], ...] = (
         lambda: bench.publisher.publish(_LIVE, _REPLIES),
@@ -144,10 +144,10 @@ def test_the_tries_of_a_failure_make_one_dead_letter(bench: Bench) -> None:
     bench.publisher.deliver(_ENTRY)
     assert (bench.replies(), bench.letters()) == (1, 1)
     bench.publisher.deliver(_ENTRY)
-    assert bench.letters() == 2, "a repeat that was asked for"
+    assert bench.letters() == 2, "a repeat that was asked for must be published"
 
 
-def test_after_a_live_event_that_was_not_confirmed_none_is_tried_for_a_while(bench: Bench) -> None:
+def test_after_an_unconfirmed_live_event_no_live_event_is_tried_for_a_while(bench: Bench) -> None:
     bench.away(True)
     with pytest.raises(BrokerUnavailable):
         bench.publisher.publish(_LIVE, _REPLIES)
@@ -179,7 +179,7 @@ _HEADERS = IngressHeaders(
 
 @dataclass
 class Work:
-    """A work queue, and what is on it: bodies with what is noted on them."""
+    """A work queue, and a function that returns its messages: bodies with their headers."""
 
     put: Callable[[bytes, IngressHeaders], None]
     found: Callable[[], list[tuple[bytes, object, object]]]
@@ -206,7 +206,7 @@ def work(request: pytest.FixtureRequest) -> Iterator[Work]:
         yield Work(made.put, found)
 
 
-def test_jobs_wait_in_their_order_with_what_is_noted_on_them(work: Work) -> None:
+def test_jobs_wait_in_their_order_with_their_headers(work: Work) -> None:
     work.put(b"first", _HEADERS)
     work.put(b"second", IngressHeaders())
     assert work.found() == [

@@ -1,4 +1,4 @@
-"""Caps on tenants' streams, on a real Redis: who gets a place, who waits, and who steps aside."""
+"""Caps on tenants' streams, on a real Redis: which job gets a place, which waits, and which goes aside."""
 
 import threading
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ def test_a_place_that_nobody_renews_is_free_again(client: redis.Redis, recorder:
 def test_of_several_tenants_some_jobs_wait_in_their_slots_and_the_others_step_aside(
     client: redis.Redis, recorder: FakeRecorder
 ) -> None:
-    tenants = caps(client, recorder, slots=4, a=1, b=1)  # one may wait for each tenant
+    tenants = caps(client, recorder, slots=4, a=1, b=1)  # one job of each tenant may wait in its slot
     interrupt = Interrupt()
     ended = threading.Event()
 
@@ -105,8 +105,8 @@ def test_a_tenant_that_is_alone_waits_with_all_its_jobs(client: redis.Redis, rec
     waiting.join(10)
 
 
-def test_without_redis_nothing_is_counted_and_nobody_waits(recorder: FakeRecorder) -> None:
-    """The cap protects an agreement, not a patient."""
+def test_without_redis_no_stream_is_counted_and_no_job_waits(recorder: FakeRecorder) -> None:
+    """When Redis is away, jobs run without a cap: a consultation matters more than a contract's limit."""
     nowhere = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
     tenants = caps(nowhere, recorder, slots=1, a=1, b=1)
     with tenants.admitted("a", "one", Interrupt()), tenants.admitted("a", "two", Interrupt()):

@@ -1,4 +1,4 @@
-"""Claims, attempts and the outbox: the story's ledger in memory and the real one, by the same tests."""
+"""The `Ledger` port (claims, attempts, outbox): the unit tests' fake and the real one, by the same tests."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -19,13 +19,13 @@ Ledger = RedisLedger | MemoryLedger
 
 @dataclass
 class Bench:
-    """A ledger, and what time does to it.
+    """A ledger, with functions that let its times run out and take its store away.
 
     Attributes:
-        ledger: It.
-        expire: Lets the lease of the claim on a job run out.
-        abandon: Lets the time run out in which a stored result is its worker's to deliver.
-        cut: Puts what the ledger stands on out of reach.
+        ledger: The ledger.
+        expire: Lets the lease of the claim on the job run out.
+        abandon: Lets the time run out in which only the job's worker delivers the stored result.
+        cut: Makes the ledger's store unreachable.
     """
 
     ledger: Ledger
@@ -132,7 +132,7 @@ def test_attempts_are_counted_across_claims(bench: Bench) -> None:
     assert bench.claimed().attempts == 4
 
 
-def test_who_lost_the_claim_can_neither_count_nor_store(bench: Bench) -> None:
+def test_a_lost_claim_can_neither_count_an_attempt_nor_store_a_result(bench: Bench) -> None:
     late = bench.claimed()
     bench.expire()
     bench.claimed()
@@ -143,7 +143,7 @@ def test_who_lost_the_claim_can_neither_count_nor_store(bench: Bench) -> None:
     assert bench.ledger.outbox_entry("job") is None
 
 
-def test_who_lost_the_claim_remembers_nothing(bench: Bench) -> None:
+def test_a_lost_claim_cannot_store_an_interaction(bench: Bench) -> None:
     late = bench.claimed()
     bench.expire()
     bench.claimed()
@@ -198,19 +198,19 @@ def test_a_finished_job_is_not_released(bench: Bench) -> None:
     assert bench.ledger.claim("job") == Finished(undelivered=True)
 
 
-def test_a_result_that_nobody_delivers_is_taken_by_one(bench: Bench) -> None:
+def test_a_result_that_its_worker_does_not_deliver_is_given_to_one_other(bench: Bench) -> None:
     bench.ledger.store(bench.claimed(), ENTRY)
-    assert bench.ledger.take_undelivered() == [], "its worker delivers it"
+    assert bench.ledger.take_undelivered() == [], "the job's own worker still delivers it"
     bench.abandon()
     assert bench.ledger.take_undelivered() == ["job"]
     assert bench.ledger.take_undelivered() == []
 
 
-def test_of_a_job_that_nobody_knows_there_is_nothing(bench: Bench) -> None:
+def test_an_unknown_job_has_no_stored_result(bench: Bench) -> None:
     assert bench.ledger.outbox_entry("job") is None
 
 
-def test_a_ledger_that_is_out_of_reach_says_so(bench: Bench) -> None:
+def test_every_call_to_an_unreachable_ledger_raises(bench: Bench) -> None:
     ledger = bench.ledger
     claim = bench.claimed()
     bench.cut()

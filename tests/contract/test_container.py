@@ -1,4 +1,4 @@
-"""Compressed audio: every byte goes out, in order, at the pace of the audio's own clock."""
+"""Compressed audio: every byte is sent, in order, at the pace of the audio's time stamps."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -14,7 +14,7 @@ TYPES = sorted(CONTAINERS)
 
 
 def cut(data: bytes, size: int = 1000, seconds: float = 0.25) -> list[Chunk]:
-    """The chunks of a container that arrives in blocks of this size."""
+    """The chunks of a container whose bytes arrive in blocks of this size."""
     return list(container_chunks(blocks(data, size), seconds))
 
 
@@ -32,7 +32,7 @@ def test_the_chunks_are_the_file_and_last_as_long_as_it_does(media_type: str, si
 @pytest.mark.parametrize("media_type", TYPES)
 def test_chunks_last_about_as_long_as_asked_for(media_type: str) -> None:
     chunks = cut(encoded(media_type), 200)
-    # A page or a frame cannot be split in time, so a chunk may be a frame of FLAC longer.
+    # A page or a frame cannot be split in time, so a chunk may be longer by one frame of FLAC.
     assert all(0.2 < chunk.seconds < 0.4 for chunk in chunks[:-1])
     assert 4 <= len(chunks) <= 7
 
@@ -83,7 +83,7 @@ def test_a_recording_whose_clock_does_not_begin_at_zero_keeps_its_pace() -> None
     assert all(chunk.seconds < 0.4 for chunk in chunks)
 
 
-def test_bytes_behind_the_audio_that_nobody_reads_go_out_too() -> None:
+def test_bytes_behind_the_audio_are_sent_too() -> None:
     data = encoded("audio/mp4") + bytes(300_000)
     chunks = cut(data)
     assert b"".join(chunk.data for chunk in chunks) == data

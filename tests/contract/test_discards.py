@@ -1,4 +1,4 @@
-"""What Celery's consumer would discard: kept first, settled in its loop, and byte for byte."""
+"""Messages that Celery's consumer would discard: each is first kept as it is, then settled in the loop."""
 
 import logging
 import threading
@@ -16,7 +16,7 @@ from worker.telemetry.log import LibraryFilter
 
 
 class Channel:
-    """The channel of a message that arrived; can be of a connection that was lost."""
+    """The channel of a message that arrived; with `lost`, its connection has broken."""
 
     no_ack_consumers = None
 
@@ -37,7 +37,7 @@ class Channel:
 
 
 class Loop(KeepingConsumer):
-    """The consumer, with a loop that the test turns."""
+    """The consumer, with a loop that the test runs step by step."""
 
     def __init__(self, keep: Callable[[bytes, str], None]) -> None:
         self.app = SimpleNamespace(keep_discarded=keep)
@@ -47,7 +47,7 @@ class Loop(KeepingConsumer):
         self._soon.append(lambda: p(*args))
 
     def turn(self) -> None:
-        """Wait until something is to be done in the loop, and do it."""
+        """Wait until a call is scheduled in the loop, and make it."""
         eventually(lambda: bool(self._soon))
         self._soon.pop(0)()
 
@@ -60,7 +60,7 @@ WAYS = ["on_unknown_message", "on_unknown_task", "on_invalid_task", "on_decode_e
 
 
 def discard(loop: Loop, way: str, found: kombu.Message) -> None:
-    """As Celery calls it."""
+    """Call the consumer's handler as Celery does."""
     arguments = {"on_unknown_message": (None, found), "on_decode_error": (found, ValueError())}
     getattr(loop, way)(*arguments.get(way, (None, found, KeyError())))
 
@@ -112,7 +112,7 @@ def test_the_body_is_what_was_sent(body: bytes | str, encoding: str | None) -> N
     assert kept == [body if isinstance(body, bytes) else body.encode(encoding or "utf-8")]
 
 
-def test_what_kombu_says_of_a_delivery_is_logged_as_a_librarys_text() -> None:
+def test_kombus_log_records_about_a_delivery_show_no_secret() -> None:
     error = OSError("connection to amqp://worker:secret@broker lost")
     text, name = "Couldn't reject %r, reason: %r", strategy.logger.name
     record = logging.LogRecord(name, logging.CRITICAL, "file.py", 1, text, ("7", error), None)

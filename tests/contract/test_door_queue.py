@@ -1,4 +1,4 @@
-"""The door on a RabbitMQ where somebody has declared its queue before."""
+"""The door on RabbitMQ, where another client has already declared its queue."""
 
 import threading
 
@@ -14,7 +14,7 @@ from worker.jobs.ingress_headers import NO_HEADERS, IngressHeaders
 
 
 class Pile:
-    """Takes everything."""
+    """An ingress that accepts every message."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []

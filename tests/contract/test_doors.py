@@ -268,7 +268,7 @@ def test_a_door_on_redis_leaves_nothing_behind(redis_url: str) -> None:
         assert list(client.scan_iter(f"{JOBS}*")) == []
 
 
-def test_what_a_dead_door_had_taken_is_next_in_line(redis_url: str) -> None:
+def test_messages_that_a_dead_door_had_taken_come_next(redis_url: str) -> None:
     way = Doorway(redis_url)
     with redis.Redis.from_url(redis_url) as client:
         client.lpush(f"{JOBS}:taken:dead", b"taken by the dead")
@@ -280,7 +280,7 @@ def test_what_a_dead_door_had_taken_is_next_in_line(redis_url: str) -> None:
     assert way.ingress.taken == [b"taken by the dead", b"later"]
 
 
-def test_what_a_living_door_has_taken_is_its_own(redis_url: str) -> None:
+def test_messages_that_a_living_door_has_taken_are_left_to_it(redis_url: str) -> None:
     way = Doorway(redis_url)
     with redis.Redis.from_url(redis_url) as client:
         client.lpush(f"{JOBS}:taken:alive", b"in good hands")

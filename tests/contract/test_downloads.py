@@ -1,4 +1,4 @@
-"""Where audio comes from: downloads from a real HTTP server, good and bad."""
+"""Audio from downloads: a real HTTP server that behaves well, and one that behaves badly."""
 
 import threading
 import tracemalloc
@@ -82,7 +82,7 @@ def test_a_port_that_cannot_be_is_refused_for_good(sources: Sources) -> None:
 
 
 def broken_off(announced: int, sent: int, *, as_chunks: bool = False) -> Page:
-    """A download that ends too soon."""
+    """The URL of a download that ends too soon."""
 
     def page(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
@@ -134,7 +134,7 @@ def test_a_download_of_50_mb_is_never_in_memory_as_a_whole(host: WebHost, source
         handler.send_header("Content-Length", str(len(megabyte) * number))
         handler.end_headers()
         handler.wfile.write(megabyte)
-        # Nothing more until the reader has had a block: it cannot have asked for all.
+        # Send no more until the reader has had a block: this shows that it has not read all first.
         go_on.wait(5)
         for _ in range(number - 1):
             handler.wfile.write(megabyte)

@@ -1,4 +1,4 @@
-"""What surrounds a job in a broker's message is read as far as it is ours, and anything else is nothing."""
+"""Headers of a broker's message are read only if they are ours, and are ignored otherwise."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ _DEATH = {"count": 1, "reason": "expired", "queue": MAIN_LANE.aside, "exchange":
 @pytest.mark.parametrize(
     "known", [_NOTED, replace(_NOTED, traceparent=None), replace(_NOTED, accepted_at=None), NO_HEADERS]
 )
-def test_what_is_known_is_read_as_it_was_noted(known: IngressHeaders) -> None:
+def test_our_headers_are_read_as_they_were_written(known: IngressHeaders) -> None:
     headers = envelope.noted(known)
     assert envelope.ingress_headers(headers) == known
     assert envelope.known(json.dumps(headers).encode()) == known
@@ -26,7 +26,7 @@ def test_what_is_known_is_read_as_it_was_noted(known: IngressHeaders) -> None:
 
 
 @pytest.mark.parametrize("stored", [None, b"", b"{", b"[]", b"7", b"\xff", b'{"corti_accepted_at": "soon"}'])
-def test_what_redis_holds_of_somebody_else_is_nothing(stored: bytes | None) -> None:
+def test_headers_in_redis_that_we_did_not_write_are_ignored(stored: bytes | None) -> None:
     assert envelope.known(stored) == IngressHeaders()
 
 
@@ -43,7 +43,7 @@ def test_what_redis_holds_of_somebody_else_is_nothing(stored: bytes | None) -> N
         [{**_DEATH, "queue": Lane("a").aside}],
     ],
 )
-def test_a_producer_who_writes_our_headers_is_not_believed(deaths: object) -> None:
+def test_our_headers_on_a_producers_message_are_ignored(deaths: object) -> None:
     headers = {**envelope.noted(_NOTED), "x-death": deaths}
     assert envelope.set_aside(headers, MAIN_LANE.aside) == IngressHeaders()
     assert envelope.set_aside(envelope.noted(_NOTED), MAIN_LANE.aside) == IngressHeaders()
@@ -68,9 +68,9 @@ def test_a_job_is_found_in_our_task_and_in_a_producers_message() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"\xff", b"[[1], {}, {}]", b"[]", b'[["a", "b"], {}, {}]', b"[" * 100_000, b'"x"']
 )
-def test_anything_else_is_left_as_it_is(body: bytes) -> None:
+def test_other_messages_are_returned_unchanged(body: bytes) -> None:
     assert envelope.job_in(body) == body
 
 
-def test_half_a_surrogate_pair_breaks_nothing() -> None:
+def test_half_a_surrogate_pair_raises_nothing() -> None:
     assert envelope.job_in(b'[["\\ud800"], {}, {}]') == b"\xed\xa0\x80"

@@ -1,6 +1,6 @@
-"""Every exception a library defines is mapped to one of ours, or cannot reach us for a reason given here.
+"""Every exception that a library defines is mapped to one of ours, or is listed with why it cannot occur.
 
-A new version of a library with a new exception fails these tests, until somebody has thought about it.
+A new version of a library with a new exception fails these tests, until the exception is mapped or listed.
 """
 
 import errno
@@ -30,7 +30,7 @@ from worker.jobs.ports import BrokerUnavailable
 
 _SECRET = "wss://host/streams?token=Bearer%20secret"
 
-#: What requests cannot raise in our use of it.
+#: Exceptions that requests cannot raise in our use of it.
 _REQUESTS_IMPOSSIBLE = {
     "RequestsWarning": "a warning: Python reports it, and raises it only under -W error",
     "FileModeWarning": "a warning, about files opened as text; we upload none",
@@ -77,7 +77,7 @@ def exceptions_of(module: ModuleType) -> list[type[Exception]]:
 
 
 def made(kind: type[Exception]) -> Exception:
-    """An instance, with a text that must not travel."""
+    """An instance whose text must not appear in an error of ours."""
     value: Any = kind
     if kind is requests.exceptions.JSONDecodeError:
         return requests.exceptions.JSONDecodeError(_SECRET, "{", 0)
@@ -95,7 +95,7 @@ def made(kind: type[Exception]) -> Exception:
 def unmapped(
     kinds: list[type[Exception]], push: Callable[[Exception], object], ours: type[Exception]
 ) -> set[str]:
-    """Names of the exceptions that come out as anything but ours, or with a text of theirs."""
+    """Names of the exceptions that are not mapped to an error of ours, or whose text shows in it."""
     names = set()
     for kind in kinds:
         try:
@@ -126,7 +126,7 @@ def through_download(error: Exception) -> None:
 
 
 class BrokenRedis(redis.Redis):
-    """Every command ends in the same error."""
+    """A Redis client each of whose commands raises the same error."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ def through_redis(error: Exception) -> None:
 
 @pytest.fixture
 def through_rabbitmq(rabbitmq_url: str) -> Iterator[Callable[[Exception], None]]:
-    """Publishes of one connection that end in an error."""
+    """A function that publishes on one connection, where the library raises a given error."""
     connection = ConfirmingConnection(rabbitmq_url, lambda _: None)
 
     def push(error: Exception) -> None:

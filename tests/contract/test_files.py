@@ -1,4 +1,4 @@
-"""Where audio comes from: files under the one directory, and the job itself."""
+"""Audio from files under the configured directory, and from the job itself."""
 
 import base64
 import ctypes
@@ -36,7 +36,7 @@ def test_a_file_is_read_piece_by_piece_whatever_its_name(sources: Sources, root:
         pieces = list(blocks(source))
         assert source.at_hand
     assert b"".join(pieces) == BODY
-    assert {len(piece) for piece in pieces[:-1]} == {5000}, "as much as is asked for"
+    assert {len(piece) for piece in pieces[:-1]} == {5000}, "a read must give as much as was asked for"
     assert read(sources, uri.replace("file://", "file://localhost")) == BODY
 
 
@@ -44,7 +44,9 @@ def test_a_file_is_read_piece_by_piece_whatever_its_name(sources: Sources, root:
     "path",
     ["missing.wav", "", "sub", "a.wav/b", "../secret.wav", "sub/../../secret.wav", "%2e%2e/secret.wav"],
 )
-def test_what_is_no_file_under_the_root_is_refused_for_good(sources: Sources, root: Path, path: str) -> None:
+def test_a_path_that_is_no_file_under_the_root_is_refused_for_good(
+    sources: Sources, root: Path, path: str
+) -> None:
     (root / "sub").mkdir()
     (root / "a.wav").write_bytes(b"a")
     (root.parent / "secret.wav").write_bytes(b"not yours")
@@ -78,7 +80,7 @@ def test_a_link_to_itself_and_a_name_too_long_are_refused_for_good(sources: Sour
 
 @contextmanager
 def without_privileges() -> Iterator[None]:
-    """Let this thread, and no other, see files as somebody who is not root. Linux."""
+    """Let this thread, and no other, access files as a user who is not root (Linux only)."""
     set_user = ctypes.CDLL(None).setfsuid
     if os.geteuid() == 0:
         set_user(65534)
@@ -111,7 +113,7 @@ def test_object_stores_want_presigned_urls(sources: Sources, uri: str) -> None:
 
 
 def can_tell(place: Path) -> bool:
-    """Whether this file's system says if a read would wait."""
+    """Whether this file's file system can tell if a read would wait."""
     with place.open("rb") as file:
         try:
             return os.preadv(file.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT) == 1
@@ -119,7 +121,7 @@ def can_tell(place: Path) -> bool:
             return False
 
 
-def test_what_the_system_has_in_its_cache_is_read_without_waiting_and_the_rest_goes_on_from_there(
+def test_cached_bytes_are_read_without_waiting_and_the_next_read_goes_on_from_there(
     sources: Sources, root: Path
 ) -> None:
     place = root / "a.wav"
@@ -135,10 +137,10 @@ def test_what_the_system_has_in_its_cache_is_read_without_waiting_and_the_rest_g
         assert source.read_now(500) == BODY[6001:6501]
         with pytest.raises(BlockingIOError):
             source.read_now(len(BODY))
-        assert source.read_now(10) == BODY[6501:6511], "a read that would have waited has moved nothing"
+        assert source.read_now(10) == BODY[6501:6511], "the failed read moved the position"
 
 
-def test_where_nobody_can_tell_whether_a_read_waits_every_read_is_one_that_may(
+def test_where_the_system_cannot_tell_whether_a_read_waits_every_read_may_wait(
     sources: Sources, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> int:
@@ -152,8 +154,8 @@ def test_where_nobody_can_tell_whether_a_read_waits_every_read_is_one_that_may(
         assert source.read(10) == BODY[:10]
 
 
-def test_what_is_no_regular_file_is_refused_at_once(sources: Sources, root: Path) -> None:
-    """To open a pipe that nobody writes to waits for ever, and every drain with it."""
+def test_pipes_and_sockets_are_refused_at_once(sources: Sources, root: Path) -> None:
+    """Opening a pipe without a writer would wait for ever, and so would a drain."""
     os.mkfifo(root / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(root / "socket"))

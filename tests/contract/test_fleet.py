@@ -1,4 +1,4 @@
-"""Who tells about the whole installation, and what is there to be told: on real servers."""
+"""Which process reports about the whole installation, and what it reports: on real servers."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -29,7 +29,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 def age(client: redis.Redis, lane: str = "main") -> None:
-    """All processes of a lane, and its observer, have not reported for longer than counts as alive."""
+    """Make the last reports of a lane's processes and of its observer too old to count as alive."""
     names: Any = client.zrange(f"corti:v1:fleet:{lane}", 0, -1)
     client.zadd(f"corti:v1:fleet:{lane}", dict.fromkeys(names, 1))
     client.delete(f"corti:v1:fleet:{lane}:observer")
@@ -43,20 +43,20 @@ def test_one_process_at_a_time_knows_what_all_of_them_run(client: redis.Redis) -
     assert first.report(2) == 11
 
 
-def test_the_office_passes_on_when_the_observer_leaves_or_dies(client: redis.Redis) -> None:
+def test_another_process_becomes_the_observer_when_the_observer_leaves_or_dies(client: redis.Redis) -> None:
     first, second = Fleet(client, ""), Fleet(client, "")
     assert (first.report(3), second.report(4)) == (3, None)
     first.leave()
     assert second.report(4) == 4
     assert first.report(3) is None
     age(client)
-    assert first.report(1) == 1, "the others are gone"
+    assert first.report(1) == 1, "the reports of the dead processes must not count"
     first.leave()
     first.leave()
     assert client.exists("corti:v1:fleet:main", "corti:v1:fleet:main:running") == 0
 
 
-def test_who_leaves_without_the_office_takes_it_from_nobody(client: redis.Redis) -> None:
+def test_a_process_that_leaves_does_not_end_another_observers_role(client: redis.Redis) -> None:
     first, second = Fleet(client, ""), Fleet(client, "")
     assert (first.report(3), second.report(4)) == (3, None)
     second.leave()
@@ -78,7 +78,7 @@ def test_a_redis_that_is_away_is_reported(own_redis: RedisServer) -> None:
 
 
 def depth_of(url: str, lane: Lane) -> Depth:
-    """How the worker asks this broker."""
+    """The adapter by which the worker asks this broker for its queues' depths."""
     if url.startswith("redis"):
         return RedisDepth(redis.Redis.from_url(url, single_connection_client=False), lane)
     return RabbitDepth(url, lane)
@@ -90,7 +90,7 @@ def test_what_waits_is_counted_by_queue(broker_url: str, lane: Lane) -> None:
         names = {lane.jobs, lane.work, lane.aside, "corti.results", "corti.dead"}
         if not broker_url.startswith("redis"):
             names.add(lane.undelivered)
-        assert depth.read() == dict.fromkeys(names, 0), "nobody has made them yet"
+        assert depth.read() == dict.fromkeys(names, 0), "a queue that does not exist yet must count as empty"
         box.put(b"1", b"2", b"3", queue=lane.jobs)
         sender = sender_of(broker_url, lane)
         sender.send_dead_letter(b"{}", "id-1")
@@ -109,7 +109,7 @@ def test_what_waits_is_counted_by_queue(broker_url: str, lane: Lane) -> None:
 
 
 def sender_of(url: str, lane: Lane) -> RedisSender | RabbitSender:
-    """How the worker publishes there."""
+    """The adapter by which the worker publishes on this broker."""
     if url.startswith("redis"):
         return RedisSender(redis.Redis.from_url(url), lane)
     return RabbitSender(url, lane)
@@ -137,7 +137,7 @@ def test_asking_leaves_no_channel_behind(rabbitmq_url: str) -> None:
 
 
 class Installation:
-    """What an observer looks at."""
+    """A fake of everything that an observer reads."""
 
     def __init__(self) -> None:
         self.waiting = {"corti.jobs": 2, "corti.work": 5}
@@ -176,7 +176,7 @@ def observer(client: redis.Redis, clock: FakeClock, there: Installation) -> Make
     )
 
 
-def test_only_the_observer_tells(observer: Make) -> None:
+def test_only_the_observer_reports(observer: Make) -> None:
     first, second = observer(1), observer(4)
     for one in first, second, first:
         one.look()
@@ -189,7 +189,9 @@ def test_only_the_observer_tells(observer: Make) -> None:
     assert (second.queues(), second.outbox_results(), second.outbox_age()) == ({}, None, None)
 
 
-def test_who_is_not_the_observer_any_more_falls_silent(observer: Make, client: redis.Redis) -> None:
+def test_a_process_that_is_no_longer_the_observer_reports_nothing(
+    observer: Make, client: redis.Redis
+) -> None:
     first, second = observer(1), observer(4)
     first.look()
     age(client)
@@ -199,7 +201,7 @@ def test_who_is_not_the_observer_any_more_falls_silent(observer: Make, client: r
     assert (first.queues(), first.outbox_results()) == ({}, None)
 
 
-def test_old_numbers_are_not_told(observer: Make, clock: FakeClock, there: Installation) -> None:
+def test_old_numbers_are_not_reported(observer: Make, clock: FakeClock, there: Installation) -> None:
     one = observer(1)
     one.look()
     clock.wait(2 * LOOK_SECONDS)
@@ -210,7 +212,7 @@ def test_old_numbers_are_not_told(observer: Make, clock: FakeClock, there: Insta
     assert (one.queues(), one.outbox_results(), one.outbox_age()) == ({}, None, None)
 
 
-def test_while_the_broker_is_away_the_rest_is_told(observer: Make, there: Installation) -> None:
+def test_while_the_broker_is_away_all_other_numbers_are_reported(observer: Make, there: Installation) -> None:
     one = observer(1)
     one.look()
     there.fault, there.stored = BrokerUnavailable("away"), (7, 90.0)
@@ -219,10 +221,10 @@ def test_while_the_broker_is_away_the_rest_is_told(observer: Make, there: Instal
     assert (one.outbox_results(), one.outbox_age()) == (7, 90.0)
 
 
-def test_while_the_broker_is_asked_its_last_answer_stands(
+def test_while_the_broker_is_asked_its_last_answer_is_reported(
     observer: Make, clock: FakeClock, there: Installation
 ) -> None:
-    """A scrape at this moment would end the series, and whoever scales by them would see none wait."""
+    """Otherwise a scrape at this moment would find no series, and an autoscaler would see no waiting jobs."""
     one = observer(1)
     one.look()
     told = []
@@ -234,7 +236,7 @@ def test_while_the_broker_is_asked_its_last_answer_stands(
     ]
 
 
-def test_an_answer_that_the_broker_does_not_repeat_grows_old(
+def test_while_the_broker_hangs_its_last_answer_becomes_too_old_to_report(
     observer: Make, clock: FakeClock, there: Installation
 ) -> None:
     one = observer(1)
@@ -251,7 +253,7 @@ def test_an_answer_that_the_broker_does_not_repeat_grows_old(
     assert told == [{("corti.work", "running"): 1}]
 
 
-def test_an_observer_that_stops_leaves_at_once(
+def test_when_an_observer_stops_another_process_takes_its_place_at_once(
     observer: Make, there: Installation, client: redis.Redis
 ) -> None:
     one, other = observer(1), observer(2)

@@ -52,7 +52,7 @@ class Checked:
         )
 
     def get(self, path: str, accept: str = "*/*") -> tuple[int, str, str]:
-        """Status, content type, text."""
+        """The status, content type and text of a page."""
         url = f"http://127.0.0.1:{self.server.port}{path}"
         request = urllib.request.Request(url, headers={"Accept": accept})
         try:
@@ -98,17 +98,17 @@ def test_a_page_is_good_when_all_its_checks_are(checked: Checked, path: str, che
     mine["broker"] = lambda: "not connected"
     assert checked.get(path)[::2] == (503, "door: ok\nbroker: not connected\n")
     other = {"/livez": "/readyz", "/readyz": "/livez"}[path]
-    assert checked.get(other)[0] == 200, "readiness must not restart a pod, nor the other way"
+    assert checked.get(other)[0] == 200, "checks of readiness and of liveness must not mix"
     mine["broker"] = lambda: None
     assert checked.get(path + "?verbose")[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/nothing", "/metrics/", "/livez/.."])
-def test_any_other_page_is_not_there(checked: Checked, path: str) -> None:
+def test_an_unknown_page_is_not_found(checked: Checked, path: str) -> None:
     assert checked.get(path)[0] == 404
 
 
-def test_a_probe_that_dawdles_does_not_hold_up_the_others(checked: Checked) -> None:
+def test_a_slow_probe_does_not_hold_up_the_others(checked: Checked) -> None:
     go_on = threading.Event()
     checked.ready["slow"] = lambda: None if go_on.wait(10) else "late"
     with ThreadPoolExecutor(1) as pool:
@@ -136,7 +136,7 @@ def test_the_status_is_json(checked: Checked) -> None:
     assert (status, kind, json.loads(text)) == (200, "application/json", checked.status)
 
 
-def test_a_page_that_breaks_says_only_of_what_kind_the_fault_was(
+def test_a_page_that_breaks_shows_only_the_type_of_the_error(
     checked: Checked, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def broken() -> str:
@@ -162,7 +162,7 @@ def test_the_server_stops_at_once_and_frees_its_port() -> None:
 
 
 def level(gauge: measure_kinds.Gauge, value: float) -> Levels:
-    """A level of a gauge, whatever labels it has."""
+    """A value for a gauge, with any labels that it has."""
     return {("x",) * len(gauge.labels): value}
 
 
@@ -170,7 +170,7 @@ def level(gauge: measure_kinds.Gauge, value: float) -> Levels:
 
 
 def record(recorder: Recorder) -> None:
-    """Use every measure that is recorded, as its labels ask."""
+    """Use every measure that is recorded, with valid labels."""
     for measure in measures.EVERY:
         if isinstance(measure, measures.Measure) and measure.watched:
             continue
@@ -221,7 +221,7 @@ def test_the_metrics_page_parses_and_holds_every_measure(metered: Checked) -> No
         family = families[measure.name.removesuffix("_total")]
         assert family.documentation == measure.help
         if isinstance(measure, measure_kinds.Counter):
-            # Series whose labels are known beforehand stand at 0 beside the one that was counted.
+            # Every other series whose labels are known beforehand is there, with 0.
             values = [
                 sample.value for sample in family.samples if sample.name == measure.name and sample.value
             ]
@@ -234,7 +234,7 @@ def test_the_metrics_page_parses_and_holds_every_measure(metered: Checked) -> No
     assert families["corti_worker_build_info"].samples[0].labels == {"version": __version__}
 
 
-def test_openmetrics_is_spoken_to_who_asks_for_it_and_shows_traces_as_exemplars(metered: Checked) -> None:
+def test_openmetrics_is_given_on_request_and_shows_traces_as_exemplars(metered: Checked) -> None:
     with trace.within(TRACEPARENT):
         record(metered.metrics)
     metered.metrics.observe(measures.JOB_SECONDS, 3000.0)
@@ -256,7 +256,7 @@ def test_openmetrics_is_spoken_to_who_asks_for_it_and_shows_traces_as_exemplars(
     assert TRACEPARENT[3:35] not in metered.get("/metrics")[2]
 
 
-def test_a_gauge_with_nothing_to_tell_has_no_sample(metered: Checked) -> None:
+def test_a_gauge_without_a_value_has_no_sample(metered: Checked) -> None:
     metered.metrics.watch(measures.OUTBOX_AGE, lambda: None)
     metered.metrics.watch(measures.QUEUE_DEPTH, lambda: {("corti.work", "running"): 3.0})
     lines = metered.get("/metrics")[2].splitlines()
@@ -267,7 +267,7 @@ def test_a_gauge_with_nothing_to_tell_has_no_sample(metered: Checked) -> None:
 
 
 def test_a_scrape_costs_the_same_however_much_is_going_on(metered: Checked) -> None:
-    """Nothing that is rendered grows with jobs or streams, and each level is asked for once."""
+    """The page does not grow with jobs or streams, and each gauge's function is called once."""
     asked = Counter[str]()
 
     def ask(gauge: measure_kinds.Gauge) -> Levels:

@@ -1,4 +1,4 @@
-"""Downloads from where they must not come, and servers that want to hold or to fill a worker."""
+"""Downloads from forbidden addresses, and servers that stall a worker or send it too much."""
 
 import gzip
 import socket
@@ -24,7 +24,7 @@ from worker.contract.job import Audio
 
 
 def resolving(*addresses: str) -> Any:
-    """A resolver that knows these addresses for every name, and addresses as they are."""
+    """A resolver that answers every name with these addresses, and an address with itself."""
 
     def resolve(host: str, port: int, family: int, kind: int) -> list[Any]:
         if not host.endswith(".example"):
@@ -43,7 +43,7 @@ def assert_forbidden(error: JobError) -> None:
 def test_no_job_uses_a_password_that_lies_in_the_workers_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A URL in a job, or one that it redirects to, would choose which password is sent."""
+    """Otherwise a URL in a job, or a redirect from it, could choose which password of .netrc is sent."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login ada password lovelace\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
@@ -73,7 +73,7 @@ def port_of(host: WebHost) -> int:
         "inside.example",
     ],
 )
-def test_our_own_network_is_not_asked_however_it_is_spelt(host: WebHost, name: str) -> None:
+def test_our_own_network_is_not_asked_however_its_address_is_written(host: WebHost, name: str) -> None:
     host.add(f"/{SECRET}", answer(200, BODY))
     with audio_sources(hosts=None, resolve=resolving("127.0.0.1")) as sources:
         assert_forbidden(failure_of(sources, f"http://{name}:{port_of(host)}/{SECRET}"))
@@ -231,7 +231,7 @@ def endless(handler: BaseHTTPRequestHandler) -> None:
 
 
 def announced(handler: BaseHTTPRequestHandler) -> None:
-    """Says how much will come, and sends nothing of it."""
+    """Announce the length of the body, and send none of it."""
     handler.send_response(200)
     handler.send_header("Content-Length", "1000001")
     handler.end_headers()
@@ -260,7 +260,7 @@ def test_a_download_of_just_the_limit_is_read(host: WebHost) -> None:
 
 
 def listen(sources: Any, url: str) -> float:
-    """Seconds of audio at a URL, as the library tells them."""
+    """Seconds of audio at a URL, as the audio library reports them."""
     library = Library(sources, chunk_seconds=0.25, max_seconds=3600, wav_as="pcm")
     with library.open(
         Audio(uri=url, media_type="audio/pcm; rate=16000; channels=1; bits=16"), Interrupt()
@@ -270,7 +270,7 @@ def listen(sources: Any, url: str) -> float:
 
 @pytest.fixture
 def quick_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a minute, in the time of a test."""
+    """Shorten the half minute in which a download's speed is measured."""
     monkeypatch.setattr(speed, "WINDOW", 1.0)
     monkeypatch.setattr(speed, "_GRAIN", 0.05)
 
@@ -293,7 +293,7 @@ def test_a_server_that_drips_is_left(first: int) -> None:
 
 
 @pytest.mark.usefixtures("quick_window")
-def test_a_server_that_is_slow_but_fast_enough_is_heard_to_the_end() -> None:
+def test_a_server_that_is_slow_but_fast_enough_is_read_to_the_end() -> None:
     def slow(raw: RawHost, peer: socket.socket) -> None:
         peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 96000\r\n\r\n")
         for _ in range(12):
@@ -305,8 +305,8 @@ def test_a_server_that_is_slow_but_fast_enough_is_heard_to_the_end() -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_what_has_come_is_read_before_a_block_is_full(*, chunked: bool) -> None:
-    """A block is seconds of a compressed recording: a slow server would look as if it sent nothing."""
+def test_bytes_that_have_arrived_are_read_before_a_block_is_full(*, chunked: bool) -> None:
+    """A block holds seconds of compressed audio: if reads waited for it, a slow server would look stalled."""
     had = threading.Event()
 
     def in_two(raw: RawHost, peer: socket.socket) -> None:
@@ -338,7 +338,7 @@ def test_a_server_that_drips_its_headers_is_given_up_in_time() -> None:
 
 @pytest.fixture
 def proxy(host: WebHost, monkeypatch: pytest.MonkeyPatch) -> WebHost:
-    """The HTTP server as the environment's proxy: it is asked for whole URLs."""
+    """Set the HTTP server as the proxy in the environment; clients ask a proxy for whole URLs."""
     for name in "http_proxy", "HTTP_PROXY":
         monkeypatch.setenv(name, host.url)
     for name in "no_proxy", "NO_PROXY":

@@ -1,4 +1,4 @@
-"""`file:` URIs that name what is no recording, or what is not the producer's to name."""
+"""`file:` URIs that name something else than a recording, or a file that producers must not name."""
 
 import os
 import socket
@@ -16,13 +16,13 @@ from worker.contract.errors import JobError, PermanentError
 
 
 def failure_in_time(sources: Sources, uri: str) -> JobError:
-    """As `failure_of`; but what hangs fails the test, not the tests."""
+    """As `failure_of`, but a read that hangs fails this test and does not stall the whole run."""
     found: list[JobError] = []
     thread = threading.Thread(target=lambda: found.append(failure_of(sources, uri)), daemon=True)
     thread.start()
     thread.join(5)
-    assert not thread.is_alive(), "it hangs"
-    assert found, "it was read"
+    assert not thread.is_alive(), "the read hangs"
+    assert found, "the file was read"
     return found[0]
 
 
@@ -43,7 +43,7 @@ def irregular(root: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket", "directory", "root", "zero", "null", "tty"])
-def test_what_is_no_regular_file_is_refused_at_once(root: Path, kind: str) -> None:
+def test_anything_but_a_regular_file_is_refused_at_once(root: Path, kind: str) -> None:
     place = irregular(root, kind)
     require(place.exists(), f"there is no {place}")
     with audio_sources(root, Path("/dev")) as sources:
@@ -86,7 +86,7 @@ def test_there_may_be_several_directories_and_each_keeps_its_own_bounds(tmp_path
 
 
 class Swap:
-    """Somebody who changes the tree between the look at a path and its opening."""
+    """Changes the directory tree between the check of a path and its opening."""
 
     def __init__(self, root: Path, what: str) -> None:
         self._root = root
@@ -111,14 +111,14 @@ class Swap:
 
 
 @pytest.mark.parametrize("what", ["directory", "file", "pipe", "nothing"])
-def test_a_path_that_changes_after_the_look_leads_nowhere(root: Path, what: str) -> None:
+def test_a_path_that_changes_after_its_check_is_not_opened(root: Path, what: str) -> None:
     roots = Roots((root,), before_opening=Swap(root, what))
     with audio_sources(root) as others:
         sources = Sources(others._downloads, roots, others._calls)
         assert isinstance(failure_in_time(sources, f"file://{root}/sub/a.wav"), PermanentError)
 
 
-def test_a_pipe_that_takes_the_place_of_a_file_after_the_last_look_does_not_block(
+def test_a_pipe_that_takes_the_place_of_a_file_after_the_last_check_does_not_block(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "regular").write_bytes(b"audio")

@@ -68,7 +68,7 @@ def test_the_job_arrives_as_it_was_given(side: CortiSide) -> None:
     assert item["assignedUserId"] == "8a6bd9a2-35f4-4e76-8a3f-6f2cbd8a4c11"
 
 
-def test_the_tenant_of_somebody_else_is_forbidden(side: CortiSide) -> None:
+def test_another_customers_tenant_is_forbidden(side: CortiSide) -> None:
     error = creation_failure(side.interactions(tenant="other"), side.token())
     assert isinstance(error, PermanentError)
     assert error.reason is Reason.FORBIDDEN

@@ -1,4 +1,4 @@
-"""The ledger on a real Redis: who may run a job, how often it was tried, how it ended."""
+"""The ledger on a real Redis: which worker may run a job, how often it was tried, how it ended."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -60,7 +60,7 @@ def test_the_backlogs_age_is_that_of_the_oldest_result(ledger: RedisLedger, clie
         ledger.store(claimed(ledger, job_id), replace(ENTRY, job_id=job_id))
     client.zincrby(SINCE, -90_000, "first")
     client.zincrby(SINCE, -30_000, "second")
-    # Taking a result over, or keeping a claim on it, makes it no younger.
+    # A result keeps its age when a worker takes it over.
     client.zadd(OUTBOX, {"first": 1})
     assert ledger.take_undelivered() == ["first"]
     count, age = ledger.backlog()
@@ -70,7 +70,7 @@ def test_the_backlogs_age_is_that_of_the_oldest_result(ledger: RedisLedger, clie
     assert ledger.backlog()[1] == pytest.approx(30, abs=5)
 
 
-def test_what_older_workers_leave_behind_makes_the_backlog_no_older(
+def test_times_of_results_that_are_gone_do_not_count_and_are_removed(
     ledger: RedisLedger, client: redis.Redis
 ) -> None:
     ledger.store(claimed(ledger), ENTRY)
@@ -81,7 +81,9 @@ def test_what_older_workers_leave_behind_makes_the_backlog_no_older(
     assert client.zcard(SINCE) == 1
 
 
-def test_what_happened_under_a_claim_is_asserted_again_too(ledger: RedisLedger, client: redis.Redis) -> None:
+def test_attempts_and_interaction_of_a_forgotten_claim_are_written_again(
+    ledger: RedisLedger, client: redis.Redis
+) -> None:
     claim = claimed(ledger)
     ledger.remember(claim, "id", "wss://stream")
     ledger.again(claim)
@@ -100,7 +102,7 @@ def test_nobody_takes_a_result_that_its_worker_still_delivers(client: redis.Redi
     assert ledger.take_undelivered() == []
 
 
-def test_renewal_tells_who_lost_the_claim(ledger: RedisLedger, client: redis.Redis) -> None:
+def test_renewal_reports_which_claim_was_lost(ledger: RedisLedger, client: redis.Redis) -> None:
     late = claimed(ledger)
     other = claimed(ledger, "other")
     expire(client)
@@ -134,7 +136,7 @@ def test_after_redis_lost_its_data_nothing_is_claimed_until_workers_have_spoken(
     assert other.claim("job") == Finished(undelivered=False)
 
 
-def test_what_a_worker_has_ended_is_said_again_by_the_others_when_it_is_gone(client: redis.Redis) -> None:
+def test_ends_of_jobs_on_a_worker_that_is_gone_are_written_again_by_others(client: redis.Redis) -> None:
     gone, other = ledger_of(client), ledger_of(client)
     for number in range(5):
         gone.store(claimed(gone, f"job-{number}"), replace(ENTRY, job_id=f"job-{number}"))
@@ -161,12 +163,12 @@ def test_ends_can_be_learned_for_ten_minutes(client: redis.Redis) -> None:
     assert 590 < int(client.ttl(ENDED)) <= 600
 
 
-def test_a_first_worker_on_an_empty_redis_waits_for_nobody(client: redis.Redis) -> None:
+def test_a_first_worker_on_an_empty_redis_does_not_wait(client: redis.Redis) -> None:
     client.flushall()
     claimed(ledger_of(client))
 
 
-def test_what_is_stored_is_encrypted_and_readable_after_a_rotation(client: redis.Redis) -> None:
+def test_a_stored_result_is_encrypted_and_readable_after_a_rotation_of_keys(client: redis.Redis) -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     writer = RedisLedger(client, FernetCipher((old,)), lease=30, keep=60, keep_results=False)
     writer.store(claimed(writer), replace(ENTRY, letter=b"a letter"))
@@ -179,7 +181,7 @@ def test_what_is_stored_is_encrypted_and_readable_after_a_rotation(client: redis
     assert stranger.outbox_entry("job") is None
 
 
-def test_a_redis_that_is_away_is_said_so(redis_server: RedisServer, client: redis.Redis) -> None:
+def test_a_redis_that_is_away_is_reported(redis_server: RedisServer, client: redis.Redis) -> None:
     ledger = ledger_of(client)
     claim = claimed(ledger)
     redis_server.stop()

@@ -1,4 +1,4 @@
-"""What a job's audio turns out to be, and how it is declared and cut."""
+"""The audio library: how it finds the type of a job's audio, declares it and cuts it into chunks."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_a_wav_file_is_known_by_its_bytes_whatever_it_is_called() -> None:
 
 
 @pytest.mark.parametrize("missing", [1, 1000, 19_000])
-def test_a_wav_file_that_is_cut_short_is_refused_for_words_would_be_missing(missing: int) -> None:
+def test_a_wav_file_that_is_cut_short_is_refused_because_words_would_be_missing(missing: int) -> None:
     error = refused(wav_file(tone(0.6))[:-missing])
     assert error.reason == "audio_unsupported"
     assert "cut short" in error.detail
@@ -100,7 +100,7 @@ def test_a_container_goes_out_whole_and_is_declared_by_its_first_bytes(media_typ
     assert sent(chunks) == encoded(media_type)
 
 
-def test_the_producers_word_comes_before_the_bytes_and_the_bytes_before_the_server() -> None:
+def test_the_producers_type_comes_before_the_first_bytes_and_these_before_the_servers_type() -> None:
     ogg = encoded("audio/ogg")
     assert (
         read(ogg, media_type="audio/ogg; codecs=opus", served_as="audio/webm")[0] == "audio/ogg; codecs=opus"
@@ -119,7 +119,7 @@ def test_every_type_of_the_services_list_may_be_declared(name: str) -> None:
 
 
 @pytest.mark.parametrize("served_as", [None, "text/html", "application/octet-stream", "video/mp4"])
-def test_what_nobody_knows_is_refused(served_as: str | None) -> None:
+def test_audio_of_an_unknown_type_is_refused(served_as: str | None) -> None:
     error = refused(b"<html>not found</html>" * 50, served_as=served_as)
     assert error.reason == "audio_unsupported"
     assert "neither WAV, Ogg, WebM, MP3, FLAC nor MP4" in error.detail

@@ -1,4 +1,7 @@
-"""The `Publisher` port: final events and dead letters insist, live events do not. Fake and real."""
+"""The `Publisher` port: final events and dead letters are tried again and again, live events once.
+
+On fake and real senders.
+"""
 
 import json
 import time
@@ -75,7 +78,7 @@ _LETTER = DeadLetter.of(
 
 
 class FakeWorld:
-    """A publisher on the fake sender, in a time that passes when it waits."""
+    """A publisher on the fake sender; time passes only when the publisher waits."""
 
     def __init__(self, clock: FakeClock, recorder: FakeRecorder, patience: float = 60.0) -> None:
         self.sender, self.clock, self.recorder = FakeSender(), clock, recorder
@@ -96,7 +99,7 @@ def world(clock: FakeClock, recorder: FakeRecorder) -> FakeWorld:
 
 
 def real_publisher(sender: Sender, recorder: FakeRecorder, patience: float) -> PatientPublisher:
-    """A publisher in real time."""
+    """A publisher that waits in real time."""
     return PatientPublisher(
         sender, patience=patience, recorder=recorder, clock=SystemClock(), waiter=ThreadWaiter()
     )
@@ -180,7 +183,7 @@ def test_a_failure_whose_event_is_not_confirmed_has_one_dead_letter(world: FakeW
     world.sender.refusing = set()
     for _ in range(2):
         world.publisher.deliver(failure)
-    assert len(world.sender.queues[DEAD]) == 2, "the second is a repeat that was asked for"
+    assert len(world.sender.queues[DEAD]) == 2, "a repeat that was asked for makes a second one"
 
 
 def test_the_tries_of_a_failed_jobs_dead_letter_bear_the_jobs_id(rabbitmq_url: str) -> None:
@@ -198,12 +201,12 @@ def test_the_tries_of_a_failed_jobs_dead_letter_bear_the_jobs_id(rabbitmq_url: s
     assert message.properties["message_id"] == "job-1/dead-letter"
 
 
-def test_patience_ends(world: FakeWorld) -> None:
+def test_a_final_event_is_given_up_after_the_patience_has_run_out(world: FakeWorld) -> None:
     world.sender.up, began = False, world.clock.monotonic()
     with pytest.raises(BrokerUnavailable):
         world.publisher.deliver(_COMPLETION)
     assert 60 <= world.clock.monotonic() - began <= 66
-    assert 10 <= world.sender.tries <= 40, "neither given up nor hammered"
+    assert 10 <= world.sender.tries <= 40, "tried too seldom or too often"
 
 
 def test_after_a_live_event_that_was_lost_the_next_are_not_even_tried_for_a_while(world: FakeWorld) -> None:
@@ -213,7 +216,7 @@ def test_after_a_live_event_that_was_lost_the_next_are_not_even_tried_for_a_whil
             world.publisher.publish(_LIVE, None)
     assert world.sender.tries == 1
     world.sender.up = True
-    world.publisher.deliver(_COMPLETION)  # is none, and is not held up
+    world.publisher.deliver(_COMPLETION)  # a final event, which is not held up
     world.clock.wait(15)
     world.publisher.publish(_LIVE, None)
     assert world.sender.queues[RESULTS] == [_RESULT.to_json(), _LIVE.to_json()]

@@ -1,4 +1,7 @@
-"""A delivery is taken from Celery's queue on Redis in one step: no moment in which it is nowhere."""
+"""A delivery is taken from Celery's queue on Redis and noted as unacknowledged in one step.
+
+At no moment is a message in neither place, so none is lost with its worker.
+"""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +19,7 @@ from worker.broker.redis_visibility import transport_options, unacked
 from worker.broker.topology import MAIN_LANE, WORK
 
 UNACKED = unacked(MAIN_LANE)
-#: What Lua would change if it wrote it: an empty list, a number beyond 2^53, a slash.
+#: Values that Lua would change if it encoded them as JSON: an empty list, a number beyond 2^53, a slash.
 BODY = {"empty": [], "large": 12345678901234567890, "path": "a/b", "text": "née"}
 
 pytestmark = pytest.mark.usefixtures("kombu_as_it_was")
@@ -32,7 +35,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 @contextmanager
 def consumer(url: str) -> Iterator[tuple[Any, list[Any]]]:
-    """A channel that consumes the queue, as Celery's does, and what it was given."""
+    """A channel that consumes the queue, as Celery's does, and the list of messages that it was given."""
     given: list[Any] = []
     with kombu.Connection(url, transport_options=transport_options(60)) as connection:
         channel = connection.channel()
@@ -49,17 +52,17 @@ def publish(url: str, *bodies: object) -> None:
 
 
 def wait(channel: Any) -> None:
-    """Ask Redis for a message, and do not read the answer yet."""
+    """Ask Redis for a message, but do not read the answer yet."""
     channel.connection.cycle._register_BRPOP(channel)
 
 
 def turn(channel: Any) -> None:
-    """What Celery's loop does: ask, and read the answer."""
+    """Ask Redis for a message and read the answer, as one turn of Celery's loop does."""
     channel.connection.client.drain_events(timeout=5)
 
 
 def anywhere(client: redis.Redis) -> int:
-    """Messages that Redis has."""
+    """The number of messages that Redis has, waiting or unacknowledged."""
     return int(client.llen(WORK)) + int(client.hlen(UNACKED))
 
 
@@ -78,7 +81,9 @@ def test_a_message_is_given_as_it_was_sent_and_noted(client: redis.Redis, redis_
         assert (client.hlen(UNACKED), scores(client)) == (0, {})
 
 
-def test_what_was_noted_can_be_restored_and_is_the_same_message(client: redis.Redis, redis_url: str) -> None:
+def test_an_unacknowledged_message_can_be_restored_and_is_the_same_message(
+    client: redis.Redis, redis_url: str
+) -> None:
     publish(redis_url, BODY)
     with consumer(redis_url) as (channel, given):
         turn(channel)
@@ -129,7 +134,7 @@ def test_a_consumer_that_is_cancelled_takes_nothing_any_more(client: redis.Redis
     assert client.llen(WORK) == 1
 
 
-def test_of_two_that_wait_one_gets_the_message(client: redis.Redis, redis_url: str) -> None:
+def test_of_two_waiting_consumers_one_gets_the_message(client: redis.Redis, redis_url: str) -> None:
     with consumer(redis_url) as (first, given), consumer(redis_url) as (second, others):
         wait(first)
         wait(second)
@@ -145,7 +150,9 @@ def test_of_two_that_wait_one_gets_the_message(client: redis.Redis, redis_url: s
 @pytest.mark.parametrize(
     "text", [b"no JSON", b"[]", b'{"properties": 1}', b'{"properties": {"delivery_info": {}}}']
 )
-def test_what_is_no_message_of_kombus_blocks_nobody(client: redis.Redis, redis_url: str, text: bytes) -> None:
+def test_an_element_that_is_no_message_of_kombu_does_not_block_the_next(
+    client: redis.Redis, redis_url: str, text: bytes
+) -> None:
     client.lpush(WORK, text)
     publish(redis_url, BODY)
     with consumer(redis_url) as (channel, given):

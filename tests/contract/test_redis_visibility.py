@@ -1,4 +1,4 @@
-"""Celery's deliveries on Redis: kept by renewing them, and corrections for known versions only."""
+"""Celery's deliveries on Redis: renewed while their jobs run; kombu corrected, for pinned versions only."""
 
 import json
 from collections.abc import Iterator
@@ -30,13 +30,13 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 def scores(client: redis.Redis) -> dict[bytes, float]:
-    """Deliveries, and when each was dated last."""
+    """The unacknowledged deliveries, and the time that Redis holds for each."""
     found: Any = client.zrange(UNACKED_INDEX, 0, -1, withscores=True)
     return dict(found)
 
 
 def server_time(client: redis.Redis) -> float:
-    """What Redis takes for the time."""
+    """The time by Redis' own clock."""
     found: Any = client.time()
     return float(found[0]) + float(found[1]) / 1e6
 
@@ -104,11 +104,11 @@ def test_the_servers_time_is_carried_on_through_an_outage(own_redis: RedisServer
         with pytest.raises(redis.ConnectionError):
             ServerTime(lambda: client, clock)()
         own_redis.start()
-        # The time passed on the fake clock only: the server is asked again, and right.
+        # 29 s have passed on the fake clock only. The server is asked again, and its own time counts.
         assert now() == pytest.approx(began, abs=20)
 
 
-def test_nothing_held_means_nothing_said(
+def test_without_held_deliveries_no_renewal_is_sent(
     client: redis.Redis, clock: FakeClock, recorder: FakeRecorder
 ) -> None:
     VisibilityRenewer(client, 60, recorder, clock).renew()
@@ -160,13 +160,13 @@ def test_an_acknowledgement_whose_channel_was_lost_is_made_by_a_fresh_client(cli
     quality.ack("ours")
     assert client.hkeys(UNACKED) == [b"theirs"]
     assert scores(client) == {b"theirs": 1.0}
-    # Not shutting down: what other deliveries this channel had are still being run.
+    # A lost channel does not restore its other deliveries: their jobs still run.
     quality.restore_unacked_once()
     assert client.hkeys(UNACKED) == [b"theirs"]
 
 
-def test_a_worker_that_is_killed_in_its_sweep_keeps_nobody_from_sweeping(redis_url: str) -> None:
-    """It leaves the lock of the sweep behind; kombu lets that hold for five minutes."""
+def test_a_worker_that_is_killed_in_its_sweep_does_not_keep_others_from_sweeping(redis_url: str) -> None:
+    """The dead worker leaves the sweep's lock behind, which kombu would keep for five minutes."""
     app = make_celery(redis_url, redis_options=transport_options(6), consumer_timeout=3600)
     with app.connection_for_read() as connection, redis.Redis.from_url(redis_url) as client:
         channel = connection.default_channel
@@ -175,7 +175,7 @@ def test_a_worker_that_is_killed_in_its_sweep_keeps_nobody_from_sweeping(redis_u
         dead = client.lock(channel.unacked_mutex_key, timeout=channel.unacked_mutex_expire)
         assert dead.acquire(blocking=False)
         channel.qos.restore_visible(interval=1)
-        assert scores(client) == {b"overdue": 1.0}, "two sweeps at once"
+        assert scores(client) == {b"overdue": 1.0}, "there were two sweeps at once"
 
         def swept() -> bool:
             channel.qos.restore_visible(interval=1)
@@ -204,10 +204,10 @@ def test_a_channel_makes_one_client_and_another_when_its_connections_were_lost(
     app.close()
 
 
-def test_a_forfeit_is_of_one_delivery_and_not_of_its_tag_for_ever(
+def test_a_forfeit_holds_for_one_delivery_and_not_for_the_next_with_its_tag(
     client: redis.Redis, kombu_as_it_was: None, clock: FakeClock, recorder: FakeRecorder, redis_url: str
 ) -> None:
-    """Kombu keeps a message's tag when it restores it, perhaps to the same process."""
+    """Kombu restores a message with its old tag, and the same process may get it again."""
     redis_corrections.install(lambda: client)
     renewer = VisibilityRenewer(client, 60, recorder, clock)
     with kombu.Connection(redis_url, transport_options=transport_options(60)) as connection:
@@ -217,10 +217,10 @@ def test_a_forfeit_is_of_one_delivery_and_not_of_its_tag_for_ever(
         tag = first.delivery_tag
         renewer.forfeit(tag)
         first.ack()
-        assert list(scores(client)) == [tag.encode()], "it was left alone"
+        assert list(scores(client)) == [tag.encode()], "the forfeited delivery was acknowledged"
         first.channel.qos.restore_by_tag(tag)
         again = queue.get(timeout=5)
         assert again.delivery_tag == tag
         again.ack()
-        assert scores(client) == {}, "and this delivery is acknowledged"
+        assert scores(client) == {}, "the next delivery was not acknowledged"
         queue.close()

@@ -1,4 +1,4 @@
-"""What the REST adapter makes of answers that the service does not promise."""
+"""How the REST adapter treats answers that the service's documentation does not describe."""
 
 import json
 import ssl
@@ -147,7 +147,9 @@ def test_an_interaction_is_found_among_others_of_any_kind(host: WebHost, side: C
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"interactions": {}}', b'{"interactions": null}'])
-def test_a_list_that_is_none_is_worth_another_try(host: WebHost, side: CortiSide, body: bytes) -> None:
+def test_a_malformed_list_of_interactions_is_worth_another_try(
+    host: WebHost, side: CortiSide, body: bytes
+) -> None:
     host.add("/interactions/?sort=createdAt&direction=desc&pageSize=100&index=1", answer(200, body))
     with pytest.raises(TransientError, match="no interactions"):
         side.interactions(api=host.url).find(make_job(), as_token("opaque"))

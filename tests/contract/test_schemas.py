@@ -1,4 +1,4 @@
-"""The JSON Schemas that `corti-worker schema` prints, against the models they were made from."""
+"""The JSON Schemas that `corti-worker schema` prints agree with the models that they were made from."""
 
 import json
 from functools import cache
@@ -21,7 +21,7 @@ from worker.contract.message import InvalidJob, Problem
 
 @cache
 def schema(contract: str) -> dict[str, Any]:
-    """What the command prints."""
+    """The schema that the command prints."""
     printed = CliRunner().invoke(main, ["schema", contract])
     assert printed.exit_code == 0
     value: dict[str, Any] = json.loads(printed.stdout)
@@ -34,7 +34,7 @@ def allows(contract: str, value: object) -> bool:
 
 
 def reads(value: object) -> bool:
-    """Whether the model takes this value for a job."""
+    """Whether the model accepts this value as a job."""
     try:
         Job.from_message(json.dumps(value).encode())
     except InvalidJob:
@@ -114,7 +114,7 @@ def test_schema_and_model_both_refuse_a_bad_job(value: Any) -> None:
         Failed(reason=Reason.EXPIRED, detail="", cause=None, attempts=1, interaction_id=None, metadata={}),
     ],
 )
-def test_what_we_publish_is_what_the_schema_of_events_says(data: events.Data) -> None:
+def test_published_events_match_the_schema_of_events(data: events.Data) -> None:
     for traceparent in None, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01":
         event = Event(
             id="a", type=events.STARTED, subject="a", time=EPOCH, traceparent=traceparent, data=data
@@ -123,7 +123,7 @@ def test_what_we_publish_is_what_the_schema_of_events_says(data: events.Data) ->
 
 
 @pytest.mark.parametrize("body", [b'{"job_id": 1}', b"\xff"])
-def test_what_we_bury_is_what_the_schema_of_dead_letters_says(body: bytes) -> None:
+def test_published_dead_letters_match_the_schema_of_dead_letters(body: bytes) -> None:
     letter = DeadLetter.of(
         body,
         reason=Reason.INVALID_JOB,

@@ -1,4 +1,4 @@
-"""The `Sender` port: the fake, Redis and RabbitMQ. A message that was sent is there, in order, as it was."""
+"""The `Sender` port (the fake, Redis and RabbitMQ): messages arrive in order and unchanged."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -29,7 +29,7 @@ class Take(Protocol):
 
 @pytest.fixture(params=["fake", "redis", "rabbitmq"])
 def post(request: pytest.FixtureRequest) -> Iterator[tuple[Sender, Take]]:
-    """A sender, and the other end of its queues."""
+    """A sender, and a function that takes messages from its queues."""
     with ExitStack() as stack:
         if request.param == "fake":
             fake = FakeSender()
@@ -159,22 +159,22 @@ def test_a_reply_queue_that_a_consumer_declared_in_its_own_way_is_used_as_it_is(
     assert [message.body if message else None for message in found] == ["to the clinic", "to all"]
 
 
-def test_a_reply_queue_that_nobody_declared_goes_away_when_nobody_uses_it(rabbitmq_url: str) -> None:
+def test_a_reply_queue_that_the_worker_declares_expires_when_unused(rabbitmq_url: str) -> None:
     sender = RabbitSender(rabbitmq_url)
     sender.send_event(b"to the clinic", COMPLETED, _REPLIES)
     sender.close()
     with kombu.Connection(rabbitmq_url) as connection:
-        # A declaration with other arguments than the queue has is refused.
+        # RabbitMQ refuses a declaration with other arguments than the queue has.
         connection.default_channel.queue_declare(
             _REPLIES, durable=True, auto_delete=False, arguments=reply_arguments()
         )
         assert 7 * 86_400_000 <= int(str(reply_arguments()["x-expires"])) < 2**32
 
 
-def test_a_reply_queue_that_is_refused_holds_up_nobody_elses_results(
+def test_a_reply_queue_that_refuses_does_not_hold_up_other_results(
     rabbitmq_url: str, clock: FakeClock, recorder: FakeRecorder
 ) -> None:
-    """The clinic has limited its queue, and reads nothing."""
+    """The clinic's queue is limited and full, because the clinic does not read it."""
     with kombu.Connection(rabbitmq_url) as consumer:
         full = {"x-max-length": 1, "x-overflow": "reject-publish"}
         consumer.default_channel.queue_declare(_REPLIES, durable=True, auto_delete=False, arguments=full)
@@ -200,7 +200,7 @@ def test_a_reply_queue_that_is_refused_holds_up_nobody_elses_results(
         with pytest.raises(ReplyRefused):
             publisher.deliver(OutboxEntry("job-1", "completed", COMPLETED, mine.to_json(), _REPLIES, None))
         assert clock.monotonic() - began < 30
-        assert sender._connection._connection.connection is connection, "and its connection was kept"
+        assert sender._connection._connection.connection is connection, "the sender made a new connection"
         sender.close()
 
 

@@ -1,4 +1,4 @@
-"""Whoever waits for a source of audio is released by an interrupt, at whatever it waits for."""
+"""An interrupt ends a job's wait for a source of audio, at whatever step the job waits."""
 
 import os
 import socket
@@ -23,9 +23,9 @@ from worker.audio.source import Sources
 from worker.concurrency.interrupt import Interrupt, Interrupted, InterruptReason
 from worker.contract.job import Audio
 
-#: Longer than any test: only the interrupt can end what waits.
+#: A time-out longer than any test, so that only the interrupt can end a wait.
 FOR_EVER = 600.0
-#: A second is what is promised; the rest is for a busy machine.
+#: The promise is one second; the rest is a margin for a busy machine.
 SOON = 5.0
 
 _HEADERS = b"HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\nContent-Length: 100000\r\n\r\n"
@@ -65,7 +65,7 @@ Serve = Callable[[RawHost, socket.socket], None]
 
 @contextmanager
 def interrupted(wait: Callable[[Interrupt], object], ready: Callable[[], object]) -> Iterator[None]:
-    """Have a job wait, interrupt it once it does, and see that it leaves soon and by the interrupt."""
+    """Let a job wait, interrupt it, and assert that it soon ends with `Interrupted`."""
     interrupt, ended, outcome = Interrupt(), threading.Event(), list[BaseException]()
 
     def job() -> None:
@@ -80,7 +80,7 @@ def interrupted(wait: Callable[[Interrupt], object], ready: Callable[[], object]
     assert not ended.wait(0.3), outcome
     interrupt.trigger(InterruptReason.DRAIN)
     began = time.monotonic()
-    assert ended.wait(SOON), "it still waits"
+    assert ended.wait(SOON), "the job still waits"
     assert time.monotonic() - began < SOON
     assert isinstance(outcome[0], Interrupted), outcome
     assert outcome[0].reason is InterruptReason.DRAIN
@@ -149,7 +149,7 @@ def test_a_look_up_of_a_name_that_hangs_is_left() -> None:
         over.set()
 
 
-def test_an_interrupt_that_came_before_ends_a_download_before_it_begins() -> None:
+def test_an_interrupt_before_a_download_keeps_the_download_from_beginning() -> None:
     interrupt = Interrupt()
     interrupt.trigger(InterruptReason.CLAIM_LOST)
     with raw_host(silence) as host, audio_sources(timeout=FOR_EVER) as sources:
@@ -178,7 +178,7 @@ def test_the_library_hands_an_interrupt_on_through_a_container() -> None:
 
 
 class HangingRoots(Roots):
-    """A file system whose server has gone away: opening a file takes until the test is over."""
+    """A network file system whose server is away: opening a file takes until the test sets `over`."""
 
     def __init__(self, root: Path) -> None:
         super().__init__((root,))
@@ -207,7 +207,7 @@ def test_a_file_system_that_hangs_is_left_and_what_it_opens_at_last_is_closed(ro
     calls.close()
 
 
-def test_a_file_that_is_closed_while_it_is_read_is_closed_by_who_reads() -> None:
+def test_a_file_that_is_closed_during_a_read_is_closed_after_the_read() -> None:
     out, into = os.pipe()
     file = File(FileIO(out))
     got: list[bytes] = []
@@ -219,13 +219,13 @@ def test_a_file_that_is_closed_while_it_is_read_is_closed_by_who_reads() -> None
     closed_meanwhile = file._file.closed
     os.write(into, b"late")
     reading.join(10)
-    assert not closed_meanwhile, "its descriptor could be given to somebody else, and read there"
+    assert not closed_meanwhile, "another file could get the descriptor, and the read would take its bytes"
     assert file._file.closed
     assert got == [b"late"]
     os.close(into)
 
 
-def test_after_an_interrupt_the_way_to_the_host_is_free_for_the_next(root: Path) -> None:
+def test_after_an_interrupt_the_next_download_from_the_host_works(root: Path) -> None:
     with ExitStack() as stack:
         host = stack.enter_context(raw_host(a_stalling_body))
         sources = stack.enter_context(audio_sources(root, timeout=FOR_EVER))
@@ -234,6 +234,6 @@ def test_after_an_interrupt_the_way_to_the_host_is_free_for_the_next(root: Path)
             stack.enter_context(interrupted(all_of(sources, host.url()), lambda: host.asked.wait(5)))
 
 
-def test_tls_sockets_of_others_are_not_changed() -> None:
+def test_tls_sockets_of_other_libraries_are_not_changed() -> None:
     with audio_sources():
         assert ssl.create_default_context().sslsocket_class is ssl.SSLSocket

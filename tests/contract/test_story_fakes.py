@@ -74,7 +74,7 @@ def test_only_a_live_conversation_tells_its_position(bench: Bench) -> None:
     for live, speed in ((False, FAST), (True, 4.0)):
         interaction = bench.interactions.create(make_job(), bench.token)
         with bench.streams.open(interaction, bench.token, configuration()) as stream:
-            # A position is reported each second of real time: once, at this speed.
+            # Positions are reported once a second of real time, so once in this conversation.
             news = list(stream.converse(chunks_of(speech(3)), speed, live=live, interrupt=Interrupt()))
         positions.append([item.seconds for item in news if isinstance(item, Sent)])
     assert positions[0] == []
@@ -123,7 +123,7 @@ def test_what_the_audio_raises_comes_out_as_it_is_and_the_stream_is_closed(
     all_closed(bench)
 
 
-def test_a_stream_that_is_left_without_a_word_is_closed(bench: Bench) -> None:
+def test_a_stream_that_is_left_without_a_conversation_is_closed(bench: Bench) -> None:
     interaction = bench.interactions.create(make_job(), bench.token)
     with bench.streams.open(interaction, bench.token, configuration()):
         assert bench.open_streams() == 1
@@ -132,7 +132,7 @@ def test_a_stream_that_is_left_without_a_word_is_closed(bench: Bench) -> None:
 
 @pytest.fixture(params=["story", "library"])
 def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AudioLibrary]:
-    """Holds six tenths of a second of samples."""
+    """A library whose only audio is six tenths of a second of samples."""
     if request.param == "story":
         yield FakeAudioLibrary(list(PcmChunks(io.BytesIO(SAMPLES).read, 32_000, 2, 0.25)), total_seconds=0.6)
         return

@@ -1,4 +1,4 @@
-"""Streams on which the service misbehaves, each in a way that the sandbox knows."""
+"""Streams on which the service misbehaves, with the faults of the sandbox."""
 
 import threading
 import time
@@ -53,14 +53,14 @@ def hasty_corti() -> Iterator[Sandbox]:
     ],
     ids=str,
 )
-def test_a_stream_that_comes_to_no_good_end_says_why(
+def test_a_stream_that_fails_says_why(
     sandbox: Sandbox, room: Studio, fault: dict[str, Any], kind: type[JobError], reason: Reason
 ) -> None:
     sandbox.fault(**fault)
     error = talk_failure(room, speed=50.0)
     assert (type(error), error.reason) == (kind, reason)
     sandbox.clear_faults()
-    assert room.talk().segments, "the next stream is not harmed"
+    assert room.talk().segments, "the next stream must work"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_service_that_falls_silent_is_given_up_in_time(
 
 
 def test_a_quiet_service_that_answers_pings_is_not_given_up(sandbox: Sandbox, room: Studio) -> None:
-    # Silence for two seconds of real time, four times what this session bears without a pong.
+    # Two seconds of silence are four times as long as this session waits for a pong.
     with studio(room.side, timings=Timings(config=5, ping=0.25, pong=0.25, end=5)) as patient_room:
         heard = patient_room.talk(chunks_of(bytes(32_000)), speed=1.0)
     assert heard.segments == []
@@ -133,7 +133,9 @@ def test_interim_segments_come_before_their_final_one(sandbox: Sandbox, room: St
 
 
 @pytest.mark.parametrize("kind", ["not_json", "not_object", "unknown_type", "binary"])
-def test_garbage_costs_nothing_but_itself(sandbox: Sandbox, room: Studio, kind: str) -> None:
+def test_an_unreadable_message_is_skipped_and_the_rest_is_kept(
+    sandbox: Sandbox, room: Studio, kind: str
+) -> None:
     sandbox.fault("garbage_message", kind=kind)
     assert len(room.talk(chunks_of(speech(2))).segments) == 2
 

@@ -1,4 +1,4 @@
-"""Streams that cannot be opened: refused, not trusted, not there, or no WebSocket at all."""
+"""Streams that cannot be opened: the server refuses, is not trusted, is away, or speaks no WebSocket."""
 
 import socket
 import ssl
@@ -25,7 +25,7 @@ from worker.telemetry import trace
 
 
 def refused_at(sandbox: Sandbox, url: str) -> JobError:
-    """Open a stream somewhere else, and fail."""
+    """Open a stream at another URL, which must fail; return the error."""
     token = as_token("opaque-secret")
     with corti_side(sandbox, secure=False) as side, studio(side, connect_timeout=0.5) as room:
         with pytest.raises(JobError) as failure:
@@ -83,7 +83,7 @@ def test_a_revoked_token_is_refused_at_the_upgrade(sandbox: Sandbox, room: Studi
     assert isinstance(talk_failure(room, interaction=interaction), TokenRefused)
 
 
-def test_a_certificate_of_somebody_else_is_refused_and_the_setting_named(
+def test_a_certificate_of_an_unknown_authority_is_refused_and_the_setting_named(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     stranger = tmp_path / "stranger.pem"

@@ -1,4 +1,4 @@
-"""The `Streams` port against the sandbox, over wss and ws: audio out in order and in time, news in."""
+"""The `Streams` port with the sandbox, over wss and ws: audio is sent in order and in time, news arrive."""
 
 import gc
 import time
@@ -51,7 +51,7 @@ def _in_memory(kind: type) -> list[object]:
 def test_nothing_of_a_stream_that_is_over_waits_for_the_garbage_collector(
     any_room: Studio, by_the_pacer: bool
 ) -> None:
-    """It seldom comes, and had 5 kB of each job to collect: 80 MB in half an hour of a busy worker."""
+    """The collector runs seldom: with 5 kB for each job, a busy worker kept 80 MB in half an hour."""
     audio = speech(2)
     read = BytesIO(audio).read
     gc.collect()
@@ -100,7 +100,7 @@ def test_at_real_time_audio_is_never_more_than_a_chunk_ahead(room: Studio) -> No
     room.talk(chunks_of(speech(2)), interaction=interaction, speed=1.0)
     record = room.record(interaction)
     assert record["max_ahead_seconds"] <= CHUNK_SECONDS
-    # 15 chunks after the first, in 3.75 s; a busy machine may read that one late.
+    # The 15 chunks after the first take 3.75 s; a busy machine may read the first one late.
     assert 3.4 < record["last_audio_at"] - record["first_audio_at"] < 4.8
     assert sum(room.pacer.figures.lateness) == 16
 
@@ -119,13 +119,13 @@ def test_live_news_come_while_the_audio_goes_on(room: Studio) -> None:
             heard.append(item)
             before_the_end += stream.figures()[0].seconds < 6.0
     positions = [item.seconds for item in heard if isinstance(item, Sent)]
-    assert before_the_end >= 3, "two segments and a position"
+    assert before_the_end >= 3, "two segments and a position must come before the end"
     assert positions == sorted(positions)
     assert 0 < positions[0] < 6.0
 
 
 @pytest.mark.parametrize("at_hand", [True, False])
-def test_a_source_that_dawdles_only_delays_the_audio(room: Studio, *, at_hand: bool) -> None:
+def test_a_slow_source_only_delays_the_audio(room: Studio, *, at_hand: bool) -> None:
     def slowly() -> Iterator[Chunk]:
         for number, chunk in enumerate(chunks_of(speech(2))):
             if number in {3, 9}:
@@ -137,7 +137,7 @@ def test_a_source_that_dawdles_only_delays_the_audio(room: Studio, *, at_hand: b
     assert room.record(interaction)["sha256"] == sha256(speech(2))
 
 
-def test_a_source_that_fails_in_mid_stream_surfaces_as_it_is(any_room: Studio) -> None:
+def test_the_error_of_a_source_that_fails_in_mid_stream_is_raised_unchanged(any_room: Studio) -> None:
     failure = PermanentError(Reason.AUDIO_MISMATCH, "not what was promised")
 
     def failing() -> Iterator[Chunk]:
@@ -163,7 +163,7 @@ def test_leaving_early_closes_the_socket(any_room: Studio, sandbox: Sandbox) -> 
     assert any_room.recorder.total(measures.STREAMS_ENDED) == 1
 
 
-def test_leaving_before_a_word_was_said_closes_the_socket(any_room: Studio, sandbox: Sandbox) -> None:
+def test_leaving_before_the_conversation_closes_the_socket(any_room: Studio, sandbox: Sandbox) -> None:
     with any_room.open():
         pass
     eventually(lambda: sandbox.stats(summary=True)["sockets_open"] == 0)

@@ -117,7 +117,7 @@ def test_a_redirect_is_not_followed_with_the_secret(host: WebHost, side: CortiSi
     assert len(host.seen) == before + 1
 
 
-def test_a_certificate_of_somebody_else_is_refused_and_the_setting_named(
+def test_a_certificate_of_an_unknown_authority_is_refused_and_the_setting_named(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     stranger = tmp_path / "stranger.pem"
@@ -142,10 +142,10 @@ def test_the_setting_for_certificates_wins_over_the_environment(
 @pytest.mark.parametrize(
     "expires_in", ["", ', "expires_in": null', ', "expires_in": "soon"', ', "expires_in": 1e999']
 )
-def test_a_token_without_a_life_gets_a_short_one_and_one_warning(
+def test_a_token_without_a_lifetime_gets_a_short_one_and_one_warning(
     host: WebHost, side: CortiSide, expires_in: str
 ) -> None:
-    """`expires_in` is optional (RFC 6749, section 5.1)."""
+    """The field `expires_in` of an answer is optional (RFC 6749, section 5.1)."""
     url = host.add("/token", answer(200, f'{{"access_token": "opaque"{expires_in}}}'.encode()))
     endpoint = side.token_endpoint(url=url)
     with capture_logs() as logs:
@@ -155,7 +155,7 @@ def test_a_token_without_a_life_gets_a_short_one_and_one_warning(
 
 
 def test_no_cookie_is_kept_or_sent(host: WebHost, side: CortiSide) -> None:
-    """Tenants share sessions: one tenant's cookie would go with another's token request."""
+    """Tenants share HTTP sessions: a kept cookie of one tenant would go out with another's token request."""
     url = host.add(
         "/token", answer(200, b'{"access_token": "opaque", "expires_in": 300}', Set_Cookie="tenant=a")
     )

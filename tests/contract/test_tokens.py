@@ -1,4 +1,4 @@
-"""The `Tokens` port: what holds for every token cache, with Redis and without, in clear and encrypted."""
+"""The `Tokens` port: rules for every token cache, with Redis and without, encrypted and not."""
 
 import threading
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def test_the_old_token_serves_while_one_thread_renews_it(world: TokenWorld) -> N
     cache = world.process()
     old = cache.get()
     world.pass_time(241 - LOCAL_LIFE + 1)
-    assert cache.get().value == old.value, "from now on this process has a copy of its own"
+    assert cache.get().value == old.value, "the process did not keep a copy of its own"
     world.pass_time(LOCAL_LIFE - 1)
     world.endpoint.gate.clear()
     world.endpoint.asked.clear()
@@ -143,7 +143,7 @@ def test_a_retry_after_of_the_endpoint_is_respected(world: TokenWorld) -> None:
     assert cache.get().value
 
 
-def test_no_retry_after_silences_a_process_for_hours(world: TokenWorld) -> None:
+def test_a_retry_after_of_hours_is_cut_short(world: TokenWorld) -> None:
     cache = world.process()
     world.endpoint.failure = TransientError(Reason.UPSTREAM_UNAVAILABLE, "busy", retry_after=float("inf"))
     with pytest.raises(TransientError):
@@ -169,7 +169,9 @@ def test_a_token_that_is_still_good_serves_while_the_endpoint_is_out_of_order(wo
 
 
 @pytest.mark.parametrize("expires_in", [-5.0, 0.0, 0.001])
-def test_a_token_that_is_born_dead_is_fetched_for_each_call(world: TokenWorld, expires_in: float) -> None:
+def test_a_token_that_has_expired_on_arrival_is_fetched_for_each_call(
+    world: TokenWorld, expires_in: float
+) -> None:
     world.endpoint.expires_in = expires_in
     cache = world.process()
     assert cache.get().value
@@ -181,7 +183,7 @@ def test_a_token_that_is_born_dead_is_fetched_for_each_call(world: TokenWorld, e
 @pytest.mark.parametrize(
     ("expires_in", "fresh_for"), [(1, 0.5), (12, 6), (60, 30), (120, 60), (300, 240), (3600, 2880)]
 )
-def test_a_short_lived_token_is_not_due_at_birth(
+def test_a_short_lived_token_is_not_renewed_at_once(
     world: TokenWorld, expires_in: float, fresh_for: float
 ) -> None:
     world.endpoint.expires_in = expires_in
@@ -208,7 +210,7 @@ def test_the_tokens_age_is_told_while_it_is_good(world: TokenWorld) -> None:
     world.pass_time(100)
     assert cache.age() == pytest.approx(100)
     world.pass_time(195)
-    assert cache.age() is None, "too old to be used"
+    assert cache.age() is None, "a token that is too old to be used must have no age"
 
 
 def test_waits_are_measured_where_the_token_was_not_at_hand(world: TokenWorld) -> None:
@@ -220,7 +222,7 @@ def test_waits_are_measured_where_the_token_was_not_at_hand(world: TokenWorld) -
     world.endpoint.failure = TransientError(Reason.UPSTREAM_UNAVAILABLE, "away")
     with pytest.raises(JobError):
         world.process().get() if world.client is None else _without_token(world).get()
-    assert len(world.recorder.observed(measures.TOKEN_FETCH_SECONDS)) == 2, "a request without an answer, too"
+    assert len(world.recorder.observed(measures.TOKEN_FETCH_SECONDS)) == 2, "a failed request counts, too"
 
 
 def _without_token(world: TokenWorld) -> TokenCache:

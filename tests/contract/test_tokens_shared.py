@@ -51,7 +51,7 @@ def test_while_one_process_renews_the_others_keep_the_old_token(world: TokenWorl
         renewal = pool.submit(one.get)
         assert world.endpoint.asked.wait(5)
         assert other.get().value == old.value
-        assert world.waited == 0, "at once"
+        assert world.waited == 0, "a cached token must be given at once"
         world.endpoint.gate.set()
         new = renewal.result()
     world.pass_time(LOCAL_LIFE + 1)
@@ -112,7 +112,7 @@ def test_a_process_that_was_overtaken_before_it_got_the_lock_does_not_fetch(
     overtaking: list[TokenCache] = []
 
     class Overtaken(redis.Redis):
-        """Before it takes the lock, another process has taken it, fetched and let it go."""
+        """A client before whose `set` another process has taken the lock, fetched a token and let it go."""
 
         def set(self, *args: Any, **options: Any) -> Any:
             if overtaking:
@@ -186,7 +186,7 @@ def test_keys_rotate_and_an_unknown_key_means_a_new_token(
 
 
 def test_processes_with_different_keys_keep_a_token_each_and_say_so(redis_url: str) -> None:
-    """Otherwise each would replace the other's record, and ask the auth server again, every few seconds."""
+    """If they shared a record, each would replace the other's every few seconds and request a new token."""
     with redis.Redis.from_url(redis_url) as client:
         world = TokenWorld(client)
         ours, theirs = world.process(keys=(_NEW,)), world.process(keys=(_OLD,))
@@ -210,13 +210,13 @@ def test_a_record_of_nonsense_is_as_good_as_none(world: TokenWorld) -> None:
 
 def test_without_redis_each_process_fetches_for_itself_until_it_is_back(own_redis: RedisServer) -> None:
     with redis.Redis.from_url(own_redis.url, socket_timeout=1) as client:
-        # Here Redis cannot be made older: only the processes' clock moves.
+        # Redis is stopped later, so its records cannot be aged: only the processes' clock moves.
         world = TokenWorld(client)
         one, other = world.process(), world.process()
         first = one.get()
         own_redis.stop()
         world.clock.wait(LOCAL_LIFE + 1)
-        assert one.get().value == first.value, "its own copy is good"
+        assert one.get().value == first.value, "the process's own copy must still serve"
         second = other.get()
         assert second.value != first.value
         one.refused(first)

@@ -1,4 +1,4 @@
-"""Records of other versions on a real Redis: what this one adds nothing to, and what it leaves alone."""
+"""Records of other versions on a real Redis: which ones this version reads, and which it leaves alone."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +15,7 @@ from worker.store.ledger import RedisLedger
 
 KEY = "corti:v1:job:job"
 PARCEL = OutboxEntry("job", "completed", "corti.job.completed.v1", b"{}", None, None)
-#: What the first version that was deployed wrote, in fields and values: see `claim`, `remember` and `store`.
+#: Records as the first deployed version wrote them: see `claim`, `remember` and `store`.
 RUNNING: dict[Any, Any] = {
     "state": "running",
     "owner": "9f0b5c0a6a2f4c1d8d7e6b5a4c3d2e1f",
@@ -37,7 +37,7 @@ FINISHED: dict[Any, Any] = {
 
 
 class Delivered:
-    """Implements `Publisher`: keeps what is delivered."""
+    """Implements `Publisher`: keeps the entries that are delivered."""
 
     def __init__(self) -> None:
         self.outbox_entries: list[OutboxEntry] = []
@@ -91,7 +91,9 @@ def test_a_result_that_the_first_version_stored_is_delivered(
     assert ledger.claim("job") == Finished(undelivered=False)
 
 
-def test_what_this_version_writes_the_first_one_can_read(ledger: RedisLedger, client: redis.Redis) -> None:
+def test_this_version_writes_the_fields_and_keys_of_the_first_version(
+    ledger: RedisLedger, client: redis.Redis
+) -> None:
     claim = ledger.claim("job")
     assert isinstance(claim, Claim)
     ledger.remember(claim, "interaction", "wss://corti.example")
@@ -128,7 +130,7 @@ def test_a_record_whose_format_we_do_not_know_is_left_alone(
     client.hset(KEY, mapping=foreign)
     client.zadd("corti:v1:outbox", {"job": 1})
     assert isinstance(ledger.claim("job"), Busy)
-    # Even under the name of our own claim.
+    # A record of unknown format is left alone even if its owner is our own claim.
     client.hset(KEY, "owner", claim.owner)
     assert ledger.renew([claim]) == [False]
     with pytest.raises(ClaimLost):

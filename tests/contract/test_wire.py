@@ -1,4 +1,4 @@
-"""A stream's socket, plain and TLS: the peer is slow, breaks off, or cuts its messages to pieces."""
+"""A stream's socket, plain and TLS: the peer is slow, breaks off, or sends its messages in pieces."""
 
 import select
 import ssl
@@ -19,7 +19,7 @@ from worker.corti.stream.wire import Wire
 
 
 class Peer:
-    """The server's end of a socket, by the library's own server side."""
+    """The server's end of a socket, made with the library's own server class."""
 
     def __init__(self, sock: socket) -> None:
         self.sock = sock
@@ -32,7 +32,7 @@ class Peer:
             self.sock.sendall(raw[at : at + piece])
 
     def receive(self, number: int) -> list[Frame]:
-        """Read until so many frames have come."""
+        """Read until so many frames have arrived."""
         frames: list[Frame] = []
         while len(frames) < number:
             data = self.sock.recv(65536)
@@ -73,7 +73,7 @@ def secured(here: socket, there: socket) -> tuple[socket, socket]:
 
 
 def received_by(wire: Wire, number: int) -> list[Received]:
-    """Read until so many items have come."""
+    """Read until so many items have arrived."""
     items: list[Received] = []
     while len(items) < number:
         assert select.select([wire.sock], [], [], 10)[0], f"only {items} came"
@@ -81,7 +81,7 @@ def received_by(wire: Wire, number: int) -> list[Received]:
     return items
 
 
-def test_what_the_socket_does_not_take_goes_out_later_in_order(ends: tuple[Wire, Peer]) -> None:
+def test_bytes_that_the_socket_does_not_accept_are_sent_later_in_order(ends: tuple[Wire, Peer]) -> None:
     wire, peer = ends
     messages = [bytes([number]) * (1 + 997 * number) for number in range(60)]
     for message in messages:
@@ -155,7 +155,7 @@ def test_a_peer_that_breaks_the_protocol_is_closed_without_a_code(
     assert close.opcode is Opcode.CLOSE
 
 
-def test_what_a_text_message_holds_is_for_the_session_to_judge(ends: tuple[Wire, Peer]) -> None:
+def test_text_messages_are_passed_on_unparsed(ends: tuple[Wire, Peer]) -> None:
     wire, peer = ends
     peer.send(Frame(Opcode.TEXT, b"\xff\xfe"))
     assert received_by(wire, 1) == [TextMessage(b"\xff\xfe")]

@@ -1,4 +1,4 @@
-"""Celery's queue: a job that was put is there, shows its content nowhere else, or is refused out loud."""
+"""Celery's queue: a job is put on it, and its content shows in the body only; or the caller gets an error."""
 
 import base64
 import json
@@ -40,7 +40,7 @@ def work_queue(url: str) -> Iterator[CeleryWorkQueue]:
     finally:
         made.close()
         app.close()
-        # Celery's pools belong to the process; the next application with this URL must get new ones.
+        # Celery's connection pools belong to the process; the next application must get new ones.
         kombu.pools.reset()
 
 
@@ -103,7 +103,7 @@ def test_the_time_of_acceptance_and_the_trace_travel_in_headers(broker_url: str)
 
 @pytest.mark.parametrize("at", ["soon", -1, 0, 1e300, 1 << 70, None, [1], {"a": 1}])
 @pytest.mark.parametrize("traceparent", ["", "Ada Example", b"x", 7])
-def test_what_a_stranger_put_into_the_headers_counts_for_nothing(at: object, traceparent: object) -> None:
+def test_headers_that_a_stranger_has_put_on_a_message_are_ignored(at: object, traceparent: object) -> None:
     assert ingress_headers({ACCEPTED_AT: at, "traceparent": traceparent}) == IngressHeaders()
     assert ingress_headers(None) == ingress_headers({}) == IngressHeaders()
 
@@ -114,7 +114,7 @@ def test_a_job_on_rabbitmq_is_persistent_and_its_queue_as_documented(rabbitmq_ur
     (message,) = found_on(rabbitmq_url)
     assert message.properties["delivery_mode"] == 2
     with kombu.Connection(rabbitmq_url) as connection:
-        # A declaration with other arguments than the queue has is refused.
+        # RabbitMQ refuses a declaration with other arguments than the queue has.
         queue = kombu.Queue(WORK, durable=True, queue_arguments=work_arguments(MAIN_LANE, 3600))
         queue(connection.default_channel).declare()
 

@@ -1,6 +1,6 @@
 """Processes with cold token caches, started by `test_tokens_processes.py`.
 
-Imports what they need, forks, lets all of them loose at once, and prints a digest of each one's token.
+Imports what the processes need, forks them, lets all start at once, and prints a digest of each one's token.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ from worker.telemetry import measure_kinds
 
 
 class Sleeper:
-    """A waiter. The composition root's own would bring Celery into these processes."""
+    """A waiter; the worker's own would import Celery into these processes."""
 
     def wait(self, seconds: float) -> None:
         time.sleep(seconds)
 
 
 class Deaf:
-    """A recorder."""
+    """A recorder that drops everything."""
 
     def count(self, counter: measure_kinds.Counter, by: float = 1.0, **labels: str) -> None: ...
 
@@ -35,7 +35,7 @@ class Deaf:
 
 
 def get_token(together: Barrier, digests: "SimpleQueue[str]", arguments: list[str]) -> None:
-    """What one process does."""
+    """Get a token in one process, and report its digest."""
     redis_url, token_url, ca_file, client_id, client_secret, key = arguments
     client = redis.Redis.from_url(redis_url, socket_timeout=5)
     session = http_session(ca_file, 2)
@@ -56,7 +56,7 @@ def get_token(together: Barrier, digests: "SimpleQueue[str]", arguments: list[st
 
 
 def main(number: int, arguments: list[str]) -> None:
-    """Run the processes."""
+    """Run the processes and print their digests."""
     context = multiprocessing.get_context("fork")
     together, digests = context.Barrier(number), context.SimpleQueue()
     processes = [

@@ -1,4 +1,4 @@
-"""Token caches of several "processes" that share an endpoint, a time and, perhaps, a Redis server."""
+"""Token caches of several simulated processes with one endpoint, one clock and perhaps one Redis server."""
 
 from typing import Any
 
@@ -25,11 +25,11 @@ def new_key() -> str:
 
 
 class TokenWorld:
-    """Time passes here for every process and for Redis alike. A waiter, too.
+    """Simulated processes, and a clock that moves time for all of them and for Redis; also their waiter.
 
     Args:
-        client: Redis, or None where there is none.
-        keys: Encryption keys of every process that names none of its own.
+        client: The Redis client, or None for processes without Redis.
+        keys: Encryption keys of every process that has no keys of its own.
     """
 
     def __init__(self, client: redis.Redis | None, keys: tuple[str, ...] = ()) -> None:
@@ -43,7 +43,7 @@ class TokenWorld:
     def process(
         self, *, keys: tuple[str, ...] | None = None, clock: Clock | None = None, waiter: Waiter | None = None
     ) -> TokenCache:
-        """A token cache as another process has it."""
+        """The token cache of a further process."""
         return TokenCache(
             self.client,
             self.endpoint,
@@ -58,7 +58,7 @@ class TokenWorld:
         )
 
     def pass_time(self, seconds: float) -> None:
-        """Let everything grow older: the processes by their clock, Redis by what it stores."""
+        """Let time pass for all: the processes' clock is moved, and the records in Redis are aged."""
         self.clock.wait(seconds)
         if self.client is None:
             return
@@ -77,7 +77,7 @@ class TokenWorld:
         self.pass_time(seconds)
 
     def stored(self) -> bytes:
-        """Everything that Redis holds, keys and values."""
+        """All keys and values that Redis holds."""
         assert self.client is not None
         parts = []
         for key in self.client.scan_iter():

@@ -1,4 +1,4 @@
-"""A local HTTP server whose pages are functions, for what no well-behaved server would do."""
+"""A local HTTP server whose pages are functions, so that it can behave badly."""
 
 import ssl
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
-#: Answers one request with the handler's own means.
+#: A function that answers one request with the handler's methods.
 Page = Callable[[BaseHTTPRequestHandler], None]
 
 
@@ -15,7 +15,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away in the middle is what some tests are about."""
+        """Print nothing: some tests let the client leave in the middle."""
 
 
 class WebHost:
@@ -45,7 +45,7 @@ class WebHost:
                 pages[self.path](self)
 
             def log_message(self, *_: object) -> None:
-                """Quiet."""
+                """Log nothing."""
 
         self.pages = pages
         self.seen = seen

@@ -1,7 +1,7 @@
-"""Small real implementations of what stands on the other side of a port.
+"""Fakes: small working implementations of the ports, in memory.
 
-Nothing here follows a script: each one works, can be broken and mended, and passes the suite of what it
-stands for (tests/contract).
+No fake follows a script. Each one works, can be broken and repaired, and passes the tests of the real
+adapter that it replaces (tests/contract).
 """
 
 from tests.fakes.audio import FakeAudioLibrary

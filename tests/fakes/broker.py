@@ -1,4 +1,4 @@
-"""Queues in memory, at each height at which somebody asks for them."""
+"""Queues in memory: fakes of the sender, the publisher, the work queue and the ingress."""
 
 import threading
 from collections import defaultdict
@@ -18,7 +18,7 @@ _PATIENCE = 20.0
 
 
 class FakeSender:
-    """Queues in memory; can be away, lose the confirmation of what it took, or refuse for a reply queue."""
+    """A sender with queues in memory; can be away, give no confirmations, or refuse for a reply queue."""
 
     def __init__(self) -> None:
         self.up = True
@@ -56,9 +56,9 @@ class FakePublisher:
     """Keeps what was published. Implements `Publisher`, `LiveEvents` and `Aside`, with one try for each.
 
     Attributes:
-        away: What is not confirmed: types of events, "letters", "aside".
-        refusing: Reply queues that take nothing.
-        clock: For the pause after a live event that was not confirmed; None for no pause.
+        away: Kinds of messages that are not confirmed: types of events, "letters", "aside".
+        refusing: Reply queues that refuse every event.
+        clock: Times the pause after an unconfirmed live event; None for no pause.
     """
 
     events: list[tuple[Event, str | None]] = field(default_factory=list)
@@ -120,7 +120,7 @@ class FakePublisher:
 
 
 class FakeWorkQueue:
-    """A queue in memory that may be out of reach."""
+    """A work queue in memory; can be away."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -137,7 +137,7 @@ class FakeWorkQueue:
 
 
 class FakeIngress:
-    """Takes messages; can be unable to pass them on (`up`), can fail otherwise, can dawdle."""
+    """Takes messages; can be unable to pass them on (`up`), fail in another way, or be slow."""
 
     def __init__(self) -> None:
         self.up = True
@@ -168,7 +168,7 @@ class FakeIngress:
             raise failure
 
     def wait_for(self, taken: int = 0, *, refused: int = 0) -> None:
-        """Return once so many messages were taken or refused."""
+        """Wait until so many messages were taken or refused."""
         with self._changed:
             came = self._changed.wait_for(
                 lambda: len(self.taken) >= taken and self.refused >= refused, _PATIENCE

@@ -1,4 +1,4 @@
-"""The service in memory: tokens, interactions and streams that keep its rules."""
+"""The Corti service in memory: tokens, interactions and streams that follow the service's rules."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -32,18 +32,18 @@ class FakeTokens:
             self.issued += 1
 
     def check(self, token: Token) -> None:
-        """What the service does with a token."""
+        """Raise if the service refuses this token."""
         if token.value in self.revoked:
             raise TokenRefused("HTTP 401")
 
 
 @dataclass
 class FakeCorti:
-    """Implements `Interactions` and `Streams`: refuses revoked tokens and doubled encounters.
+    """Implements `Interactions` and `Streams`: refuses revoked tokens and repeated encounters.
 
     Attributes:
-        outages: What goes wrong with the next calls, one each; None is a call that goes well.
-        says: What a stream says, a piece after each chunk of audio and the rest at its end.
+        outages: The errors of the next calls of each step, one for each call; None is a call that succeeds.
+        says: The items that a stream yields, one after each chunk of audio and the rest at its end.
         during: Called for each chunk of audio.
     """
 
@@ -75,7 +75,7 @@ class FakeCorti:
     def open(
         self, interaction: Interaction, token: Token, configuration: str
     ) -> AbstractContextManager["OpenStream"]:
-        # The call connects, not the `with`: that is where a refused token has to show.
+        # The call itself connects, not the `with` statement, so a refused token must raise here.
         self._perhaps_fail("open")
         self.auth.check(token)
         return self._opened(OpenStream(self, interaction, configuration))
@@ -89,7 +89,7 @@ class FakeCorti:
             self.open_streams -= 1
 
     def breaks(self, step: str, *failures: BaseException | None) -> None:
-        """The next calls of this step fail like this."""
+        """Let the next calls of a step raise these errors."""
         self.outages.setdefault(step, deque()).extend(failures)
 
     def _perhaps_fail(self, step: str) -> None:

@@ -1,4 +1,4 @@
-"""The ledger, in memory, by its real rules: one claim at a time, fences that grow, an end that stays."""
+"""The ledger in memory, with the real rules: one claim at a time, growing fences, a job's end is final."""
 
 from dataclasses import dataclass, field
 from itertools import count
@@ -9,7 +9,7 @@ from worker.jobs.claims import Busy, Claim, ClaimLost, Finished, LedgerUnavailab
 
 @dataclass
 class Record:
-    """What the ledger knows of a job."""
+    """The ledger's record of a job."""
 
     owner: str = ""
     ends: float = 0.0
@@ -25,10 +25,10 @@ class MemoryLedger:
     """Implements `Claims`, `Attempts`, `Outbox` and `Stored`.
 
     Attributes:
-        keep_results: Whether a result stays when it is delivered.
-        kept: Owners whose claims somebody renews.
-        unreadable: Jobs whose results were stored with a key that nobody has any more.
-        away: Methods that do not answer, and how often; a negative number is for ever.
+        keep_results: Whether a result stays after its delivery.
+        kept: Owners whose claims are being renewed.
+        unreadable: Jobs whose stored results cannot be decrypted any more.
+        away: How often each method raises as if Redis were away; a negative number means always.
     """
 
     clock: FakeClock
@@ -106,7 +106,7 @@ class MemoryLedger:
         return None if job_id in self.unreadable else self.records.get(job_id, Record()).outbox_entry
 
     def steal(self, job_id: str) -> None:
-        """The claim runs out unseen, and somebody else takes the job."""
+        """Let the claim run out unnoticed and another worker take the job."""
         self.records[job_id].owner = "somebody else"
         self.kept.add("somebody else")
 

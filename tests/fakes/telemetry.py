@@ -1,4 +1,4 @@
-"""What was measured and recorded, in memory."""
+"""Measurements and audit records, in memory."""
 
 import threading
 from collections import Counter as Tally
@@ -12,8 +12,8 @@ class FakeRecorder:
     """Adds up measurements, and is as strict about labels as Prometheus is.
 
     Attributes:
-        counts: By the name of a counter and the values of its labels, in their order.
-        values: By the same of a histogram, with spaces between.
+        counts: Sums, by the name of a counter and the values of its labels in their order.
+        values: Observed values, by the name and label values of a histogram, joined by spaces.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class FakeRecorder:
         )
 
     def observed(self, histogram: Histogram) -> list[float]:
-        """Everything observed, with whatever labels."""
+        """All observed values of a histogram, with any labels."""
         with self._lock:
             series = list(self.values.items())
         return [value for key, values in series if key.split(" ")[0] == histogram.name for value in values]
@@ -59,7 +59,7 @@ class FakeRecorder:
 
 @dataclass
 class FakeAudit:
-    """Keeps the records."""
+    """Keeps all audit records."""
 
     entries: list[Entry] = field(default_factory=list)
 

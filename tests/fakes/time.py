@@ -1,4 +1,4 @@
-"""Time that passes when told to."""
+"""Time that only tests move."""
 
 import threading
 from collections.abc import Callable
@@ -10,7 +10,7 @@ EPOCH = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 
 
 class FakeClock:
-    """Both clocks move together, when told to, or when somebody waits here: it is a waiter, too."""
+    """A monotonic and a wall clock that move together, by `advance` and by `wait`; it is a waiter, too."""
 
     def __init__(self, monotonic: float = 5000.0) -> None:
         self._started = self._now = monotonic
@@ -32,7 +32,7 @@ class FakeClock:
 
 
 class FakeWaiter:
-    """Waits by moving the clock; remembers how long."""
+    """Waits by moving the clock; remembers each wait."""
 
     def __init__(self, clock: FakeClock, waits: list[float] | None = None) -> None:
         self._clock = clock
@@ -44,7 +44,7 @@ class FakeWaiter:
 
 
 class FakeInterrupt(Interrupt):
-    """An interrupt whose waits move the clock; what is planned happens on the way."""
+    """An interrupt whose waits move the clock, and make calls that are planned for a later time."""
 
     def __init__(self, clock: FakeClock, waits: list[float] | None = None) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class FakeInterrupt(Interrupt):
         self._plans: list[tuple[float, Callable[[], None]]] = []
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Plan something for later; it happens when somebody waits past that time."""
+        """Plan a call for later; it is made when a wait goes past that time."""
         self._plans.append((self._clock.monotonic() + seconds, action))
 
     def wait(self, seconds: float) -> None:

@@ -10,7 +10,7 @@ _PATIENCE = 20.0
 
 
 class FakeEndpoint:
-    """Issues tokens; can be slow (`gate`) and out of order (`failure`)."""
+    """Issues tokens; can be slow (`gate`) and fail (`failure`)."""
 
     def __init__(self) -> None:
         self.expires_in = 300.0
@@ -25,7 +25,7 @@ class FakeEndpoint:
         with self._lock:
             self.requests += 1
         self.asked.set()
-        assert self.gate.wait(_PATIENCE), "nobody opened the gate again"
+        assert self.gate.wait(_PATIENCE), "the test did not open the gate again"
         if self.failure is not None:
             raise self.failure
         return Grant(f"token-{uuid4().hex}", self.expires_in)

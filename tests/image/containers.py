@@ -1,4 +1,4 @@
-"""Runs containers as the chart's rendered pods say, with the images that ops/image built."""
+"""Runs containers as the chart's rendered pods define them, with the images that ops/image built."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def podman(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run podman on the images that were built here."""
+    """Run podman on the images that ops/image built."""
     done = subprocess.run([IMAGE, "podman", *arguments], capture_output=True, text=True, check=False)
     if check and done.returncode != 0:
         raise AssertionError(f"podman {arguments[0]}: {done.stdout}{done.stderr}")
@@ -26,7 +26,7 @@ def podman(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[s
 
 
 def hardening(pod: Mapping[str, Any], spec: Mapping[str, Any]) -> list[str]:
-    """What a pod's security contexts mean to podman."""
+    """A pod's security contexts as options of podman."""
     who, what = pod["securityContext"], spec["securityContext"]
     options = ["--user", f"{who['runAsUser']}:{who['runAsGroup']}"]
     options += ["--read-only", "--read-only-tmpfs=false"] if what["readOnlyRootFilesystem"] else []
@@ -40,11 +40,11 @@ class Container:
     """A container of a rendered pod: its command, environment, user, mounts, probes.
 
     Args:
-        rendered: What the chart gave.
-        pod: The pod of it.
-        name: The container of the pod.
-        secrets: Texts of the mounted Secrets by path, in the place of a cluster's.
-        folder: For the mounted files.
+        rendered: The rendered chart.
+        pod: The rendered pod.
+        name: The name of the container in the pod.
+        secrets: Texts of the mounted Secrets, by path.
+        folder: The folder for the mounted files.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Container:
             file.write_text(text)
             os.chown(file, 0, group)
             file.chmod(0o440)
-        # The mount point is the folder itself: those above it may be closed to the container's user.
+        # Mount the folder itself: the container's user may have no access to the folders above it.
         folder.chmod(0o755)
         command = list(self.spec.get("command", []))
         podman(
@@ -89,7 +89,7 @@ class Container:
         podman("rm", "--force", "--time", "0", self.name, check=False)
 
     def probe(self, which: str, port: int) -> int:
-        """The status that a probe of the pod gets; 0 when nobody answers."""
+        """The HTTP status that a probe of the pod gets; 0 without an answer."""
         path = self.spec[f"{which}Probe"]["httpGet"]["path"]
         try:
             with _OPENER.open(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
@@ -100,7 +100,7 @@ class Container:
             return 0
 
     def wait_for(self, which: str, port: int, seconds: float) -> float:
-        """Wait until a probe succeeds, as the kubelet does; how long that took."""
+        """Wait until a probe succeeds, as the kubelet does; return how long that took."""
         began = time.monotonic()
         while self.probe(which, port) != 200:
             assert self.running(), f"the container ended\n{self.log()}"
@@ -109,15 +109,15 @@ class Container:
         return time.monotonic() - began
 
     def running(self) -> bool:
-        """Whether its first process lives."""
+        """Whether the container's first process runs."""
         return podman("inspect", "--format", "{{.State.Running}}", self.name).stdout.strip() == "true"
 
     def signal(self, name: str) -> None:
-        """Send a signal to its first process, as the kubelet does."""
+        """Send a signal to the container's first process, as the kubelet does."""
         podman("kill", "--signal", name, self.name)
 
     def wait(self, seconds: float) -> int:
-        """Wait for its end; its exit code."""
+        """Wait until the container has ended; return its exit code."""
         began = time.monotonic()
         while self.running():
             assert time.monotonic() - began < seconds, f"not ended within {seconds} s\n{self.log()}"
@@ -125,10 +125,10 @@ class Container:
         return int(podman("inspect", "--format", "{{.State.ExitCode}}", self.name).stdout)
 
     def log(self) -> str:
-        """What it wrote."""
+        """The container's output."""
         done = podman("logs", self.name, check=False)
         return done.stdout + done.stderr
 
     def changed_files(self) -> list[str]:
-        """What was written to its root."""
+        """The files that were changed in the container's root file system."""
         return podman("diff", self.name, check=False).stdout.split("\n")

@@ -1,4 +1,4 @@
-"""The built image, run as the rendered chart says, against real brokers and the sandbox."""
+"""The built image, run as the rendered chart defines it, with real brokers and the sandbox."""
 
 import json
 import os
@@ -27,17 +27,17 @@ GRACE = 8
 
 @pytest.fixture(scope="session")
 def image() -> str:
-    """Build the worker's image; what it weighs."""
+    """Build the worker's image; return the build's output, which shows its size."""
     require(sys.platform == "linux" and os.geteuid() == 0, "building images here needs root on Linux")
     done = subprocess.run([IMAGE, "worker"], capture_output=True, text=True, check=False)
-    require(done.returncode != 3, done.stderr)  # tools that cannot be installed
+    require(done.returncode != 3, done.stderr)  # status 3: the tools cannot be installed
     assert done.returncode == 0, done.stderr
     print(f"\n{done.stdout.strip()}")
     return done.stdout
 
 
 class Place:
-    """A cluster's worth of things around one worker: broker, Redis, sandbox, Secrets."""
+    """The surroundings of one worker: broker, Redis, sandbox, Secrets."""
 
     def __init__(self, broker_url: str, redis_url: str, sandbox: launch.Sandbox, folder: Path) -> None:
         self.broker_url, self.sandbox, self.folder = broker_url, sandbox, folder
@@ -55,7 +55,7 @@ class Place:
         }
 
     def render(self, port: int, **values: Any) -> Rendered:
-        """The chart with this place's addresses and a port that is free here."""
+        """Render the chart with this place's addresses and this port."""
         return render(
             {
                 "broker": {"kind": self.kind},
@@ -120,7 +120,7 @@ def test_a_job_completes_and_sigterm_drains_in_time(image: str, place: Place, po
         assert event["type"] == "corti.job.completed.v1", event["data"]
         assert event["data"]["segments"]
 
-        # One that ends within the grace period, and one that cannot.
+        # The short job ends within the grace period; the long one cannot, and is handed back.
         short, long = place.job(3), place.job(8)
         long |= {"pace": 0.5}
         box.put(json.dumps(short).encode(), json.dumps(long).encode())
@@ -179,7 +179,7 @@ def test_what_helm_test_runs_passes_against_a_worker_in_its_image(
 
 
 def test_a_signal_while_it_starts_ends_it_at_once(image: str, place: Place, port: int) -> None:
-    """Python alone, as the first process, would ignore a SIGTERM that comes before it listens for one."""
+    """Python as process 1 would ignore a SIGTERM that comes before its handler is set; tini passes it on."""
     with place.start(place.render(port)) as worker:
         began = time.monotonic()
         worker.signal("SIGTERM")

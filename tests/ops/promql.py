@@ -1,4 +1,4 @@
-"""What an expression of PromQL names. promtool parses it; this only looks."""
+"""The metrics and labels that a PromQL expression names, found by patterns; promtool parses it."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _NAME = re.compile(r"(?<![\w:$])(?:(?:corti|process|python)[_:][a-zA-Z0-9_:]+|AL
 _SELECTOR = re.compile(r"([a-zA-Z_:][\w:]*)\{([^{}]*)\}")
 _MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|=|!=)\s*"((?:[^"\\]|\\.)*)"')
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-#: What Prometheus or Kubernetes attaches.
+#: Labels that Prometheus or Kubernetes attaches.
 _ATTACHED = {"namespace", "pod", "instance", "job"}
 _QUEUES = {getattr(lane, part) for lane in (Lane(), Lane("urgent")) for part in ("jobs", "work", "aside")}
 _OPEN = {
@@ -40,7 +40,7 @@ def samples_of(one: Counter | Histogram | Gauge | Info) -> set[str]:
 
 
 def exported() -> dict[str, str]:
-    """Every sample there is -> the worker's measure; itself for the client library's and Prometheus's own."""
+    """The measure of each exported sample; a sample of the client library or of Prometheus maps to itself."""
     ours = {sample: one.name for one in EVERY for sample in samples_of(one)}
     library = {
         sample.name: sample.name
@@ -52,12 +52,12 @@ def exported() -> dict[str, str]:
 
 
 def names(expression: str) -> set[str]:
-    """Metrics and recorded series that an expression reads."""
+    """The metrics and recorded series that an expression reads."""
     return set(_NAME.findall(_STRING.sub('""', expression)))
 
 
 def faults(expression: str) -> Iterator[str]:
-    """Labels that a metric does not have, and values that they never take: such a selector finds nothing."""
+    """Selectors that find nothing: the metric does not have the label, or the label never has the value."""
     own = exported()
     for name, inside in _SELECTOR.findall(expression):
         measure = MEASURES.get(own.get(name, ""))
@@ -85,7 +85,7 @@ def _alternatives(pattern: str) -> list[str]:
 
 
 def promtool(*arguments: str | Path) -> tuple[int, str]:
-    """Run promtool; its exit code and everything it said."""
+    """Run promtool; return its exit code and its output."""
     done = subprocess.run(
         ["promtool", *map(str, arguments)],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Alerts: promtool proves each one firing and quiet; each is explained, and names only what is exported."""
+"""Alerts: promtool tests each alert firing and quiet; each is explained, and reads only exported metrics."""
 
 import re
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_a_broken_rule_is_noticed(tmp_path: Path) -> None:
 
 
 def expected(case: dict[str, Any]) -> str:
-    """The series that a case expects, all in one text."""
+    """The series that a test case expects, as one text."""
     return "\n".join(
         sample["labels"] for one in case["promql_expr_test"] for sample in one.get("exp_samples", ())
     )
@@ -62,19 +62,19 @@ def test_each_alert_is_tested_firing_and_quiet(alert: str) -> None:
     assert quiet
     for case in quiet:
         assert mark not in expected(case)
-        # A quiet test that feeds the alert nothing would prove nothing.
+        # Without any of the alert's metrics in its input, a quiet test would prove nothing.
         fed = {promql.names(one["series"]).pop() for one in case["input_series"]}
         assert fed & sources(EXPRESSIONS[alert])
 
 
 def sources(expression: str) -> set[str]:
-    """The metrics that an expression comes from, through recorded series."""
+    """The metrics that an expression reads, directly or through recorded series."""
     found = promql.names(expression)
     recorded = found & RECORDED.keys()
     return (found - recorded).union(*(sources(EXPRESSIONS[name]) for name in recorded))
 
 
-def test_no_test_is_of_an_alert_that_is_gone() -> None:
+def test_promtools_tests_are_of_existing_alerts() -> None:
     assert {case["name"].partition(" ")[0] for case in CASES} == set(ALERTS)
 
 
@@ -106,7 +106,7 @@ def test_the_runbook_says_meaning_impact_checks_and_cure(alert: str) -> None:
     assert places == sorted(places)
 
 
-def test_the_runbook_leads_nowhere_that_is_not_there() -> None:
+def test_every_link_of_the_runbook_leads_somewhere() -> None:
     anchors = {heading.lower() for heading in re.findall(r"^#+ (\w+)$", RUNBOOK, re.MULTILINE)}
     assert set(re.findall(r"\]\(#([^)]+)\)", RUNBOOK)) <= anchors
     settings = (ROOT / "ops/docs/settings.md").read_text()

@@ -1,4 +1,4 @@
-"""What the bench makes of its measurements: figures, tables, files, plots."""
+"""The bench's reports on its measurements: figures, tables, files, plots."""
 
 import io
 import json
@@ -21,7 +21,7 @@ def row(subject: str, streams: int, number: int, cpu: float, **more: Any) -> dic
     return {"subject": subject, "streams": streams, "round": number, "cpu_us": cpu, **more}
 
 
-# Round 1 was measured while something else slowed everything down to a third.
+# Measurements of two subjects in three rounds; in round 1, both were slowed down to a third.
 ROWS = [
     row("worker", 100, 0, 110.0),
     row("sdk", 100, 0, 220.0),
@@ -127,7 +127,7 @@ def test_the_json_says_where_its_figures_come_from(tmp_path: Path) -> None:
     assert content["versions"]["celery"]
 
 
-def test_the_cores_are_those_of_before_this_process_moved() -> None:
+def test_the_cores_are_looked_up_once() -> None:
     assert meter.cores() is meter.cores()
 
 

@@ -1,4 +1,4 @@
-"""Every subject of the bench does what it is said to do: streams at its pace, hears, reports."""
+"""Every subject of the bench streams at its pace, receives messages and reports its failures."""
 
 import json
 import time
@@ -60,10 +60,10 @@ def test_a_subject_streams_and_reports(name: str, server: LoadServer, request: p
         last = json.loads(process.stdout.readline())
         assert (process.wait(10), process.stderr.read()) == (0, "")
     assert stats["open"] == STREAMS
-    # Up to two chunks of a stream may be on their way: other tests run beside this one.
+    # On a busy machine, up to two chunks of each stream may still be on their way.
     assert stats["chunks"] == pytest.approx(STREAMS * 4 * (stats["now"] - before), abs=2 * STREAMS)
     assert stats["audio_bytes"] == 8000 * stats["chunks"]
-    # At its own pace: whoever sent a second's chunks at once would be late by 250 ms and more.
+    # Each chunk is sent when it is due: a subject that sent a second's chunks at once would be 250 ms late.
     assert stats["lateness"]["p50"] < 125
     assert last["failures"] == 0
     assert last["connect_ms"]["n"] == STREAMS

@@ -1,4 +1,4 @@
-"""`ops/bench scrape`, `telemetry`, `hold`: their arithmetic, and what the worker without telemetry lacks."""
+"""`ops/bench scrape`, `telemetry`, `hold`: their arithmetic, and what a worker without telemetry lacks."""
 
 import inspect
 import json
@@ -48,7 +48,7 @@ def test_a_scrape_is_timed_to_the_last_byte_in_either_format() -> None:
     with health(metrics) as port:
         for accept in filter(None, scrape.PHASES.values()):
             found = scrape.read(port, accept)
-            # Not equal: the process's own figures have more digits at one moment than at the next.
+            # Not exactly equal: the process's own figures change, and with them their number of digits.
             assert found.size == pytest.approx(len(metrics.page(accept)[1]), rel=0.01)
             assert 0 < found.ms < 5000
 
@@ -58,7 +58,7 @@ def test_a_scrape_that_answers_something_else_is_no_figure() -> None:
         scrape.read(port, "application/json")
 
 
-def test_scrapes_come_once_a_second_and_in_step_with_nothing() -> None:
+def test_scrapes_come_once_a_second_at_varying_fractions_of_it() -> None:
     moments = scrape.moments(20)
 
     assert [int(moment) for moment in moments] == list(range(20))
@@ -87,11 +87,11 @@ def test_audio_lasts_until_the_measurement_is_over_however_slowly_streams_come_u
     for streams in (1, 4000):
         load = Load(streams, 15.0)
         assert load.audio_seconds > patience(streams) + load.seconds + 3
-    assert patience(4000) > 300, "4,000 streams take 100 s on a quiet machine"
+    assert patience(4000) > 300, "opening 4,000 streams takes 100 s even on an idle machine"
 
 
-def test_growth_leaves_the_start_out_and_is_told_by_the_hour_and_by_the_job() -> None:
-    # 50 MB in the first minute, then 1 MB in each, with 100 results in each.
+def test_growth_leaves_the_start_out_and_is_given_per_hour_and_per_job() -> None:
+    # Memory grows by 50 MB in the first minute and by 1 MB in each further one; each has 100 results.
     rows = [
         {"seconds": 60.0 * minute, "results": 100 * minute, "rss": 50.0 * (minute > 0) + minute}
         for minute in range(10)
@@ -110,7 +110,7 @@ def test_growth_leaves_the_start_out_and_is_told_by_the_hour_and_by_the_job() ->
     assert growth([], "rss", 0.0) is None
 
 
-def test_growth_without_results_is_told_by_the_hour_alone() -> None:
+def test_growth_without_results_is_given_per_hour_only() -> None:
     rows = [{"seconds": at, "results": 0, "rss": 1.0} for at in (10.0, 20.0)]
 
     found = growth(rows, "rss", 0.0)
@@ -119,7 +119,7 @@ def test_growth_without_results_is_told_by_the_hour_alone() -> None:
     assert (found["per_hour"], found["per_thousand"]) == (0.0, None)
 
 
-def test_what_is_taken_out_is_there_to_be_taken_out() -> None:
+def test_every_part_of_telemetry_that_is_replaced_exists() -> None:
     for place, name, nothing in without_telemetry.REPLACED:
         assert hasattr(place, name), (
             f"{place}.{name} is gone: the bench would measure telemetry against itself"
@@ -127,11 +127,11 @@ def test_what_is_taken_out_is_there_to_be_taken_out() -> None:
         assert getattr(place, name) is not nothing
 
 
-def test_metrics_that_record_nothing_can_be_asked_for_all_that_metrics_do() -> None:
+def test_no_metrics_has_the_methods_of_metrics() -> None:
     theirs = {name for name, _ in inspect.getmembers(Metrics, inspect.isfunction) if name[0] != "_"}
     ours = {name for name, _ in inspect.getmembers(without_telemetry.NoMetrics, inspect.isfunction)}
 
-    # Only tests and demos read the registry from inside.
+    # Only tests and demos call `render`.
     assert theirs - ours <= {"render"}
 
 

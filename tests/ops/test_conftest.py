@@ -1,4 +1,4 @@
-"""The shared fixtures: brokers arrive empty, the environment arrives clean, CI does not skip."""
+"""The shared fixtures: brokers are empty, the environment is clean, and CI skips no test."""
 
 import os
 from collections.abc import Iterator

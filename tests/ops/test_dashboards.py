@@ -1,4 +1,4 @@
-"""Dashboards: the committed JSON is current, every query parses, and names only what is exported."""
+"""Dashboards: the committed JSON is current, and every query parses and reads only exported metrics."""
 
 import json
 import re
@@ -19,14 +19,14 @@ from worker.telemetry import measures
 ROOT = Path(__file__).parents[2]
 PANELS = [(board, panel) for board in BOARDS for panels in board.rows.values() for panel in panels]
 QUERIES = [expression for _, panel in PANELS for expression in panel.queries.values()]
-#: What Grafana puts in the place of its variables.
+#: The values with which Grafana replaces its variables.
 VARIABLES = {"$namespace": ".*", "$__rate_interval": "1m", "$__range": "6h"}
-#: Exported for other readers than dashboards and alerts, each with its reason.
+#: Metrics that no dashboard and no alert reads, each with its reason.
 UNUSED: dict[str, str] = {}
 
 
 def filled(expression: str) -> str:
-    """An expression as Grafana sends it."""
+    """An expression as Grafana sends it, with its variables replaced."""
     for name, value in VARIABLES.items():
         expression = expression.replace(name, value)
     assert "$" not in expression
@@ -59,7 +59,7 @@ def test_grafana_gets_every_panel_with_query_unit_place_and_advice(board: Board)
         assert one["description"] == panel.advice
         assert [target["expr"] for target in one["targets"]] == list(panel.queries.values())
         assert one["fieldConfig"]["defaults"]["unit"] == panel.unit
-    # No two panels lie on one place.
+    # No two panels overlap.
     cells = [
         (x, y)
         for one in document["panels"]
@@ -70,7 +70,7 @@ def test_grafana_gets_every_panel_with_query_unit_place_and_advice(board: Board)
     assert all(x < 24 for x, _ in cells)
 
 
-def test_titles_are_told_apart() -> None:
+def test_titles_differ() -> None:
     for board in BOARDS:
         titles = [panel.title for panels in board.rows.values() for panel in panels]
         assert len(set(titles)) == len(titles)

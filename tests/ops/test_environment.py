@@ -1,4 +1,4 @@
-"""ops/setup: when it works, when it leaves the environment alone, and what it says."""
+"""ops/setup: when it makes the environment anew, when it keeps it, and what it prints."""
 
 import json
 import os
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The files that ops/setup looks at, below a path with a space."""
+    """A copy of the files that ops/setup reads, below a path with a space."""
     root = tmp_path / "my checkout"
     library = ("__init__", "children", "ending", "environment", "watcher")
     for name in ("pyproject.toml", "ops/__init__.py", "ops/setup", *(f"ops/lib/{one}.py" for one in library)):
@@ -30,7 +30,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def pretend_made(root: Path, name: str, *, made_in: str | None = None) -> None:
-    """Leave an environment as a complete run of `ops/setup <name>` does, without its packages."""
+    """Make an environment as a complete run of `ops/setup <name>` leaves it, but without packages."""
     (root / ".venv/bin").mkdir(parents=True, exist_ok=True)
     (root / ".venv/bin/python").unlink(missing_ok=True)
     (root / ".venv/bin/python").symlink_to(sys.executable)
@@ -42,7 +42,7 @@ def test_nothing_is_current_before_the_first_run(checkout: Path) -> None:
     assert not environment.is_current(checkout, "demo")
 
 
-def test_dev_serves_demo_but_not_the_other_way_round(checkout: Path) -> None:
+def test_the_dev_environment_serves_as_demo_but_not_the_other_way_round(checkout: Path) -> None:
     pretend_made(checkout, "dev")
     assert environment.is_current(checkout, "demo")
     assert environment.is_current(checkout, "dev")
@@ -52,14 +52,16 @@ def test_dev_serves_demo_but_not_the_other_way_round(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", ["ops/pins/demo.txt", "ops/pins/build.txt"])
-def test_a_changed_pin_asks_for_work(checkout: Path, changed: str) -> None:
+def test_a_changed_pin_makes_the_environment_outdated(checkout: Path, changed: str) -> None:
     pretend_made(checkout, "demo")
     with (checkout / changed).open("a") as pins:
         pins.write("another==1.0\n")
     assert not environment.is_current(checkout, "demo")
 
 
-def test_a_changed_entry_point_asks_for_work_and_a_linter_setting_does_not(checkout: Path) -> None:
+def test_a_changed_entry_point_makes_the_environment_outdated_and_a_linter_setting_does_not(
+    checkout: Path,
+) -> None:
     pretend_made(checkout, "demo")
     pyproject = checkout / "pyproject.toml"
     pyproject.write_text(pyproject.read_text() + "\n[tool.another]\nsetting = 1\n")
@@ -70,7 +72,7 @@ def test_a_changed_entry_point_asks_for_work_and_a_linter_setting_does_not(check
     assert not environment.is_current(checkout, "demo")
 
 
-def test_a_moved_checkout_or_a_removed_python_asks_for_work(checkout: Path) -> None:
+def test_a_moved_checkout_or_a_removed_python_makes_the_environment_outdated(checkout: Path) -> None:
     pretend_made(checkout, "demo", made_in="/somewhere/else")
     assert not environment.is_current(checkout, "demo")
     pretend_made(checkout, "demo")
@@ -78,7 +80,7 @@ def test_a_moved_checkout_or_a_removed_python_asks_for_work(checkout: Path) -> N
     assert not environment.is_current(checkout, "demo")
 
 
-def test_a_damaged_stamp_asks_for_work(checkout: Path) -> None:
+def test_a_damaged_stamp_makes_the_environment_outdated(checkout: Path) -> None:
     pretend_made(checkout, "demo")
     (checkout / ".venv" / environment.STAMP).write_text("[]")
     assert not environment.is_current(checkout, "demo")
@@ -93,7 +95,9 @@ def test_the_command_works_from_any_directory_and_below_a_path_with_a_space(
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_command_becomes_another_in_the_same_process(checkout: Path, tmp_path: Path) -> None:
+def test_setup_replaces_itself_by_the_given_command_in_the_same_process(
+    checkout: Path, tmp_path: Path
+) -> None:
     pretend_made(checkout, "demo")
     (checkout / "tell.py").write_text("import os, sys\nprint(os.getpid(), sys.argv[1:], os.getcwd())\n")
     command = ["bash", str(checkout / "ops/setup"), "demo", "--run", "tell", "--check", "a b"]
@@ -122,7 +126,7 @@ def test_a_machine_without_a_fitting_python_is_told_what_to_install(checkout: Pa
     tools.mkdir()
     for name in ("dirname", "bash"):
         (tools / name).symlink_to(shutil.which(name) or name)
-    # An `id` that is not root's, so that the test never installs anything.
+    # Replace `id` so that the script believes it is not root: otherwise it would install packages.
     script(tools / "id", "echo 1000")
     text = (checkout / "ops/setup").read_text().replace(" /usr/bin/python3 /usr/local/bin/python3", "")
     (checkout / "ops/setup").write_text(text)

@@ -13,7 +13,7 @@ _REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*(==\s*(?P<exact>[
 
 
 def pinned(name: str) -> dict[str, str]:
-    """The version of each package in a pin file; every one of them has a hash."""
+    """The version of each package in a pin file; fail if a package has no hash."""
     versions = {}
     for block in re.split(r"\n(?=\w)", (PINS / f"{name}.txt").read_text()):
         if (match := re.match(r"([\w.-]+)==(\S+)", block)) is not None:
@@ -60,6 +60,6 @@ def test_the_sets_contain_each_other() -> None:
 
 
 def test_the_corrected_libraries_are_pinned_exactly() -> None:
-    # worker/broker patches the behaviour of these versions, and of no others.
+    # worker/broker corrects the behaviour of exactly these versions.
     exact = {re.split(r"[\[=]", one)[0] for one in PROJECT["project"]["dependencies"] if "==" in one}
     assert {"celery", "kombu", "redis"} <= exact

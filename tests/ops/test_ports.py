@@ -1,4 +1,4 @@
-"""Ports stay ours over a restart, against other claims and against outgoing connections."""
+"""A claimed port stays ours over a server's restart: no other claim and no outgoing connection gets it."""
 
 import socket
 from pathlib import Path

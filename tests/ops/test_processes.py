@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("heeded_signals")
 
 @dataclass
 class Run:
-    """A command in a session of its own; its descendants are known by a mark in their environment."""
+    """A command in a session of its own; a mark in the environment identifies its descendants."""
 
     command: tuple[str, ...]
     folder: Path
@@ -49,22 +49,22 @@ class Run:
             )
 
     def alive(self) -> dict[int, str]:
-        """The command and its descendants that run: command lines by process id."""
+        """The running ones of the command and its descendants: command lines by process id."""
         found = {}
         for folder in Path("/proc").iterdir():
             if folder.name.isdecimal():
                 try:
-                    # Redis writes its title over its environment, but works in its own directory.
+                    # Redis overwrites its environment with its process title; its directory identifies it.
                     marked = self.mark.encode() in (folder / "environ").read_bytes()
                     if marked or (folder / "cwd").readlink().is_relative_to(self.temporary):
                         line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
                         found[int(folder.name)] = line
                 except OSError:
-                    continue  # it has just ended, or is another user's
+                    continue  # the process has just ended, or belongs to another user
         return found
 
     def until(self, pattern: str, seconds: float = 60) -> None:
-        """Wait until a descendant's command line, or the output, has a text in it."""
+        """Wait until a descendant's command line or the output contains a text."""
         deadline = time.monotonic() + seconds
         while not any(pattern in line for line in self.alive().values()) and pattern not in self.text():
             assert self.process.poll() is None, f"it ended too early\n{self.text()}"
@@ -72,7 +72,7 @@ class Run:
             time.sleep(0.05)
 
     def nobody_is_left(self, seconds: float) -> None:
-        """Wait for the end of all of them."""
+        """Wait until the command and all its descendants have ended."""
         deadline = time.monotonic() + seconds
         while self.alive():
             left = "\n".join(self.alive().values())
@@ -80,16 +80,16 @@ class Run:
             time.sleep(0.05)
 
     def left_files(self) -> list[str]:
-        """What is left of its temporary files; those that hold ports are for all commands, and stay."""
+        """The command's temporary files that are left, without those of ports, which all commands share."""
         return [path.name for path in self.temporary.iterdir() if "-ports-" not in path.name]
 
     def text(self) -> str:
-        """What it printed, and the logs of its workers."""
+        """What the command printed, and the logs of its workers."""
         logs = [self.log, *self.temporary.glob("*/worker*.log")]
         return "\n".join(path.read_text(errors="replace") for path in logs if path.exists())
 
     def close(self) -> None:
-        """End by force whatever a failed test left."""
+        """Kill every process that a failed test left."""
         for pid in self.alive():
             os.kill(pid, signal.SIGKILL)
         children.kill(self.process)
@@ -111,7 +111,7 @@ def start(runs: list[Run], tmp_path: Path, *command: str) -> Run:
 
 
 def end(run: Run, number: signal.Signals, seconds: float = 15) -> None:
-    """Send a signal to the command alone, and see everything gone; after SIGKILL that takes about 3 s."""
+    """Send a signal to the command alone, and assert that all its processes end (SIGKILL: in about 3 s)."""
     run.process.send_signal(number)
     run.nobody_is_left(seconds)
     if number is KILL:
@@ -143,9 +143,7 @@ def test_the_demo_ends_rabbitmq(runs: list[Run], tmp_path: Path, number: signal.
     end(run, number)
 
 
-def test_a_command_that_runs_out_of_time_is_no_command_that_was_told_twice(
-    runs: list[Run], tmp_path: Path
-) -> None:
+def test_the_two_signals_of_timeout_count_as_one(runs: list[Run], tmp_path: Path) -> None:
     require(*RedisServer.available())
     # `timeout` sends its signal to the command and once more to the command's group.
     run = start(runs, tmp_path, "timeout", "600", *PYTHON, "ops.lib.demo", "--pace", "0.5")
@@ -248,13 +246,13 @@ def test_the_test_run_ends_its_servers(runs: list[Run], tmp_path: Path, number: 
         str(ROOT / "pyproject.toml"),
     )
     run = start(runs, tmp_path, *PYTHON, "ops.lib.checks", "unit", *options, "-k", "slow", str(slow))
-    # What it is called before and after it has set its title: redis-server or valkey-server.
+    # The server's command line contains this before and after it has set its process title.
     run.until("-server")
     run.process.send_signal(number)
     run.nobody_is_left(30)
 
 
-def test_what_a_parent_ignores_stays_ignored(runs: list[Run], tmp_path: Path) -> None:
+def test_signals_that_the_parent_ignores_stay_ignored(runs: list[Run], tmp_path: Path) -> None:
     run = start(runs, tmp_path, "nohup", *PYTHON, "ops.lib.demo", "--pace", "0.5")
     run.until("starting a worker")
     run.process.send_signal(HUP)
@@ -275,13 +273,13 @@ def test_a_shell_script_ends_with_all_that_it_started(
 
 
 @pytest.mark.parametrize("name", ["image", "pins/update"])
-def test_commands_that_stay_scripts_run_so(name: str) -> None:
+def test_commands_that_remain_shell_scripts_run_under_the_watcher(name: str) -> None:
     assert f'exec python3 -I ops/lib/alone.py bash ops/{name} "$@"' in (ROOT / "ops" / name).read_text()
 
 
 @pytest.mark.parametrize("name", ["demo", "bench", "test", "dashboards/render"])
 def test_no_shell_stands_between_a_command_and_its_signals(name: str) -> None:
-    # The last step of each is to become ops/setup, which becomes the command; see test_environment.py.
+    # The last step of each script is `exec ops/setup`, which execs the command: see test_environment.py.
     last = (ROOT / "ops" / name).read_text().rstrip().rpartition("\n")[2]
     assert "exec " in last
     assert "--run ops." in last
@@ -317,12 +315,12 @@ def test_a_second_signal_ends_a_command_that_hangs(runs: list[Run], tmp_path: Pa
     run.until("up\n")
     run.process.send_signal(TERM)
     time.sleep(1.5)
-    assert run.process.poll() is None, "the first lets the child end in order"
+    assert run.process.poll() is None, "the first signal must let the child end by itself"
     run.process.send_signal(TERM)
     run.nobody_is_left(6)
 
 
-def test_a_signal_between_start_and_note_waits() -> None:
+def test_a_signal_during_a_held_section_is_raised_after_it() -> None:
     program = (
         "import os, signal\nfrom ops.lib import ending\nending.catch_signals()\n"
         "try:\n"

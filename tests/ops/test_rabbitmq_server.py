@@ -31,7 +31,7 @@ def publish(server: RabbitMqServer, queue: str) -> None:
 
 def test_confirmed_messages_survive_a_kill_on_the_same_port(rabbitmq_server: RabbitMqServer) -> None:
     publish(rabbitmq_server, "survivor")
-    # The node keeps the declaration of a queue back for a moment, unlike a confirmed message.
+    # The node writes the declaration of a queue to disk with a delay, unlike a confirmed message.
     rabbitmq_server.ctl("eval", "mnesia:sync_log().")
     url, old_pid = rabbitmq_server.url, rabbitmq_server.pid
     rabbitmq_server.kill()
@@ -41,7 +41,7 @@ def test_confirmed_messages_survive_a_kill_on_the_same_port(rabbitmq_server: Rab
     rabbitmq_server.start()
     assert rabbitmq_server.pid != old_pid
     assert rabbitmq_server.url == url
-    # A queue that is being recovered is not in the list yet.
+    # While a queue is being recovered, the list does not show it.
     kept = QueueDepth(ready=1, unacknowledged=0)
     eventually(lambda: rabbitmq_server.queue_depths().get("survivor") == kept, 30)
     rabbitmq_server.ctl("delete_queue", "survivor")
@@ -66,8 +66,10 @@ def test_a_stopped_application_refuses_connections_until_started(rabbitmq_server
 
 
 @pytest.mark.timeout(60)
-def test_a_command_that_is_ended_says_no_farewell_to_the_broker(rabbitmq_server: RabbitMqServer) -> None:
-    """It may have been called away in the middle of an answer, and would wait for the rest for ever."""
+def test_a_command_that_is_ended_does_not_close_its_connection_in_order(
+    rabbitmq_server: RabbitMqServer,
+) -> None:
+    """If the broker hangs, an orderly close would wait for its answer for ever."""
     box = queues.connect(rabbitmq_server.url)
     with rabbitmq_server.frozen(), pytest.raises(Ended), box:
         raise Ended(signal.SIGTERM)

@@ -104,7 +104,7 @@ def test_the_server_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; one that ended and was not yet collected by its parent does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""The replay of recorded faults: what lasts goes on as it was, and the committed rules see it."""
+"""The replay of recorded faults repeats steady states correctly, and the committed rules fire on it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +11,12 @@ from tests.system.alerts.recording import Page, Recording, parse
 from tests.system.alerts.replay import EVALUATION, STEP, Replay, Stretch, notation
 from tests.system.alerts.rules import RULES
 
-#: Ten seconds of health, then ten of a fault; each state lasts for ten minutes.
+#: Ten seconds of health, then ten of a fault; the last six of each are repeated for ten minutes.
 HEALTH, FAULT = Stretch(0, 10, 6, 600), Stretch(10, 20, 6, 600)
 
 
 def recorded(counter: Sequence[float], gauge: Sequence[float | None]) -> Recording:
-    """One counter and one gauge, second by second."""
+    """A recording of one counter and one gauge, with a page each second."""
     pages: list[Page] = [
         {"c": count, **({} if level is None else {"g": level})}
         for count, level in zip(counter, gauge, strict=True)
@@ -40,11 +40,11 @@ def test_counters_go_on_growing_as_they_grew_and_never_fall() -> None:
     known = [value for value in samples if value is not None]
     assert known == sorted(known)
     assert known[600 // STEP] == pytest.approx(600, abs=5)
-    # A second of health is 1, a second of the fault 3.
+    # The counter grows by 1 in each second of health, and by 3 in each second of the fault.
     assert known[-1] == pytest.approx(610 + 3 * 610, abs=40)
 
 
-def test_levels_go_through_the_same_values_and_what_rose_goes_on_rising() -> None:
+def test_gauges_repeat_their_values_and_one_that_rose_goes_on_rising() -> None:
     busy = [float(second // 3 % 2) for second in range(21)]
     samples = Replay(recorded([0.0] * 21, busy), [HEALTH, FAULT]).samples("g")
     assert set(samples) == {0.0, 1.0}
@@ -54,7 +54,7 @@ def test_levels_go_through_the_same_values_and_what_rose_goes_on_rising() -> Non
     assert samples[-1] == pytest.approx(610, abs=15)
 
 
-def test_one_step_is_no_climb() -> None:
+def test_a_gauge_that_went_up_once_does_not_go_on_rising() -> None:
     samples = Replay(recorded([0.0] * 21, [0.0] * 18 + [1.0] * 3), [HEALTH, FAULT]).samples("g")
     assert set(samples) == {0.0, 1.0}
 
@@ -67,7 +67,7 @@ def test_a_series_that_ends_is_marked_and_one_that_comes_later_is_not_there_befo
 
 
 def down(recording: Recording) -> Recording:
-    """The same with a check that passes at first and then fails."""
+    """Add to a recording a check that passes at first and fails from second 11 on."""
     series = {
         'corti_check_ok{pod="a",check="redis"}': 1.0,
         'corti_worker_build_info{pod="a",version="1"}': 1.0,
@@ -80,7 +80,7 @@ def down(recording: Recording) -> Recording:
     return recording
 
 
-def test_the_committed_rules_see_it(tmp_path: Path) -> None:
+def test_the_committed_rules_fire_on_a_replayed_fault(tmp_path: Path) -> None:
     require(*prometheus_server.available())
     replay = Replay(down(recorded([0.0] * 21, [0.0] * 21)), [HEALTH, FAULT])
     fired = replay.fired(tmp_path)
@@ -99,7 +99,7 @@ def test_a_rule_that_is_too_slow_is_noticed(tmp_path: Path) -> None:
     assert replay.fired(tmp_path, slow) == {}
 
 
-def test_what_promtool_cannot_read_is_an_error(tmp_path: Path) -> None:
+def test_a_file_that_promtool_cannot_read_is_an_error(tmp_path: Path) -> None:
     require(*prometheus_server.available())
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("groups: nonsense")

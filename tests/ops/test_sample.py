@@ -1,4 +1,4 @@
-"""The committed sample: its times fit its audio, and both files hold the same consultation."""
+"""The committed sample: its times match its audio, and both audio files hold the same consultation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def samples() -> array[int]:
 
 
 def power(samples: array[int], start: float, end: float) -> float:
-    """Mean power between two moments, in squares of one sample step."""
+    """The mean square of the samples between two moments."""
     part = samples[round(start * 16_000) : round(end * 16_000)]
     return sum(value * value for value in part) / len(part)
 

@@ -1,4 +1,4 @@
-"""`ops/bench scale`: the arithmetic of KEDA and the HPA, and a day of consultations under it."""
+"""`ops/bench scale`: the arithmetic of KEDA and the HPA, and the simulation of a day of consultations."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_a_load_near_the_target_changes_nothing() -> None:
     assert Autoscaler(PLAIN).decide(0, 56, 5) == 6
 
 
-def test_going_down_waits_until_the_highest_recent_wish_is_old() -> None:
+def test_going_down_waits_until_the_highest_recent_demand_is_old() -> None:
     scaler = Autoscaler(replace(PLAIN, down=Direction(300.0, 100, 15.0)))
     assert scaler.decide(0, 100, 10) == 10
     assert scaler.decide(290, 10, 10) == 10
@@ -49,7 +49,7 @@ def test_going_down_takes_one_in_a_period_and_going_up_some() -> None:
 
 
 def test_a_worker_that_is_taken_away_ends_what_it_can_and_hands_back_the_rest() -> None:
-    # Twenty long ones on two workers at least, and forty short ones after which fewer workers are wanted.
+    # All sixty want six workers; when the forty short ones have ended, the twenty long ones want two.
     load = [Consultation(0.0, 3000.0 + number) for number in range(20)]
     load += [Consultation(0.0, 60.0 + number) for number in range(40)]
     policy = replace(PLAIN, target=10, most=6)
@@ -61,11 +61,11 @@ def test_a_worker_that_is_taken_away_ends_what_it_can_and_hands_back_the_rest() 
     assert cut(300.0) > 0
 
 
-def test_with_the_charts_numbers_no_consultation_is_cut_and_replicas_turn_only_with_the_load() -> None:
+def test_with_the_charts_numbers_no_consultation_is_cut_and_replicas_follow_the_load() -> None:
     day = simulate(WAYS["the chart"], a_day(), SLOTS)
     replicas = [line[3] for line in day.line]
     assert day.cut == 0
-    assert day.turns() == 5, "the day has three peaks"
+    assert day.turns() == 5, "replicas do not follow the day's three peaks"
     assert (min(replicas), max(replicas)) == (2, 10)
     assert day.wait(0.9) < 60
     assert day.waits
@@ -85,14 +85,14 @@ def test_without_the_grace_period_consultations_are_cut(name: str) -> None:
     assert simulate(WAYS[name], a_day(), SLOTS).cut > 100
 
 
-def test_counting_only_what_waits_flaps() -> None:
+def test_scaling_by_waiting_jobs_alone_flaps_and_cuts_consultations() -> None:
     careless = simulate(WAYS["only what waits is counted"], a_day()[:6000], SLOTS)
     assert careless.turns() > 20
     assert careless.cut > 1000
 
 
 @pytest.mark.parametrize("way", ways(), ids=lambda way: way.name)
-def test_every_consultation_starts_whichever_way(way: Way) -> None:
+def test_every_consultation_starts_with_each_way_of_scaling(way: Way) -> None:
     load = a_day()[:3000]
     assert len(simulate(way, load, SLOTS).waits) == len(load)
 

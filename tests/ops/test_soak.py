@@ -1,4 +1,4 @@
-"""`ops/test soak`: its books, its order of faults, the relay, the worker with a wrong clock."""
+"""`ops/test soak`: its books of jobs and results, its order of faults, its relay, its skewed worker."""
 
 import hashlib
 import json
@@ -52,7 +52,7 @@ def test_books_balance_when_everything_came_back_once() -> None:
     assert books.outcomes == {"completed": 1}
 
 
-def test_the_same_again_is_no_fault() -> None:
+def test_the_same_result_or_dead_letter_twice_is_no_fault() -> None:
     books = Books()
     books.put("a")
     for _ in range(2):
@@ -82,7 +82,7 @@ def test_books_do_not_balance(wrong: Any) -> None:
     assert not books.balanced
 
 
-def test_a_worker_that_ended_by_itself_is_told_and_no_fault_of_the_books() -> None:
+def test_a_worker_that_ended_by_itself_does_not_unbalance_the_books() -> None:
     books = Books()
     books.ended.append("worker-1")
     assert books.balanced
@@ -91,10 +91,10 @@ def test_a_worker_that_ended_by_itself_is_told_and_no_fault_of_the_books() -> No
 def test_every_fault_is_played_before_one_comes_again() -> None:
     chances = random.Random(5), random.Random(5)  # noqa: S311 -- repeatable, not secret
     first, again = (list(islice(_deck(list(EVERY), chance), 3 * len(EVERY))) for chance in chances)
-    assert first == again, "a seed repeats the order"
+    assert first == again, "the same seed must give the same order"
     for start in range(0, len(first), len(EVERY)):
         assert set(first[start : start + len(EVERY)]) == set(EVERY)
-    # One fault takes forty seconds, the others at most twelve: a run of ten minutes has them all.
+    # One fault takes 40 s, the others at most 12 s, so a run of ten minutes has room for all.
     assert len(EVERY) * 12 + 40 < 600
 
 
@@ -112,7 +112,7 @@ def ask(connection: socket.socket) -> float:
     return time.monotonic() - began
 
 
-def test_the_relay_passes_on_and_holds_up(server: RedisServer) -> None:
+def test_the_relay_passes_bytes_on_and_delays_them(server: RedisServer) -> None:
     with Relay(server.port) as relay, socket.create_connection(("127.0.0.1", relay.port), 5) as connection:
         ask(connection)
         relay.delay = 0.3
@@ -138,7 +138,7 @@ def test_the_relay_closes_with_the_broker_and_serves_it_again(server: RedisServe
         eventually(lambda: client.info("clients")["connected_clients"] == 1, 5)
 
 
-def test_a_worker_with_a_wrong_clock() -> None:
+def test_the_skewed_workers_clocks_are_wrong() -> None:
     program = (
         "import time\nfrom datetime import UTC, datetime\nright = time.time()\n"
         "import ops.soak.skewed_worker\nfrom worker.clock import SystemClock\n"
@@ -148,6 +148,6 @@ def test_a_worker_with_a_wrong_clock() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True, check=True
     )
-    # Time passes between the readings, more beside a busy neighbour.
+    # Time passes between the readings, more of it on a busy machine.
     skews = [int(word) for word in done.stdout.split()]
     assert skews == [pytest.approx(-600, abs=10)] * 2, done.stdout

@@ -1,1 +1,1 @@
-"""Tests of the Corti-compatible sandbox: over real sockets, of its pure parts, and by the vendor's SDK."""
+"""Tests of the Corti-compatible sandbox: over real sockets, without I/O, and with the vendor's SDK."""

@@ -1,4 +1,4 @@
-"""A bench for the protocol object: one interaction, and the sockets opened on it, driven by hand."""
+"""A bench for the protocol object: one interaction and its streams, without sockets or a clock."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ SCRIPT = Script.parse(
 
 
 class Bench:
-    """One interaction and the sockets opened on it, driven by hand."""
+    """One interaction and its streams; the test sends audio and sets the time."""
 
     def __init__(
         self, script: Script | None = None, faults: list[dict[str, Any]] | None = None, **policy: float

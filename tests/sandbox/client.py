@@ -21,7 +21,7 @@ SECONDS = 15.0
 
 
 def configuration(**changes: Any) -> dict[str, Any]:
-    """A configuration that is accepted: transcription mode, PCM."""
+    """A valid configuration: transcription mode, PCM."""
     return {
         "transcription": {"primaryLanguage": "en", "participants": [{"channel": 0, "role": "multiple"}]},
         "mode": {"type": "transcription"},
@@ -97,7 +97,7 @@ class Conversation:
 
     def finish(self) -> int:
         """End the stream and read to the close."""
-        # A server that gives up may close before we have said so; what it said is still to be read.
+        # A server that gives up may close before our `end` is sent; its messages are still to be read.
         with suppress(ConnectionClosed):
             self.say("end")
         return self.drain()

@@ -25,14 +25,14 @@ def sandbox(shared_sandbox: Sandbox) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def hasty_sandbox() -> Iterator[Sandbox]:
-    """A server that waits 0.2 s for a configuration; whoever switches a fault on switches it off."""
+    """A server that waits 0.2 s for a configuration; a test that switches a fault on must switch it off."""
     with start(config_deadline=0.2, tls_port=None) as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="session")
 def scaled_sandbox() -> Iterator[Sandbox]:
-    """A server with facts every 4 s and all other cadences at a tenth."""
+    """A server with facts every 4 s, and with all other intervals shortened to a tenth."""
     with start(facts_every=4, time_scale=0.1, tls_port=None) as sandbox:
         yield sandbox
 

@@ -28,7 +28,7 @@ def noise(seconds: float, *, rate: int = RATE, peak: int = 8000, seed: int = 1) 
 
 
 def silence(seconds: float, *, rate: int = RATE) -> array[int]:
-    """Nothing at all."""
+    """Silence: samples of zero."""
     return array("h", bytes(2 * int(seconds * rate)))
 
 
@@ -46,7 +46,7 @@ def chunks(data: bytes, size: int = 8000) -> list[bytes]:
 
 
 class _OneWay(io.BytesIO):
-    """What a muxer may do when its output is a stream: write, not seek."""
+    """An output that a muxer can write to but not seek in, as a network stream."""
 
     def seekable(self) -> bool:
         return False

@@ -53,7 +53,7 @@ def test_containers_by_mime_type() -> None:
         "audio/flac; rate=16000",
     ],
 )
-def test_what_is_not_documented_is_refused(declared: str) -> None:
+def test_undocumented_formats_are_refused(declared: str) -> None:
     with pytest.raises(FormatError):
         parse_format(declared)
 

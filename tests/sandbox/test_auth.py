@@ -1,4 +1,4 @@
-"""The token endpoint, and tokens on the other two sides."""
+"""The token endpoint, and how REST and streams check tokens."""
 
 import base64
 
@@ -104,7 +104,7 @@ def test_tenants_do_not_see_each_other() -> None:
             )
 
 
-def test_a_realm_with_a_client_of_its_own_takes_no_other() -> None:
+def test_a_realm_with_a_client_of_its_own_refuses_other_clients() -> None:
     with start(tls_port=None, extra_arguments=["--client", "clinic:theirs:word:s"]) as sandbox:
         client = Client(sandbox)
         theirs = {"realm": "clinic", "client_id": "theirs", "client_secret": "word:s"}
@@ -115,7 +115,7 @@ def test_a_realm_with_a_client_of_its_own_takes_no_other() -> None:
         )
         token = client.ask_token(**theirs).json["access_token"]
         assert jwt.decode(token, options={"verify_signature": False})["azp"] == "theirs"
-        # The token of a realm is good for its tenant only.
+        # A token of a realm is valid for the tenant of that name only.
         foreign = {"Authorization": f"Bearer {token}"}
         assert client.rest("GET", "/interactions/", **foreign).status == 403
         assert client.rest("GET", "/interactions/", **foreign, **{"Tenant-Name": "clinic"}).status == 200

@@ -81,7 +81,9 @@ def test_flush_works_through_a_container(client: Client) -> None:
         assert conversation.finish() == 1000
 
 
-def test_who_speaks_after_the_close_learns_of_it_and_can_still_read_what_came(client: Client) -> None:
+def test_a_client_that_sends_after_the_close_gets_an_error_and_can_still_read_earlier_messages(
+    client: Client,
+) -> None:
     with client.open(configuration(audioFormat="audio/ogg")) as conversation:
         conversation.send([encode(tone(1), "wav", "pcm_s16le")])
         deadline = time.monotonic() + 10
@@ -103,7 +105,9 @@ def test_who_speaks_after_the_close_learns_of_it_and_can_still_read_what_came(cl
         ("audio/webm", b"\x1a\x45\xdf\xa3" + bytes(4000)),
     ],
 )
-def test_data_that_is_not_the_audio_it_should_be(client: Client, declared: str | None, data: bytes) -> None:
+def test_data_that_is_not_the_declared_audio_is_an_error(
+    client: Client, declared: str | None, data: bytes
+) -> None:
     wanted = configuration(audioFormat=declared)
     if declared is None:
         del wanted["audioFormat"]

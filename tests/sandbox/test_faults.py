@@ -1,4 +1,4 @@
-"""Faults as values, and the misbehaviours of authentication, REST and upgrade."""
+"""How faults are defined, and the faults of authentication, REST and upgrade."""
 
 import json
 import time
@@ -18,7 +18,7 @@ SPEECH = chunks((tone(1) + silence(1)).tobytes())
 
 
 def talk(client: Client, created: dict[str, Any] | None = None, **config: Any) -> tuple[Conversation, int]:
-    """Send two seconds with one segment, end, and return everything with the close code."""
+    """Send two seconds of audio with one segment and the end; return the conversation and its close code."""
     with client.connect(created or client.create()) as conversation:
         conversation.configure(configuration(**config))
         conversation.send(SPEECH)
@@ -153,7 +153,7 @@ def test_api_cut_and_slow_api(client: Client, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("how", ["status", "cut"])
-def test_a_lost_create_has_created(client: Client, sandbox: Sandbox, how: str) -> None:
+def test_a_lost_create_has_created_the_interaction(client: Client, sandbox: Sandbox, how: str) -> None:
     body = {"encounter": {"identifier": f"lost-{how}", "status": "planned", "type": "consultation"}}
     sandbox.fault("lost_create", how=how, count=1)
     assert client.token

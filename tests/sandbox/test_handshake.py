@@ -1,4 +1,4 @@
-"""Upgrade and configuration: who gets a stream, and when."""
+"""Upgrade and configuration: which clients get a stream, and when."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The process: what it prints, how it stops, what it refuses to start with."""
+"""The sandbox's process: its output, its end, and the arguments that it refuses."""
 
 import json
 import os

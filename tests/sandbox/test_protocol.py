@@ -50,7 +50,7 @@ def test_nothing_is_said_after_the_connection_is_lost() -> None:
 
 
 def test_facts_come_at_the_documented_intervals() -> None:
-    # fast_init: 10 s, then 20, 26 and 38 s later, then every 60 s; scaled to a tenth.
+    # `fast_init` means after 10 s, then 20, 26 and 38 s later, then every 60 s; here all is a tenth of that.
     bench = Bench(time_scale=0.1)
     protocol = bench.open()
     protocol.received_text(config(mode=facts_mode("fast_init")), 0)
@@ -87,7 +87,7 @@ def test_a_script_is_played_as_the_audio_covers_it() -> None:
     assert said(bench.send(protocol, noise(0.2).tobytes())) == [("Good morning.", 0.5, 2.0)]
     assert said(bench.send(protocol, noise(3.8).tobytes())) == [("I cough.", 2.5, 4.0)]
     replies = protocol.received_text('{"type": "end"}', 1)
-    # The recording ended 0.1 s before the last line of the script does; that counts as heard.
+    # The recording ends 0.1 s before the last line of the script; the line counts as complete all the same.
     assert said(replies) == [("For a week.", 4.5, 6.0)]
     assert types(replies) == ["transcript", "facts", "usage", "ENDED", "Close"]
 

@@ -12,7 +12,7 @@ from tests.sandbox.sound import chunks, interleave, noise, silence, tone
 
 
 def spoken(*, pause: float = 1.0) -> bytes:
-    """Two stretches of speech: 1.0-2.0 s and, after a pause, one of 1.5 s."""
+    """Audio with two stretches of speech: from 1.0 to 2.0 s and, after a pause, 1.5 s."""
     return (silence(1) + tone(1) + silence(pause) + noise(1.5) + silence(0.2)).tobytes()
 
 
@@ -49,7 +49,7 @@ def test_a_whole_consultation(any_client: Client, sandbox: Sandbox) -> None:
     assert (record["max_chunk_bytes"], record["close_code"], record["ended"]) == (8000, 1000, True)
     assert record["audio_seconds"] == pytest.approx(4.7)
     assert record["secure"] is any_client.secure
-    # Everything at once: all but the first chunk was ahead of a live source.
+    # Everything was sent at once, so all but the first chunk were ahead of a live source.
     assert record["max_ahead_seconds"] == pytest.approx(4.45, abs=0.5)
     order = ["opened_at", "configured_at", "first_audio_at", "last_audio_at", "end_received_at", "ended_at"]
     times = [record[name] for name in order]

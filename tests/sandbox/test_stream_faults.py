@@ -1,4 +1,4 @@
-"""The misbehaviours of an open socket, seen from outside."""
+"""The sandbox's faults of an open stream, as a client sees them."""
 
 import json
 import time
@@ -16,7 +16,7 @@ SPEECH = chunks((tone(1) + silence(1)).tobytes())
 
 
 def talk(client: Client, created: dict[str, Any] | None = None, **config: Any) -> tuple[Conversation, int]:
-    """Send two seconds with one segment, end, and return everything with the close code."""
+    """Send two seconds of audio with one segment and the end; return the conversation and its close code."""
     with client.connect(created or client.create()) as conversation:
         conversation.configure(configuration(**config))
         conversation.send(SPEECH)
@@ -57,7 +57,7 @@ def test_config_silent_answers_nothing(client: Client, sandbox: Sandbox) -> None
         conversation.say("config", configuration=configuration())
         with pytest.raises(TimeoutError):
             conversation.next(0.3)
-        assert conversation.socket.answers_ping(5), "only the protocol is silent"
+        assert conversation.socket.answers_ping(5), "pings must be answered: only Corti's protocol is silent"
 
 
 def test_config_slow(client: Client, sandbox: Sandbox) -> None:
@@ -75,7 +75,7 @@ def test_drop_socket_resets(any_client: Client, sandbox: Sandbox, limit: dict[st
         conversation.configure()
         conversation.send(SPEECH[:1])
         if limit:
-            assert conversation.socket.answers_ping(5), "not yet"
+            assert conversation.socket.answers_ping(5), "the socket was dropped too early"
         # The reset may be noticed while sending or while reading.
         with suppress(ConnectionClosed):
             conversation.send(SPEECH[1:])
@@ -120,7 +120,7 @@ def test_go_silent_keeps_tcp_and_answers_not_even_pings(any_client: Client, sand
     deadline = time.monotonic() + 5
     while sandbox.stats()["sockets_open"] and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert sandbox.stats()["sockets_open"] == 0, "the server notices that the peer has gone"
+    assert sandbox.stats()["sockets_open"] == 0, "the server did not notice that the client has gone"
 
 
 def test_slow_reader(client: Client, sandbox: Sandbox) -> None:
@@ -130,7 +130,7 @@ def test_slow_reader(client: Client, sandbox: Sandbox) -> None:
     assert time.monotonic() - began >= 0.05 * len(SPEECH)
 
 
-def test_an_error_message_and_life_after_it(client: Client, sandbox: Sandbox) -> None:
+def test_a_stream_goes_on_after_an_error_message(client: Client, sandbox: Sandbox) -> None:
     sandbox.fault("error_message", status=503, title="Busy", after_seconds=0.5)
     conversation, closed = talk(client)
     assert conversation.types == ["CONFIG_ACCEPTED", "error", "transcript", "usage", "ENDED"]
@@ -140,7 +140,7 @@ def test_an_error_message_and_life_after_it(client: Client, sandbox: Sandbox) ->
 def test_a_fatal_error_message(client: Client, sandbox: Sandbox) -> None:
     sandbox.fault("error_message", fatal=True, after_seconds=0.5)
     with client.open() as conversation:
-        # No more than it takes: whoever goes on sending to a closed socket may lose what it said.
+        # Send no more than causes the fault: a client that sends to a closed socket may lose messages.
         conversation.send(SPEECH[:2])
         closed = conversation.drain()
     assert (conversation.types, closed) == (["CONFIG_ACCEPTED", "error", "usage", "ENDED"], 1000)

@@ -1,4 +1,4 @@
-"""Configurations, scripts, pacing figures: the small pure parts."""
+"""Small parts without I/O: configurations, scripts, figures of pacing."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Speech and silence, found by energy."""
+"""Speech and silence, detected by the signal's energy."""
 
 from __future__ import annotations
 
@@ -99,13 +99,13 @@ def test_long_silence_begins_when_sound_ended() -> None:
     assert [event.at for event in noticed] == pytest.approx([1, 12], abs=0.05)
 
 
-def test_channels_have_ears_of_their_own() -> None:
+def test_speech_is_found_in_each_channel_separately() -> None:
     samples = interleave(tone(1) + silence(2), silence(2) + tone(1))
     found = [event for event in listen(samples, channels=2) if isinstance(event, Segment)]
     assert [(event.channel, round(event.start)) for event in found] == [(0, 0), (1, 2)]
 
 
-def test_one_ear_hears_both_channels_of_a_stereo_microphone() -> None:
+def test_speech_in_either_channel_is_found_when_channels_are_not_separate() -> None:
     ear = Ear(rate=16_000, channels=2, separate=False)
     events = ear.hear(interleave(silence(3), silence(1) + tone(1) + silence(1)))
     ((start, end),) = segments(events)

@@ -1,1 +1,1 @@
-"""Real worker processes, real brokers, a real TLS sandbox: the product as its users run it."""
+"""Tests of the product as its users run it: real worker processes, real brokers, a sandbox with TLS."""

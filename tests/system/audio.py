@@ -1,4 +1,4 @@
-"""Audio that tests make for themselves: speech-like bursts of noise with pauses, each clip different."""
+"""Audio for tests: speech-like bursts of noise with pauses, different for each seed."""
 
 import array
 import hashlib
@@ -13,7 +13,7 @@ def clip(path: Path, seconds: float, seed: int) -> str:
     """Write a WAV file of bursts (0.7 s) and pauses (0.3 s).
 
     Returns:
-        SHA-256 of its samples, which is what arrives when it is sent as PCM.
+        SHA-256 of the samples: of the bytes that the service receives when the file is sent as PCM.
     """
     noise = random.Random(seed)  # noqa: S311
     burst = array.array("h", (noise.randint(-9000, 9000) for _ in range(int(RATE * 0.7))))

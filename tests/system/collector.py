@@ -1,4 +1,4 @@
-"""A collector of traces: takes OTLP over HTTP and keeps what it got, as bytes and decoded."""
+"""A collector of traces: receives OTLP over HTTP, and keeps it as bytes and decoded."""
 
 import threading
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass
 class Span:
-    """One span: ids in hexadecimal."""
+    """One span; its ids are in hexadecimal."""
 
     name: str
     trace: str
@@ -26,7 +26,7 @@ class Span:
 
 @dataclass
 class Collector:
-    """What has arrived."""
+    """What the collector has received."""
 
     endpoint: str
     bodies: list[bytes] = field(default_factory=list)
@@ -58,7 +58,7 @@ def _values(pairs: Any) -> dict[str, Any]:
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """A collector on 127.0.0.1."""
+    """Run a collector on 127.0.0.1."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

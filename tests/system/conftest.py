@@ -1,4 +1,4 @@
-"""A system under test: one broker, one Redis, one sandbox, any number of workers."""
+"""Fixtures of the system under test: one broker, one Redis, one sandbox, any number of workers."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

@@ -1,4 +1,7 @@
-"""`python -m tests.system.faulty_worker run`: a worker each of whose deliveries breaks after its claim."""
+"""A worker with a bug: each delivery raises an exception right after its job was claimed.
+
+Start it with `python -m tests.system.faulty_worker run`.
+"""
 
 from typing import Never
 

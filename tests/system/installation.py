@@ -1,4 +1,4 @@
-"""What an EHR and an operator can do with an installation, as the tests do it."""
+"""An installation: methods for what an EHR does (put jobs, take results) and an operator (start workers)."""
 
 import json
 import time
@@ -42,16 +42,16 @@ class Installation:
             "CORTI_WORKER_BROKER_URL": broker_url,
             "CORTI_WORKER_REDIS_URL": redis_url,
             "CORTI_WORKER_RETRY_BASE": "0.2",
-            # The audio of tests lies in folders of pytest, wherever it was told to put them.
+            # Tests keep their audio in pytest's temporary folders, which can be anywhere.
             "CORTI_WORKER_AUDIO_ROOT": "/",
         }
 
     def start_worker(self, **settings: object) -> WorkerProcess:
-        """Start a worker; `settings` are names without prefix, in lower case."""
+        """Start a worker; the names of `settings` are in lower case and without the prefix CORTI_WORKER_."""
         return self._start("run", settings, HERE)
 
     def start_faulty(self, **settings: object) -> WorkerProcess:
-        """Start a worker with a bug."""
+        """Start a worker with a bug: see tests/system/faulty_worker.py."""
         return self._start("run", settings, HERE, "tests.system.faulty_worker")
 
     def start_version(self, source: Path, **settings: object) -> WorkerProcess:
@@ -59,7 +59,7 @@ class Installation:
         return self._start("run", settings, source)
 
     def start_door(self, source: Path = HERE) -> WorkerProcess:
-        """Start a door alone."""
+        """Start `corti-worker door`, a process that takes messages in and runs no jobs."""
         return self._start("door", {}, source)
 
     def _start(
@@ -70,12 +70,12 @@ class Installation:
         return self.join(WorkerProcess({**self.settings, **own}, log, (command,), source, module))
 
     def join(self, worker: WorkerProcess) -> WorkerProcess:
-        """Make a started worker part of it: it ends with the installation."""
+        """Make a started worker part of the installation, so that the worker ends with it."""
         self.workers.append(self._stack.enter_context(worker))
         return worker
 
     def end_workers(self) -> None:
-        """End them now: before what the test has put between them and their servers goes."""
+        """End all workers now: before proxies and users that the test made for them are removed."""
         for worker in self.workers:
             worker.close()
 
@@ -94,7 +94,7 @@ class Installation:
         self.box.put(*bodies, queue=queue)
 
     def finals(self, count: int, timeout: float) -> dict[str, dict[str, Any]]:
-        """Wait for `count` final events; by job id. A second one for a job is an error at once."""
+        """Wait for `count` final events; return them by job id. Fail at once if a job has two."""
         found: dict[str, dict[str, Any]] = {}
         deadline = time.monotonic() + timeout
         while len(found) < count:
@@ -122,14 +122,14 @@ class Installation:
         raise AssertionError(f"no final event after {timeout} s")
 
     def no_more_finals(self, seconds: float) -> None:
-        """Assert that no further final event comes for a while."""
+        """Assert that no further final event comes within so many seconds."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             body = self.box.take(queues.RESULTS, 0.5)
             assert body is None or json.loads(body)["type"] not in FINAL, "a job has two results"
 
     def dead(self, count: int, timeout: float) -> list[dict[str, Any]]:
-        """Wait for `count` dead letters."""
+        """Wait for `count` dead letters; return fewer if no more came in time."""
         found: list[dict[str, Any]] = []
         deadline = time.monotonic() + timeout
         while len(found) < count and time.monotonic() < deadline:
@@ -147,7 +147,7 @@ class Installation:
         return [record for record in self.streams() if record["closed_at"] is None]
 
     def until(self, condition: Callable[[], bool], timeout: float) -> None:
-        """Wait for a condition."""
+        """Wait until a condition is met."""
         deadline = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > deadline:

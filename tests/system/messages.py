@@ -1,4 +1,4 @@
-"""Generated messages that are no jobs, of every kind that has been seen on such queues, and worse."""
+"""A generator of invalid job messages, of every kind that was seen on such queues and of some worse kinds."""
 
 import base64
 import json
@@ -59,7 +59,7 @@ _SMALL = ["truncated", "list", "type", "deep", "encoding", "celery", "binary", "
 @st.composite
 def bad_messages(draw: st.DrawFn) -> bytes:
     """One message that the contract refuses."""
-    # One huge message in forty is enough to show what happens, and spares the test a gigabyte.
+    # One huge message in about forty is enough, and keeps the test from making a gigabyte of messages.
     kind = draw(st.sampled_from([*_SMALL * 4, "huge"]))
     match kind:
         case "truncated":

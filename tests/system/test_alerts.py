@@ -1,6 +1,6 @@
-"""Each fault makes the right alert fire, in its time, and no other: real workers, the committed rules.
+"""Each fault makes the right alerts fire, in time, and no others.
 
-What is fed to the rules is what real workers said at `/metrics`: see tests/system/alerts/replay.py.
+The committed rules are evaluated on what real workers show at `/metrics`: see tests/system/alerts/replay.py.
 """
 
 import re
@@ -19,17 +19,18 @@ from tests.system.alerts.replay import Fired, Replay, Stretch
 from tests.system.alerts.rules import ALERTS, CRITICAL, RUNBOOK
 from tests.system.alerts.scene import STEADY, staged
 
-#: How long health, the fault and health again last.
+#: Seconds that health and the fault each last in the replay; recovery lasts one and a half times as long.
 LASTING = 30 * 60.0
 AT_ONCE = 8
-#: The machine that tests run on may be slow, and who reads results here, too: then these warnings are right.
+#: Warnings that are right when the machine that runs the tests, or the test's consumer of results, is slow.
 _OF_THE_MACHINE = {"CortiPacingLate", "CortiSlotsFull", "CortiResultsUnread"}
-#: The longest window of an objective that looks back is half an hour.
+#: Seconds after the end of a fault within which a critical alert must end: the longest window of an objective
+#: is half an hour.
 _ENDS_WITHIN = 35 * 60.0
 
 
 def rehearse(name: str, broker: str, rabbitmq: RabbitMqServer | None, folder: Path) -> list[str]:
-    """Let a fault happen, and say what is wrong with the alerts."""
+    """Cause a fault, repair it, replay the recording, and return what is wrong with the alerts."""
     fault = FAULTS[name]
     with staged(
         broker, rabbitmq, folder, token_seconds=fault.token_seconds, settings=fault.settings
@@ -63,7 +64,7 @@ def rehearse(name: str, broker: str, rabbitmq: RabbitMqServer | None, folder: Pa
 
 
 def findings(fault: Fault, fired: Mapping[str, Fired], replay: Replay) -> Iterator[str]:
-    """What is wrong with what fired."""
+    """What is wrong with the alerts that fired."""
     began, over = replay.begin_of(1), replay.begin_of(2)
     for alert in fault.fires.keys() - fired.keys():
         yield f"{alert} did not fire"
@@ -86,7 +87,7 @@ def _line(what: str, fired: Mapping[str, Fired], began: float) -> str:
     return f"{what}: {', '.join(sorted(told)) or 'quiet'}"
 
 
-#: Fired by no fault here, with the reason; promtool's tests of made-up series have them.
+#: Alerts that no fault here fires, with the reason; promtool tests them with made-up series.
 NOT_REHEARSED = {
     "CortiTranscriptsSlow": "needs a service that is slower than half a minute, but answers",
 }
@@ -98,7 +99,7 @@ def test_every_alert_is_fired_by_a_fault() -> None:
     assert not fired & NOT_REHEARSED.keys()
 
 
-def test_the_runbook_says_how_soon_somebody_is_woken() -> None:
+def test_the_runbook_says_how_soon_each_critical_alert_fires() -> None:
     rows = re.findall(r"^\|[^|]+\| (Corti\w+) \| (\d+)\b", RUNBOOK.read_text(), re.MULTILINE)
     bounds: dict[str, float] = {}
     for fault in FAULTS.values():
@@ -110,7 +111,7 @@ def test_the_runbook_says_how_soon_somebody_is_woken() -> None:
 
 
 def _groups() -> Iterator[tuple[str, list[str]]]:
-    """A few faults at once: nearly all of their time is waiting."""
+    """Groups of faults that run at the same time, because nearly all of their time is waiting."""
     for broker in BOTH:
         names = [name for name, fault in FAULTS.items() if broker in fault.brokers]
         for first in range(0, len(names), AT_ONCE):

@@ -1,4 +1,4 @@
-"""A job that waits outside of its slot stays the job that was taken in: dated once, told once."""
+"""A job that is set aside and comes back keeps the time of its arrival, and is counted and audited once."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_a_job_that_was_set_aside_counts_its_whole_wait_and_is_received_once(
     other.mkdir(parents=True)
     for name in "client-id", "client-secret":
         (other / name).write_text("unused")
-    # One stream at a time, and one job that waits for it in its slot: the two others go aside for 15 s.
+    # One job streams, one waits in its slot for the tenant's only stream; the other two go aside for 15 s.
     worker = installation.start_worker(
         slots=4, tenant_streams=1, tenants_dir=other.parent, audit=trail
     ).ready()
@@ -33,7 +33,7 @@ def test_a_job_that_was_set_aside_counts_its_whole_wait_and_is_received_once(
     assert worker.metric("corti_door_messages_total", outcome="accepted") == JOBS
     steps = [json.loads(line)["subtype"][0]["code"] for line in trail.read_text().splitlines()]
     assert steps.count("received") == JOBS
-    # About 4 s of the job in its slot, and of the two others 15 s, and 4 s more of one.
+    # The job in its slot waits for about 4 s, the two others for 15 s, and one of them for 4 s more.
     installation.until(lambda: worker.metric("corti_job_wait_seconds_count") == JOBS, 10)
     assert worker.metric("corti_job_wait_seconds_sum") > 34
     assert {event["traceparent"] for event in finals.values()} == {TRACE}

@@ -1,4 +1,4 @@
-"""A worker with a bug in it: it loses no job, and it does not die of them."""
+"""A worker with a bug that breaks every delivery: it loses no job, and its memory does not grow."""
 
 from pathlib import Path
 
@@ -28,5 +28,5 @@ def test_a_worker_whose_every_delivery_breaks_keeps_the_jobs_and_does_not_grow(
     installation.start_worker(slots=JOBS, lease=2, visibility_timeout=6).ready()
 
     assert installation.outcomes(installation.finals(JOBS, timeout=60)) == {"completed": JOBS}
-    # With Celery's way of handing a delivery back, by an exception, it was 0.9 MB for each: 270 MB.
+    # When deliveries were handed back by an exception, as Celery does it, each leaked 0.9 MB: 270 MB here.
     assert growth < 20 * MB

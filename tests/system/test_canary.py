@@ -1,7 +1,8 @@
-"""Marked words go in with jobs, tokens and error texts, and come out nowhere but in payloads.
+"""No secret and no word of a patient leaks into logs, metrics, status pages, traces or error texts.
 
-At DEBUG, on both brokers, through success, failure and crash. Where marks must arrive it is checked that
-they did: a canary that never entered the mine proves nothing.
+Marked words go in with jobs, credentials, tokens and error answers. They must come out in payloads only,
+at log level DEBUG, on both brokers, through success, failure and crash. The test also checks that the marks
+arrived where they must arrive: a mark that never went in could not leak.
 """
 
 import json
@@ -43,7 +44,7 @@ _PLACES = [
     "text",
     "type",
 ]
-#: Each word says where it was put, so that a failure says what leaked.
+#: Each word names the place that it was put in, so that a failure shows what leaked.
 MARKS = {place: f"canary-{place}-7f3a9c" for place in _PLACES}
 QUICK: dict[str, Any] = {"lease": 4, "visibility_timeout": 4, "log_level": "DEBUG", "grace": 3}
 
@@ -89,7 +90,7 @@ def test_no_marked_word_shows_outside_of_payloads(
     }
     words = {**MARKS, "token": token, "signature": token.rpartition(".")[2][:20]}
     leaks = [(where, mark) for where, text in told.items() for mark, word in words.items() if word in text]
-    # The dead letter of what is no job names its faulty fields, and a producer may have put anything there.
+    # The dead letter of an invalid job names its invalid fields, and a producer may use any word as a name.
     assert [leak for leak in leaks if leak != ("dead letters", "field")] == []
     assert "Traceback" not in told["log"]
     assert "corti.jobs" in told["traces"]
@@ -99,7 +100,7 @@ def test_no_marked_word_shows_outside_of_payloads(
 def success_and_failure(
     installation: Installation, audio: Path, host: str
 ) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """Jobs that go well, that fail at every step, and that are none; returns finals and dead letters."""
+    """Run jobs that succeed, jobs that fail at each step and invalid ones; return finals, dead letters."""
     sandbox = installation.sandbox
     sandbox.fault("config_denied", reason=MARKS["denied"], encounter="denied")
     error = {"id": MARKS["stream"], "title": MARKS["stream"], "details": MARKS["stream"]}
@@ -131,7 +132,7 @@ def success_and_failure(
         "away": "audio_unreachable",
         "missing": "audio_unreachable",
     }
-    # The canaries were in the mine.
+    # The marks did go in.
     assert MARKS["script"] in json.dumps(data["good"]["segments"])
     assert MARKS["fact"] in json.dumps(data["good"]["facts"])
     assert data["good"]["metadata"] == {"note": MARKS["metadata"]}
@@ -141,7 +142,7 @@ def success_and_failure(
 
 
 def marked(installation: Installation, path: Path, name: str, /, **changes: Any) -> dict[str, Any]:
-    """A job with a mark in every place where a producer can put words."""
+    """A job with a marked word in every place that a producer can fill."""
     job = installation.job(
         path,
         job_id=name,
@@ -163,7 +164,7 @@ def marked(installation: Installation, path: Path, name: str, /, **changes: Any)
 
 
 def foreign_messages(broker_url: str) -> None:
-    """Put on Celery's own queue what nobody should: an unknown task, and ours with what is no job."""
+    """Put two tasks on Celery's own queue, past the door: an unknown one, and ours with an invalid job."""
     with kombu.Connection(broker_url) as connection:
         producer = connection.Producer()
         for task in MARKS["type"], "corti.transcribe":
@@ -176,7 +177,7 @@ def foreign_messages(broker_url: str) -> None:
 
 
 def takeover(installation: Installation, audio: Path, victim: WorkerProcess) -> None:
-    """A worker is killed in mid-stream; the next one takes its job over."""
+    """Kill a worker in mid-stream; a new worker takes its job over and completes it."""
     installation.put(marked(installation, audio, "taken-over"))
     installation.wait_for_streams(1)
     victim.kill()
@@ -185,7 +186,7 @@ def takeover(installation: Installation, audio: Path, victim: WorkerProcess) -> 
 
 
 def drained(installation: Installation, audio: Path, worker: WorkerProcess) -> None:
-    """A worker hands a job back at SIGTERM, and another one ends it."""
+    """End a worker with SIGTERM; it hands its job back, and a new worker completes the job."""
     installation.put(marked(installation, audio, "handed-back", pace=0.5))
     installation.wait_for_streams(1)
     assert worker.terminate() == 0
@@ -195,7 +196,7 @@ def drained(installation: Installation, audio: Path, worker: WorkerProcess) -> N
 
 @contextmanager
 def marked_sandbox(folder: Path) -> Iterator[launch.Sandbox]:
-    """A service that says marked words."""
+    """A sandbox whose transcript, fact and client secret hold marked words."""
     fact = {"group": "other", "text": MARKS["fact"], "id": "one"}
     script = folder / "script.json"
     line = {"start": 0.1, "end": 0.6, "text": MARKS["script"], "facts": [fact]}
@@ -222,7 +223,7 @@ def broken_host() -> Iterator[str]:
 
 
 def issued_token(redis_url: str) -> str:
-    """The access token that the workers share; no key is configured, so it is stored in clear."""
+    """The access token that the workers share; without a configured key it is stored unencrypted."""
     with redis.Redis.from_url(redis_url) as client:
         (key,) = [name for name in client.scan_iter("corti:v1:token:*") if not name.endswith(b":lock")]
         value: Any = client.hget(key, "value")
@@ -231,10 +232,10 @@ def issued_token(redis_url: str) -> str:
 
 
 def without_payload(letter: dict[str, Any]) -> dict[str, Any]:
-    """What of a dead letter is shown to people."""
+    """A dead letter without its payload: the part that is shown to people."""
     return {name: value for name, value in letter.items() if not name.startswith("payload")}
 
 
 def reasons(event: dict[str, Any]) -> dict[str, Any]:
-    """What of a final event is about the failure."""
+    """The part of a final event that describes the failure."""
     return {name: event["data"].get(name) for name in ("reason", "detail", "cause")}

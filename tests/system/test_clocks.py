@@ -1,4 +1,4 @@
-"""Hosts whose clocks disagree: no running job is taken away, and a dead worker's jobs are taken over."""
+"""Hosts whose clocks disagree: no running job is given to another worker, and a dead worker's jobs are."""
 
 import time
 from pathlib import Path
@@ -44,13 +44,13 @@ def test_a_wrong_clock_takes_no_running_job_away(
     installation.put(*more)
     installation.wait_for_streams(6)
     time.sleep(6)
-    # A delivery that is given to another while its job runs finds the job's claim taken.
+    # A worker that gets a delivery whose job runs elsewhere finds the claim taken and counts it as `busy`.
     busy = [one.metric("corti_claims_total", outcome="busy") for one in (right, wrong)]
     finals = installation.finals(6, timeout=60)
     installation.no_more_finals(2)
     assert installation.outcomes(finals) == {"completed": 6}
     assert {event["data"]["attempts"] for event in finals.values()} == {1}
-    assert busy == [0, 0], "a delivery that was running was given to another"
+    assert busy == [0, 0], "the delivery of a running job was given to another worker"
 
 
 @pytest.mark.parametrize("broker_url", ["redis"], indirect=True)

@@ -1,4 +1,4 @@
-"""RabbitMQ closes the channel of a job that outlasts the node's limit: still one stream, one result."""
+"""A job takes longer than RabbitMQ's consumer timeout, so its channel is closed: one stream, one result."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,7 +16,7 @@ from tests.system.installation import Installation
 
 @pytest.fixture
 def impatient(redis_url: str, sandbox: launch.Sandbox, tmp_path: Path) -> Iterator[Installation]:
-    """A node that waits 8 s for an acknowledgement."""
+    """An installation on a RabbitMQ node that waits 8 s for an acknowledgement."""
     require(*RabbitMqServer.available())
     with ExitStack() as stack:
         server = stack.enter_context(RabbitMqServer(consumer_timeout_ms=8000, channel_tick_interval_ms=1000))

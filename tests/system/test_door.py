@@ -1,4 +1,4 @@
-"""The door lives through anything: what is no job becomes a dead letter that says why, good jobs go on."""
+"""No message harms the door: an invalid one becomes a dead letter that says why, and good jobs complete."""
 
 import hashlib
 from functools import cache
@@ -15,7 +15,7 @@ MESSAGES, GOOD = 1000, 20
 
 @cache
 def generate(count: int) -> list[bytes]:
-    """`count` distinct bad messages, the same ones in every run."""
+    """Generate `count` distinct bad messages, the same in every run."""
     found: dict[str, bytes] = {}
 
     @seed(20261122)

@@ -1,4 +1,7 @@
-"""SIGTERM in mid-stream: what can end ends, the rest goes back to the queue and counts no attempt."""
+"""SIGTERM in mid-stream: streams that can end in time end, the other jobs go back to the queue.
+
+A job that goes back uses no attempt.
+"""
 
 import signal
 import time
@@ -58,7 +61,7 @@ def test_streams_that_can_end_within_the_grace_period_do(installation: Installat
     assert list(installation.finals(1, timeout=30)) == [late["job_id"]]
 
 
-def test_a_second_signal_forces(installation: Installation, tmp_path: Path) -> None:
+def test_a_second_signal_ends_the_worker_at_once(installation: Installation, tmp_path: Path) -> None:
     path = tmp_path / "short.wav"
     clip(path, 10.0, seed=1)
     worker = installation.start_worker(grace=60).ready()

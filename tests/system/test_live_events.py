@@ -1,4 +1,4 @@
-"""Live events of a job that is streamed more than once: a consumer can tell the times apart."""
+"""Live events of a job that is streamed more than once: a consumer can tell the runs apart."""
 
 import json
 from pathlib import Path
@@ -19,8 +19,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "clip.wav"
 
 
-def assert_each_time_is_announced(events: list[dict[str, Any]], attempts: list[int]) -> None:
-    """No id twice, and before the live events of each time a `started` that names it."""
+def assert_each_run_is_announced(events: list[dict[str, Any]], attempts: list[int]) -> None:
+    """Assert that no id occurs twice, and that a `started` event precedes the live events of each run."""
     ids = [event["id"] for event in events]
     assert len(ids) == len(set(ids))
     starts = [event for event in events if event["type"] == "corti.job.started.v1"]
@@ -32,7 +32,7 @@ def assert_each_time_is_announced(events: list[dict[str, Any]], attempts: list[i
         _, _, its_run, *_ = event["id"].split("/")
         if event["type"] == "corti.job.started.v1":
             run = its_run
-        assert its_run == run, "an event of another time than was announced"
+        assert its_run == run, "an event belongs to another run than the last `started` event"
 
 
 def test_a_stream_that_breaks_begins_a_live_view_anew(installation: Installation, path: Path) -> None:
@@ -43,7 +43,7 @@ def test_a_stream_that_breaks_begins_a_live_view_anew(installation: Installation
     events = installation.events_until_final(timeout=40)
 
     assert events[-1]["type"] == "corti.job.completed.v1"
-    assert_each_time_is_announced(events, [1, 2])
+    assert_each_run_is_announced(events, [1, 2])
 
 
 def test_a_takeover_begins_a_live_view_anew(installation: Installation, path: Path) -> None:
@@ -59,4 +59,4 @@ def test_a_takeover_begins_a_live_view_anew(installation: Installation, path: Pa
     events = [*before, *installation.events_until_final(timeout=60)]
 
     assert events[-1]["type"] == "corti.job.completed.v1"
-    assert_each_time_is_announced(events, [1, 2])
+    assert_each_run_is_announced(events, [1, 2])

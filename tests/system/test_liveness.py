@@ -1,6 +1,6 @@
-"""A broker that does nothing for longer than a loop may stand still: `/livez` says yes all the time.
+"""The broker hangs for longer than a thread may show no sign of life: `/livez` answers 200 all the time.
 
-Kubernetes would end a pod full of consultations otherwise, and the next one would be no better off.
+Otherwise Kubernetes would end a pod full of consultations, and the next pod could do nothing either.
 """
 
 import time
@@ -19,7 +19,7 @@ OUTAGE = STUCK_SECONDS + 10
 
 
 def assert_alive_through(outage: float, worker: WorkerProcess) -> None:
-    """Look at `/livez` each second."""
+    """Ask `/livez` each second; it must always answer 200."""
     until = time.monotonic() + outage
     while time.monotonic() < until:
         assert worker.get("/livez")[0] == 200, worker.get("/livez")[1]
@@ -27,7 +27,7 @@ def assert_alive_through(outage: float, worker: WorkerProcess) -> None:
 
 
 def started(installation: Installation, tmp_path: Path) -> tuple[WorkerProcess, str]:
-    """A worker with a consultation that outlasts the outage."""
+    """Start a worker with a consultation that lasts longer than the outage."""
     clip(tmp_path / "long.wav", OUTAGE + 5, seed=1)
     worker = installation.start_worker().ready()
     job = installation.job(tmp_path / "long.wav")
@@ -37,7 +37,7 @@ def started(installation: Installation, tmp_path: Path) -> tuple[WorkerProcess, 
 
 
 @pytest.mark.parametrize("broker_url", ["rabbitmq"], indirect=True)
-def test_rabbitmq_takes_nothing_while_an_invalid_message_waits(
+def test_rabbitmq_accepts_no_message_while_an_invalid_one_waits(
     installation: Installation, rabbitmq_server: RabbitMqServer, tmp_path: Path
 ) -> None:
     clip(tmp_path / "short.wav", 1.0, seed=1)
@@ -49,7 +49,7 @@ def test_rabbitmq_takes_nothing_while_an_invalid_message_waits(
         worker = installation.start_worker()
         installation.until(lambda: worker.health_port() is not None, 30)
         assert_alive_through(OUTAGE, worker)
-        assert worker.metric("corti_publish_retries_total") > 0, "the dead letter could not be published"
+        assert worker.metric("corti_publish_retries_total") > 0, "the broker accepted the dead letter"
     finally:
         rabbitmq_server.ctl("set_vm_memory_high_watermark", "0.4")
 
@@ -58,12 +58,10 @@ def test_rabbitmq_takes_nothing_while_an_invalid_message_waits(
 
     assert (final["subject"], final["type"]) == (job["job_id"], "corti.job.completed.v1")
     assert {letter["payload"] for letter in letters} == {bad.decode()}
-    assert len({letter["id"] for letter in letters}) == 1, "what was tried again bears the same id"
+    assert len({letter["id"] for letter in letters}) == 1, "a repeated dead letter must bear the same id"
 
 
-def test_the_broker_answers_nobody(
-    installation: Installation, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_the_broker_hangs(installation: Installation, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     worker, job_id = started(installation, tmp_path)
     server: RedisServer | RabbitMqServer = request.getfixturevalue(f"{installation.broker}_server")
     with server.frozen():

@@ -10,7 +10,8 @@ from tests.system.audio import clip
 from tests.system.installation import Installation
 
 JOBS = 10
-#: After the trouble ends: the longest backoff of these tests (RETRY_CAP), a job, and a margin.
+#: BOUND is how many seconds after an outage all jobs must have ended: the longest backoff of these tests
+#: (CAP), the duration of a job, and a margin.
 CAP, BOUND = 4, 25
 
 
@@ -102,7 +103,7 @@ def test_a_stream_that_breaks_is_tried_again_on_the_same_interaction(
     assert installation.sandbox.stats(summary=True)["interactions_created"] == JOBS
 
 
-def test_a_job_that_always_fails_is_given_up_and_blocks_nobody(
+def test_a_job_that_always_fails_is_given_up_and_does_not_block_others(
     installation: Installation, path: Path
 ) -> None:
     poison = installation.job(path)

@@ -1,4 +1,4 @@
-"""With exactly the rights that ops/docs/permissions.md lists the worker does everything that it does."""
+"""The rights that ops/docs/permissions.md lists are exactly those that a worker needs."""
 
 import re
 from collections.abc import Iterator
@@ -17,37 +17,37 @@ from tests.system.installation import HERE, Installation
 PAGE = (HERE / "ops/docs/permissions.md").read_text()
 USER, PASSWORD = "corti-worker", "secret-of-the-worker"
 REPLIES = "corti.results.clinic"
-#: Not needed in what the test plays: after a transaction that somebody else's change has broken, and (beside
-#: RabbitMQ) when Redis has lost its data; and on a connection that nobody used for a while.
+#: Listed commands that these tests do not cause: `unwatch` follows a transaction that another client's change
+#: has broken, `exists` (beside RabbitMQ) a loss of Redis' data, `ping` a time without use of a connection.
 RARE = {"unwatch", "exists", "ping"}
 
 
 def block(name: str) -> str:
-    """One of the page's lists."""
+    """The text of one list on the page."""
     found = re.search(rf"^```text {name}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     assert found is not None
     return found[1]
 
 
 def patterns() -> dict[str, str]:
-    """RabbitMQ's three."""
+    """RabbitMQ's three permission patterns: configure, write, read."""
     return dict(line.split() for line in block("rabbitmq").splitlines())
 
 
 def as_user(url: str) -> str:
-    """The same address for the user with few rights."""
+    """The same address, with the credentials of the restricted user."""
     parts = urlsplit(url)
     return parts._replace(netloc=f"{USER}:{PASSWORD}@{parts.hostname}:{parts.port}").geturl()
 
 
 def rights(broker: str) -> list[str]:
-    """What a worker may do in Redis, in Redis' own words."""
+    """A worker's rights in Redis, as arguments of ACL SETUSER."""
     return [*block("redis-state").split(), *(block("redis-broker").split() if broker == "redis" else [])]
 
 
 @contextmanager
 def redis_user(server: RedisServer, *allowed: str) -> Iterator[redis.Redis]:
-    """A user of Redis with exactly these rights; a client that sees what it does."""
+    """Create a Redis user with exactly these rights; yield an administrator's client."""
     with server.cli_client() as client:
         command: Any = client.execute_command
         command("ACL", "SETUSER", USER, "reset", "on", f">{PASSWORD}", *allowed)
@@ -62,7 +62,7 @@ def redis_user(server: RedisServer, *allowed: str) -> Iterator[redis.Redis]:
 
 @contextmanager
 def rabbitmq_user(server: RabbitMqServer, url: str, rights: dict[str, str]) -> Iterator[None]:
-    """A user of RabbitMQ with exactly these rights."""
+    """Create a RabbitMQ user with exactly these rights."""
     server.http("PUT", f"/api/users/{USER}", {"password": PASSWORD, "tags": ""})
     server.http("PUT", f"/api/permissions/{urlsplit(url).path[1:]}/{USER}", rights)
     yield
@@ -73,7 +73,10 @@ def rabbitmq_user(server: RabbitMqServer, url: str, rights: dict[str, str]) -> I
 def guarded(
     installation: Installation, redis_server: RedisServer, request: pytest.FixtureRequest
 ) -> Iterator[Installation]:
-    """An installation whose workers have the rights of the page: none is refused, and none is left over."""
+    """An installation whose workers have the rights that the page lists.
+
+    At the end, Redis must have refused no command, and each listed command must have been used or be rare.
+    """
     installation.settings["CORTI_WORKER_REDIS_URL"] = as_user(redis_server.url)
     installation.settings["CORTI_WORKER_BROKER_URL"] = as_user(installation.broker_url)
     allowed = rights(installation.broker)
@@ -107,7 +110,7 @@ def test_the_rights_of_the_page_are_enough(
         "tenants_dir": other.parent,
     }
     first = guarded.start_worker(**quick).ready()
-    # Two stream, one waits for its tenant's cap in its slot, one aside; then their worker dies.
+    # Two jobs stream, one waits in its slot for its tenant's cap, one goes aside; then their worker dies.
     jobs = [guarded.job(long, events=["transcript", "facts", "progress"]) for _ in range(4)]
     guarded.put(*jobs, b"no job")
     guarded.wait_for_streams(2)
@@ -121,7 +124,7 @@ def test_the_rights_of_the_page_are_enough(
     guarded.start_worker(**quick).ready()
     finals = guarded.finals(4, timeout=120)
     assert guarded.outcomes(finals) == {"completed": 4}
-    # One that fails, one that comes twice, one that is answered elsewhere.
+    # One job that fails, one that is put on the queue again, one whose result goes to another queue.
     gone = guarded.job(tmp_path / "gone.wav")
     guarded.put(gone, jobs[0], guarded.job(short, reply_to=REPLIES))
     assert guarded.outcomes(guarded.finals(1, timeout=60)) == {"audio_unreachable": 1}
@@ -153,7 +156,7 @@ def test_a_user_who_is_not_known_is_told_so(installation: Installation) -> None:
 
 
 def assert_told(installation: Installation) -> None:
-    """Celery's consumer and the door say what to look at, nobody dies, and no log shows the password."""
+    """Assert that `/readyz` names the page for consumer and door, and that no log shows the password."""
     worker = installation.start_worker()
     installation.until(lambda: worker.health_port() is not None, 30)
     installation.until(lambda: worker.get("/readyz")[1].count("ops/docs/permissions.md") >= 2, 30)

@@ -1,4 +1,4 @@
-"""What serializers of other languages make of a job, from queue to queue."""
+"""Jobs as serializers of other languages write them: byte order marks, nulls, CloudEvents, base64."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ UNSET = dict.fromkeys(
 )
 
 
-def test_messages_of_many_kinds_of_writers_run_and_what_cannot_be_read_says_why(
+def test_jobs_of_many_serializers_run_and_dead_letters_of_unreadable_ones_say_why(
     installation: Installation, tmp_path: Path
 ) -> None:
     path = tmp_path / "short.wav"

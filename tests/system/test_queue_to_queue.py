@@ -33,13 +33,13 @@ def test_two_hundred_jobs_each_get_one_result_one_interaction_and_all_their_audi
     assert stats["overlaps"] == 0
     assert stats["tokens_issued"] == 1
     assert max(record["max_chunk_bytes"] for record in stats["streams"]) == 8000
-    # A job is counted just after its result was confirmed.
+    # The worker counts a job just after the broker has confirmed its result.
     installation.until(lambda: worker.metric("corti_jobs_finished_total", outcome="completed") == JOBS, 10)
     print(f"\n{JOBS} jobs of 5 s at pace 4 in {seconds:.1f} s")
     assert worker.terminate() == 0
 
 
-def test_live_events_come_in_order_and_the_result_repeats_what_they_said(
+def test_live_events_come_in_order_and_the_result_repeats_their_segments(
     installation: Installation, tmp_path: Path
 ) -> None:
     path = tmp_path / "live.wav"

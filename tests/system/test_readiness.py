@@ -1,4 +1,4 @@
-"""Readiness is earned: a worker that has not reached what it needs must not end a rollout."""
+"""A worker that has not reached Redis yet is not ready: otherwise a rollout would go on with it."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The producers that our pages show work as they stand; only addresses and paths of audio are put in."""
+"""The example producers of our pages work; the tests replace only addresses and paths of audio in them."""
 
 import os
 import re
@@ -53,7 +53,7 @@ def test_the_python_producer_works(installation: Installation, broker_url: str, 
         [sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=True
     )
 
-    if broker_url.startswith("redis"):  # this one waits for its result and prints it
+    if broker_url.startswith("redis"):  # this example waits for its result and prints it
         assert "segments" in done.stdout
     else:
         assert_completed(installation)

@@ -1,4 +1,4 @@
-"""The broker goes and comes back while jobs run: nothing is lost, nothing runs twice, nobody restarts."""
+"""The broker goes away and comes back while jobs run: no job is lost or runs twice, no worker restarts."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def on_rabbitmq(
 def assert_survives(
     installation: Installation, path: Path, break_it: Break, *, workers: int = 2, **settings: object
 ) -> None:
-    """Run jobs, break something in mid-stream, and see that every job ends once on one stream."""
+    """Run jobs, break something in mid-stream, and assert that every job ends once, on one stream."""
     sha256 = clip(path, SECONDS, seed=1)
     jobs = [installation.job(path) for _ in range(JOBS)]
     for _ in range(workers):
@@ -132,7 +132,7 @@ def test_rabbitmq_closes_every_client_connection(
 def test_redis_beside_rabbitmq_is_restarted_empty(
     on_rabbitmq: Installation, own_redis: RedisServer, tmp_path: Path
 ) -> None:
-    """Workers assert their claims again, and a fence never goes back."""
+    """Redis loses its data: workers write their claims again, and no fence becomes lower."""
     before: dict[str, int] = {}
 
     def fences() -> dict[str, int]:

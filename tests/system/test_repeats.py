@@ -59,7 +59,9 @@ def test_a_job_longer_than_the_visibility_timeout_is_streamed_once(
     assert len(installation.streams()) == 1
 
 
-def test_a_create_whose_answer_got_lost_is_found_again(installation: Installation, tmp_path: Path) -> None:
+def test_an_interaction_whose_create_answer_got_lost_is_found_again(
+    installation: Installation, tmp_path: Path
+) -> None:
     path = tmp_path / "clip.wav"
     clip(path, 2.0, seed=1)
     installation.sandbox.fault("lost_create", count=1)
@@ -74,7 +76,9 @@ def test_a_create_whose_answer_got_lost_is_found_again(installation: Installatio
     assert installation.sandbox.stats(summary=True)["interactions_created"] == 1
 
 
-def test_an_encounter_that_is_somebody_elses_is_refused(installation: Installation, tmp_path: Path) -> None:
+def test_an_encounter_identifier_that_another_job_has_used_is_refused(
+    installation: Installation, tmp_path: Path
+) -> None:
     path = tmp_path / "clip.wav"
     clip(path, 1.0, seed=1)
     installation.start_worker().ready()

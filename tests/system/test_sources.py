@@ -1,4 +1,4 @@
-"""Sources of audio that want to hold or to abuse a worker: it refuses them, or leaves them in time."""
+"""Sources of audio that stall or abuse a worker: the worker refuses them, or leaves them in time."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from tests.system.installation import Installation
 
 
 def dripping(host: RawHost, peer: socket.socket) -> None:
-    """Announce audio, and then send a byte every second."""
+    """Announce a large audio file, and then send one byte each second."""
     peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\nContent-Length: 1000000\r\n\r\nRIFF")
     host.drip(peer, 1.0)
 
@@ -24,7 +24,7 @@ def download(installation: Installation, url: str) -> dict[str, Any]:
     return {**installation.job(Path("/unused")), "audio": {"uri": url}}
 
 
-def test_a_pipe_in_the_place_of_a_recording_fails_its_job_and_holds_up_nobody(
+def test_a_pipe_in_the_place_of_a_recording_fails_its_job_and_does_not_hold_up_others(
     installation: Installation, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
@@ -53,12 +53,12 @@ def test_a_drain_leaves_a_download_that_stalls_and_hands_its_job_back(installati
 
         assert worker.process.wait(25) == 0
 
-        assert time.monotonic() - began < 10, "the worker waited for the source, not for its job"
+        assert time.monotonic() - began < 10, "the worker waited for the source"
         assert any(record.get("event") == "job_handed_back" for record in worker.records())
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/a.wav", "http://169.254.0.1:1/a.wav"])
-def test_what_is_inside_the_network_is_not_asked_unless_it_is_listed(
+def test_a_host_inside_the_network_is_not_asked_unless_it_is_listed(
     installation: Installation, url: str
 ) -> None:
     installation.start_worker().ready()

@@ -1,4 +1,4 @@
-"""Somebody puts tasks on Celery's own queue, past the door: each is kept as a dead letter of ours."""
+"""Another program puts tasks on Celery's own queue, past the door: each becomes a dead letter of ours."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ NO_JOB = {"job_id": "job-of-a-stranger", "patient": {"name": SECRET}}
 
 
 def until_taken(send: Callable[[], object]) -> None:
-    """A quorum queue that is just being made refuses some messages."""
+    """Send until the broker accepts: a quorum queue that was just declared refuses some messages."""
     while True:
         with suppress(MessageNacked):
             send()
@@ -57,7 +57,7 @@ def test_tasks_of_strangers_are_kept_as_dead_letters_and_the_next_job_runs(
     finally:
         app.close()
         kombu.pools.reset()
-    # More than the slots that strangers could keep.
+    # More jobs than slots: they complete only if the strangers' tasks left their slots.
     jobs = [installation.job(path, pace=4) for _ in range(8)]
     installation.put(*jobs)
 
@@ -78,7 +78,7 @@ def test_tasks_of_strangers_are_kept_as_dead_letters_and_the_next_job_runs(
 
 @contextmanager
 def full(url: str) -> Iterator[None]:
-    """The queue of dead letters takes nothing as long as the context lasts."""
+    """The queue of dead letters refuses messages as long as the context lasts."""
     if url.startswith("redis"):
         with redis.Redis.from_url(url) as client:
             client.set(DEAD, "no list")

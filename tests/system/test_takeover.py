@@ -1,4 +1,4 @@
-"""A worker dies in mid-stream: every job is taken over by another, and no job has two results."""
+"""A worker dies in mid-stream: another worker takes every job over, and no job has two results."""
 
 import signal
 import time
@@ -19,7 +19,8 @@ def test_jobs_of_a_killed_worker_are_taken_over_and_end_once(
     first = installation.start_worker(lease=LEASE, visibility_timeout=LEASE).ready()
     installation.put(*jobs)
     installation.wait_for_streams(JOBS)
-    # The survivor is started after the death: on a busy machine the jobs would end before it is ready.
+    # The second worker starts after the first was killed: on a busy machine the jobs could otherwise end
+    # before it is ready.
     first.kill()
     survivor = installation.start_worker(lease=LEASE, visibility_timeout=LEASE).ready()
     ready_at = time.monotonic()
@@ -69,7 +70,7 @@ def test_a_job_whose_workers_keep_dying_ends_as_a_dead_letter(
 def test_a_worker_that_was_frozen_beyond_its_lease_publishes_nothing_twice(
     installation: Installation, tmp_path: Path
 ) -> None:
-    """It wakes up in the belief that the jobs are still its own."""
+    """When the frozen worker goes on, it holds jobs that another worker has meanwhile taken over."""
     path = tmp_path / "long.wav"
     clip(path, 12.0, seed=1)
     jobs = [installation.job(path) for _ in range(5)]
@@ -93,7 +94,7 @@ def test_a_worker_that_was_frozen_beyond_its_lease_publishes_nothing_twice(
 def test_a_job_on_its_way_to_a_worker_that_dies_is_not_lost(
     installation: Installation, tmp_path: Path
 ) -> None:
-    """The broker has sent the job, and nobody there has read it."""
+    """The broker has sent the jobs to a stopped worker, which dies before it has read them."""
     path = tmp_path / "short.wav"
     clip(path, 1.0, seed=1)
     installation.start_door(HERE).ready()

@@ -1,4 +1,4 @@
-"""What workers tell about themselves is what happened: metrics, logs, audit trail, traces, status."""
+"""Metrics, logs, audit trail, traces and status of the workers report exactly what happened."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from tests.system.installation import Installation
 from worker import __version__
 
 GOOD, BAD, DROPPED, REFUSED = 100, 5, 3, 4
-DONE = GOOD + DROPPED + 1  # and the job that is taken over
+DONE = GOOD + DROPPED + 1  # one more: the job that is taken over
 QUEUES = {"corti.jobs", "corti.work", "corti.jobs.aside", "corti.results", "corti.dead"}
 
 
@@ -23,15 +23,15 @@ class Fleet:
         self.processes = processes
 
     def total(self, name: str, **labels: str) -> float:
-        """Sum over all of them."""
+        """The sum of a metric over all processes."""
         return sum(one.metric(name, **labels) for one in self.processes)
 
     def told(self, event: str) -> list[dict[str, Any]]:
-        """Their log lines with this message."""
+        """The log lines of all processes with this `event`."""
         return [line for one in self.processes for line in one.records() if line.get("event") == event]
 
     def audited(self) -> Counter[str]:
-        """Their audit records, by step."""
+        """The number of audit records of all processes, by step."""
         return Counter(
             line["subtype"][0]["code"]
             for one in self.processes
@@ -40,12 +40,14 @@ class Fleet:
         )
 
     def observers(self) -> list[str]:
-        """The metrics of those who tell about the whole installation."""
+        """The metrics pages of the processes that report about the whole installation."""
         pages = [one.get("/metrics")[1] for one in self.processes]
         return [page for page in pages if "\ncorti_queue_depth{" in page]
 
 
-def test_after_a_known_mix_the_metrics_say_exactly_that(installation: Installation, tmp_path: Path) -> None:
+def test_after_a_known_mix_of_jobs_the_metrics_show_exactly_that_mix(
+    installation: Installation, tmp_path: Path
+) -> None:
     short, long, bad = tmp_path / "short.wav", tmp_path / "long.wav", tmp_path / "bad.wav"
     clip(short, 1.0, seed=1)
     clip(long, 6.0, seed=2)
@@ -56,7 +58,7 @@ def test_after_a_known_mix_the_metrics_say_exactly_that(installation: Installati
     victim = installation.start_worker(**quick).ready()
     installation.put(installation.job(long))
     installation.wait_for_streams(1)
-    # It is gone with its metrics: only what the others do counts here.
+    # The victim's metrics go with it: the numbers below are those of the other processes.
     victim.kill()
     fleet = Fleet(door, *(installation.start_worker(**quick).ready() for _ in range(2)))
     installation.put(
@@ -88,9 +90,9 @@ def test_after_a_known_mix_the_metrics_say_exactly_that(installation: Installati
                 "corti_job_duration_seconds_count": DONE + BAD,
                 "corti_job_audio_seconds_count": DONE,
                 "corti_job_audio_seconds_sum": GOOD + DROPPED + 6.0,
-                # The job that is taken over has started before.
+                # The job that is taken over is not among these: it started on the victim.
                 "corti_job_wait_seconds_count": DONE - 1 + BAD,
-                "corti_token_fetches_total": 0,  # the victim's token serves all
+                "corti_token_fetches_total": 0,  # all use the token that the victim has fetched
                 "corti_slots": 200,
                 "corti_draining": 0,
                 "corti_streams_open": 0,
@@ -116,7 +118,7 @@ def test_after_a_known_mix_the_metrics_say_exactly_that(installation: Installati
         "published": DONE,
         "failed": BAD + REFUSED,
     }
-    _one_observer_tells_the_rest(installation, fleet)
+    _assert_one_observer_reports_the_queues(installation, fleet)
 
 
 def _label(name: str, value: str) -> str:
@@ -126,7 +128,7 @@ def _label(name: str, value: str) -> str:
     return "reason" if name in reasons and value else "outcome"
 
 
-def _one_observer_tells_the_rest(installation: Installation, fleet: Fleet) -> None:
+def _assert_one_observer_reports_the_queues(installation: Installation, fleet: Fleet) -> None:
     def told(name: str, **labels: str) -> float:
         return fleet.total(name, **labels)
 
@@ -140,7 +142,7 @@ def _one_observer_tells_the_rest(installation: Installation, fleet: Fleet) -> No
     assert (told("corti_outbox_results"), told("corti_outbox_age_seconds")) == (0, 0)
 
 
-def test_what_runs_and_waits_is_told_by_one_process_and_by_the_next_when_that_one_ends(
+def test_one_process_reports_what_runs_and_waits_and_when_it_ends_another_does(
     installation: Installation, tmp_path: Path
 ) -> None:
     path = tmp_path / "long.wav"
@@ -151,7 +153,7 @@ def test_what_runs_and_waits_is_told_by_one_process_and_by_the_next_when_that_on
     fleet = Fleet(first, second)
     installation.put(*(installation.job(path) for _ in range(7)))
     work = {"queue": "corti.work"}
-    # Celery's threads pool may hold back none beyond its slots.
+    # Celery's pool of threads must prefetch no job beyond its slots.
     installation.until(
         lambda: (
             fleet.total("corti_queue_depth", state="running", **work) == 4
@@ -208,7 +210,7 @@ def test_a_trace_leads_from_the_producer_through_door_and_task_to_the_result(
         assert streams[1].events["ended"]["corti.audio_seconds"] == 2.0
         assert {"stream_open", "first_segment", "usage"} <= streams[1].events.keys()
         assert spans["process corti.work"].events["attempt_failed"]["corti.reason"] == "stream_interrupted"
-        # Events carry the trace on: each has the span that it was sent in as its parent.
+        # Events carry the trace on: the parent of each event is the span in which it was sent.
         ours = {f"00-{trace}-{one.id}-01": one.name for one in collector.spans}
         assert ours[events[-1]["traceparent"]] == ours[events[0]["traceparent"]] == "process corti.work"
         assert {ours[event["traceparent"]] for event in events[1:-1]} == {"stream"}

@@ -1,4 +1,4 @@
-"""Several sets of credentials in one worker: each job with its own tenant's, and none holds up another."""
+"""Several tenants in one worker: each job uses its tenant's credentials, and no tenant holds up another."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -10,18 +10,18 @@ from ops.sandbox import launch
 from tests.system.audio import clip
 from tests.system.installation import Installation
 
-#: By the name that jobs give: realm, client and secret.
+#: Realm, client and secret of each tenant, by the name that jobs give.
 CLINICS = {
     "clinic-a": ("realm-a", "client-a", "Secret-Zebedee-A"),
     "clinic-b": ("realm-b", "client-b", "Secret-Zebedee-B"),
 }
-#: Jobs of a tenant that may have one stream at a time.
+#: How many jobs the tenant gets that may have one stream at a time.
 CROWD = 4
 
 
 @pytest.fixture
 def sandbox() -> Iterator[launch.Sandbox]:
-    """A sandbox with a realm and a client for each clinic, beside its own."""
+    """A sandbox with its own realm and client, and one of each for every clinic."""
     options = [part for clinic in CLINICS.values() for part in ("--client", ":".join(clinic))]
     with launch.start(extra_arguments=options) as running:
         yield running
@@ -49,7 +49,7 @@ def test_each_tenants_job_runs_with_its_own_token_and_tenant_name(
     clip(path, 1.0, seed=1)
     (folder / "clinic-b/retention").write_text("none")
     worker = installation.start_worker(tenants_dir=folder, audit=tmp_path / "audit").ready()
-    # One encounter identifier each: tenants do not see each other's.
+    # All use the same encounter identifier: tenants do not see each other's encounters.
     jobs = {
         name: installation.job(path, tenant=name, encounter={"identifier": "same"}, pace=10)
         for name in ("base", *CLINICS)
@@ -67,7 +67,7 @@ def test_each_tenants_job_runs_with_its_own_token_and_tenant_name(
     assert finals[wrong["job_id"]]["data"]["attempts"] == 1
     (letter,) = installation.dead(1, timeout=10)
     assert (letter["job_id"], letter["reason"]) == (wrong["job_id"], "unknown_tenant")
-    # The sandbox refuses a token of another realm than the request's tenant: what it served was right.
+    # The sandbox refuses a token whose realm is not the request's tenant, so each stream had the right token.
     streams = {(record["tenant"], record["encounter_identifier"]) for record in installation.streams()}
     assert streams == {
         ("base", default["job_id"]),
@@ -90,16 +90,18 @@ def test_each_tenants_job_runs_with_its_own_token_and_tenant_name(
     assert worker.metric("corti_tenant_jobs_finished_total", tenant="unknown", outcome="failed") == 1
     for text in worker.text(), worker.get("/metrics")[1], worker.get("/status")[1]:
         assert "Zebedee" not in text
-    assert "clinic-c" not in worker.get("/metrics")[1], "a producer could invent any number of labels"
+    assert "clinic-c" not in worker.get("/metrics")[1], "a producer must not be able to make labels"
     audit = (tmp_path / "audit").read_text()
     assert '{"type":"tenant","valueString":"clinic-b"},{"type":"retention","valueString":"none"}' in audit
 
 
-def test_a_full_tenant_holds_up_nobody_else(installation: Installation, folder: Path, tmp_path: Path) -> None:
+def test_a_full_tenant_does_not_hold_up_another(
+    installation: Installation, folder: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "long.wav"
     clip(path, 3.0, seed=1)
     (folder / "clinic-a/max-streams").write_text("1")
-    # Fewer slots than jobs that have to wait: in their slots they would hold up everybody.
+    # Fewer slots than jobs of the full tenant: if all of them waited in slots, no other job could run.
     installation.start_worker(tenants_dir=folder, slots=3).ready()
     crowd = [installation.job(path, tenant="clinic-a") for _ in range(CROWD)]
     installation.put(*crowd)
@@ -116,12 +118,12 @@ def test_a_full_tenant_holds_up_nobody_else(installation: Installation, folder: 
     )
     assert len(records) == CROWD
     for earlier, later in pairwise(records):
-        assert later["opened_at"] >= earlier["closed_at"] - 0.2, "two streams of the tenant at once"
+        assert later["opened_at"] >= earlier["closed_at"] - 0.2, "the tenant had two streams at once"
     assert installation.workers[0].metric("corti_admissions_refused_total", tenant="clinic-a") > 0
     assert installation.workers[0].metric("corti_admissions_refused_total", tenant="clinic-b") == 0
 
 
-def test_one_tenants_secret_is_rotated_and_nobody_notices(
+def test_a_rotated_secret_of_one_tenant_is_read_again_and_no_job_fails(
     installation: Installation, folder: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "short.wav"
@@ -138,7 +140,7 @@ def test_one_tenants_secret_is_rotated_and_nobody_notices(
     assert late["job_id"] not in first
     assert worker.metric("corti_tenant_tokens_ok", tenant="clinic-a") == 0
     assert worker.metric("corti_tenant_tokens_ok", tenant="clinic-b") == 1
-    # As the kubelet does it: a new directory, and the link is exchanged.
+    # Update the volume as the kubelet does: a new directory, then the link `..data` is replaced.
     fresh = folder / "..2026_11_26"
     (folder / "..2026_11_25").rename(fresh)
     (fresh / "clinic-a/client-secret").write_text("Secret-Zebedee-2")

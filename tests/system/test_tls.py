@@ -1,4 +1,7 @@
-"""TLS to the broker and to Redis: who cannot show who it is gets no password, and `/readyz` says why."""
+"""TLS to the broker and to Redis: a server that cannot prove its name gets no password.
+
+`/readyz` says why the connection failed.
+"""
 
 import datetime as dt
 import ssl
@@ -53,7 +56,7 @@ Guard = Callable[..., Guarded]
 
 @pytest.fixture
 def guard(installation: Installation, tmp_path: Path) -> Iterator[Guard]:
-    """Puts TLS in front of the broker, with this certificate."""
+    """A function that puts a TLS proxy with a new certificate in front of the broker."""
     with ExitStack() as stack:
 
         def put(
@@ -70,7 +73,7 @@ def guard(installation: Installation, tmp_path: Path) -> Iterator[Guard]:
             secure = secure.replace("redis:", "rediss:", 1).replace("amqp:", "amqps:", 1)
             installation.settings["CORTI_WORKER_BROKER_URL"] = secure
             if installation.broker == "redis":
-                del installation.settings["CORTI_WORKER_REDIS_URL"]  # it is the broker's, with its files
+                del installation.settings["CORTI_WORKER_REDIS_URL"]  # Redis is the broker, too
             return Guarded(installation, authority, server, tmp_path)
 
         yield put
@@ -78,7 +81,7 @@ def guard(installation: Installation, tmp_path: Path) -> Iterator[Guard]:
 
 
 def assert_refused(guarded: Guarded, worker: WorkerProcess, why: str) -> None:
-    """Every connection refuses, says nothing, and `/readyz` tells which and why."""
+    """Assert that no connection completes its handshake or sends a byte, and that `/readyz` says why."""
     installation = guarded.installation
     checks = ["consumer", "door"] + (["redis"] if installation.broker == "redis" else [])
     installation.until(lambda: worker.health_port() is not None, 30)
@@ -89,7 +92,7 @@ def assert_refused(guarded: Guarded, worker: WorkerProcess, why: str) -> None:
         assert "_CA_FILE" in lines[check]
     seen = guarded.server.connections
     time.sleep(4)
-    assert guarded.server.connections > seen, "it goes on trying"
+    assert guarded.server.connections > seen, "the worker does not try again"
     assert (guarded.server.handshakes, guarded.server.received) == (0, 0)
     assert worker.get("/livez")[0] == 200
 
@@ -121,7 +124,7 @@ def test_a_server_of_an_unknown_authority_is_refused(guard: Guard) -> None:
     assert_refused(guarded, worker, "its certificate comes from an authority that is not trusted")
 
 
-def test_without_a_setting_the_system_says_whom_to_trust(guard: Guard) -> None:
+def test_without_a_setting_only_the_systems_authorities_are_trusted(guard: Guard) -> None:
     guarded = guard(trustme.CA(), "127.0.0.1")
     assert_refused(guarded, guarded.start(), "its certificate comes from an authority that is not trusted")
 

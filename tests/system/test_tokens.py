@@ -1,4 +1,4 @@
-"""The fleet asks for one token, whatever its size."""
+"""All workers together request one token, however many they are."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_four_cold_workers_with_two_hundred_jobs_ask_for_one_token(
     def finished() -> list[float]:
         return [worker.metric("corti_jobs_finished_total") for worker in installation.workers]
 
-    # A job is counted just after its result was confirmed.
+    # The worker counts a job just after the broker has confirmed its result.
     installation.until(lambda: sum(finished()) == JOBS, 10)
     print(f"\njobs by worker: {finished()}")
 

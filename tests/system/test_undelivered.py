@@ -1,4 +1,4 @@
-"""RabbitMQ gives messages up: each ends as one dead letter of ours, and its producer hears of it once."""
+"""RabbitMQ gives up a message: it becomes one dead letter of ours, and its producer is told once."""
 
 import json
 import time
@@ -22,7 +22,7 @@ REPLIES = "corti.results.clinic"
 
 
 class Stranger:
-    """A client of RabbitMQ that is none of ours."""
+    """A RabbitMQ client that does not belong to the worker."""
 
     def __init__(self, url: str) -> None:
         self._connection = kombu.Connection(url, transport_options={"confirm_publish": True})
@@ -33,12 +33,12 @@ class Stranger:
         self._connection.close()
 
     def put_for_a_moment(self, body: bytes) -> None:
-        """Put a message on corti.jobs that does not live long."""
+        """Put a message on corti.jobs that expires after a millisecond."""
         message = self.channel.prepare_message(body, properties={"expiration": "1"})
         self.channel.basic_publish(message, exchange="", routing_key=JOBS, mandatory=True)
 
     def take(self, queue: str, seconds: float = 20) -> Any:
-        """Take a message, without acknowledging it; None when there is none for so long."""
+        """Take a message without acknowledging it; None if there is none within so many seconds."""
         deadline = time.monotonic() + seconds
         while (message := self._look(queue)) is None and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -47,18 +47,18 @@ class Stranger:
     def _look(self, queue: str) -> Any:
         try:
             return self.channel.basic_get(queue)
-        except NotFound:  # which closes the channel; the door makes the queue with its first job
+        except NotFound:  # closes the channel; the queue exists once the door has its first job
             self.channel = self._connection.channel()
             return None
 
     def reject(self, queue: str) -> None:
-        """Take a message and throw it away."""
+        """Take a message and reject it without requeueing."""
         message = self.take(queue)
         assert message is not None
         self.channel.basic_reject(message.delivery_tag, requeue=False)
 
     def wear_out(self, queue: str) -> int:
-        """Take a message and give it back, until RabbitMQ gives it up; how often."""
+        """Take a message and requeue it until RabbitMQ gives it up; return how often it was requeued."""
         times = 0
         while (message := self.take(queue, 20 if times == 0 else 1)) is not None:
             self.channel.basic_reject(message.delivery_tag, requeue=True)
@@ -73,7 +73,7 @@ def stranger(broker_url: str) -> Iterator[Stranger]:
 
 
 def letters(installation: Installation, count: int) -> list[dict[str, Any]]:
-    """So many dead letters of ours, and nothing else on corti.dead."""
+    """Exactly `count` dead letters of ours, with nothing else on corti.dead."""
     found = installation.dead(count, timeout=30)
     assert len(found) == count
     assert installation.box.take(DEAD, 2.0) is None
@@ -90,7 +90,7 @@ def reply(installation: Installation) -> dict[str, Any]:
     return event
 
 
-def test_what_expires_on_the_queue_of_jobs_is_told_to_its_producer(
+def test_the_producer_is_told_of_a_job_that_expired_on_the_queue_of_jobs(
     installation: Installation, stranger: Stranger
 ) -> None:
     door = installation.start_door().ready()  # declares the queues
@@ -120,7 +120,7 @@ def test_what_expires_on_the_queue_of_jobs_is_told_to_its_producer(
     assert "somebody.elses" not in again.text()
 
 
-def test_what_a_stranger_throws_away_from_the_work_queue_is_told_to_its_producer(
+def test_the_producer_is_told_of_a_job_that_a_stranger_rejected_from_the_work_queue(
     installation: Installation, stranger: Stranger
 ) -> None:
     installation.start_door().ready()
@@ -130,7 +130,7 @@ def test_what_a_stranger_throws_away_from_the_work_queue_is_told_to_its_producer
 
     (letter,) = letters(installation, 1)
     finals = installation.finals(1, timeout=20)
-    # Again, by a producer who did not hear it in time: it has ended.
+    # The producer puts the same job on the queue again; the job has ended, so nothing may follow.
     installation.put(job)
     stranger.reject(WORK)
     installation.no_more_finals(3)
@@ -141,7 +141,7 @@ def test_what_a_stranger_throws_away_from_the_work_queue_is_told_to_its_producer
     assert installation.box.take(DEAD, 1.0) is None
 
 
-def test_a_job_that_was_delivered_too_often_is_told_to_its_producer(
+def test_the_producer_is_told_of_a_job_that_was_delivered_too_often(
     installation: Installation, stranger: Stranger
 ) -> None:
     installation.start_door().ready()
@@ -157,7 +157,7 @@ def test_a_job_that_was_delivered_too_often_is_told_to_its_producer(
     assert installation.outcomes(finals) == {"undeliverable": 1}
 
 
-def test_a_copy_that_is_given_up_while_its_job_runs_changes_nothing(
+def test_a_rejected_copy_of_a_running_job_changes_nothing(
     installation: Installation, stranger: Stranger, tmp_path: Path
 ) -> None:
     path = tmp_path / "clip.wav"

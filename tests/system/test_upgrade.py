@@ -1,4 +1,4 @@
-"""An old and a new worker side by side on one broker and one Redis, as in a rollout and in its way back."""
+"""An old and a new worker side by side on one broker and one Redis, as in a rollout and in a rollback."""
 
 import json
 import subprocess
@@ -26,11 +26,11 @@ LEASE = 6
 
 @dataclass(frozen=True)
 class Rollout:
-    """From one version to the other.
+    """A change from one version to the other.
 
     Attributes:
-        before: Code of the version that is there.
-        after: Code of the version that takes its place.
+        before: Directory with the code of the version that is replaced.
+        after: Directory with the code of the version that replaces it.
     """
 
     before: Path
@@ -45,7 +45,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["upgrade", "rollback"])
 def rollout(request: pytest.FixtureRequest, old: Path, installation: Installation) -> Rollout:
-    """There, and back again."""
+    """From the old version to the present one, and back."""
     if installation.broker == "rabbitmq":
         declare_as_before(installation.broker_url)
     return Rollout(old, HERE) if request.param == "upgrade" else Rollout(HERE, old)
@@ -53,7 +53,7 @@ def rollout(request: pytest.FixtureRequest, old: Path, installation: Installatio
 
 @pytest.fixture
 def start(installation: Installation) -> Callable[..., WorkerProcess]:
-    """Starts workers that share what the settings of one installation share."""
+    """A function that starts workers with the same leases and the same encryption key."""
     shared = {"lease": LEASE, "visibility_timeout": LEASE, "encryption_keys": Fernet.generate_key().decode()}
     return lambda source, **more: installation.start_version(source, **shared, **more)
 
@@ -87,7 +87,7 @@ def test_jobs_that_one_version_takes_in_run_in_the_other(
     assert installation.outcomes(finals) == {"completed": len(jobs)}
     assert {finals[job["job_id"]]["data"]["metadata"]["number"] for job in jobs} == set(range(8))
     assert {record["sha256"] for record in installation.streams()} == {sha256}
-    # A job is counted just after its result was confirmed.
+    # The worker counts a job just after the broker has confirmed its result.
     installation.until(lambda: finished(worker) == len(jobs), 10)
 
 
@@ -100,7 +100,8 @@ def test_jobs_of_a_killed_worker_are_taken_over_by_the_other_version(
     jobs = [installation.job(path) for _ in range(6)]
     installation.put(*jobs)
     installation.wait_for_streams(len(jobs))
-    # The survivor is started after the death: on a busy machine the jobs would end before it is ready.
+    # The second worker starts after the first was killed: on a busy machine the jobs could otherwise end
+    # before it is ready.
     victim.kill()
     survivor = start(rollout.after).ready()
 
@@ -114,10 +115,10 @@ def test_jobs_of_a_killed_worker_are_taken_over_by_the_other_version(
     assert [record["sha256"] for record in second] == [sha256] * len(jobs)
     stats = installation.sandbox.stats(summary=True)
     assert (stats["interactions_created"], stats["overlaps"]) == (len(jobs), 0)
-    assert stats["token_requests"] == {"200": 1}, "the versions share one token"
+    assert stats["token_requests"] == {"200": 1}, "the versions must share one token"
 
 
-def test_a_rollout_under_load_loses_nothing_and_doubles_nothing(
+def test_a_rollout_under_load_loses_no_job_and_runs_none_twice(
     installation: Installation,
     rollout: Rollout,
     start: Callable[..., WorkerProcess],
@@ -133,7 +134,8 @@ def test_a_rollout_under_load_loses_nothing_and_doubles_nothing(
     coming = start(rollout.after, slots=10).ready()
     installation.put(*jobs[10:])
     installation.wait_for_streams(20)
-    # Twice as many streams as one has slots: both run jobs. What the leaving one cannot end goes back.
+    # There are twice as many streams as one worker has slots, so both workers run jobs. Jobs that the leaving
+    # worker cannot end go back to the queue.
     assert leaving.terminate() == 0
 
     finals = installation.finals(len(jobs), timeout=60)
@@ -142,7 +144,7 @@ def test_a_rollout_under_load_loses_nothing_and_doubles_nothing(
     installation.no_more_finals(4)
 
     assert installation.outcomes(finals) == {"completed": len(jobs)}
-    assert {event["data"]["attempts"] for event in finals.values()} == {1}, "handed back, not failed"
+    assert {event["data"]["attempts"] for event in finals.values()} == {1}, "an attempt was used"
     assert coming.metric("corti_jobs_repeated_total", outcome="dropped") == len(repeats)
     assert installation.sandbox.stats(summary=True)["token_requests"] == {"200": 1}
     with redis.Redis.from_url(redis_url) as client:
@@ -152,7 +154,7 @@ def test_a_rollout_under_load_loses_nothing_and_doubles_nothing(
 
 
 def test_a_job_that_only_a_later_versions_door_could_read_is_not_lost(installation: Installation) -> None:
-    """Played by hand: a door that takes a key in which no worker of today knows."""
+    """The test stands in for a later version's door: it accepts a job with a key that this worker rejects."""
     on_rabbit = installation.broker == "rabbitmq"
     app = make_celery(
         installation.broker_url,
@@ -190,7 +192,7 @@ def test_a_result_that_one_version_could_not_deliver_is_delivered_by_the_other(
     installation.put(job)
     (before,) = installation.finals(1, timeout=30).values()
     victim.kill()
-    # As it is between the end of a job and the broker's confirmation.
+    # Restore the state in Redis between the end of a job and the broker's confirmation.
     with redis.Redis.from_url(redis_url) as client:
         client.hset(f"corti:v1:job:{job['job_id']}", "undelivered", 1)
         client.zadd("corti:v1:outbox", {job["job_id"]: 1})

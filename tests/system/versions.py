@@ -1,4 +1,4 @@
-"""The version that the present one has to get on with, as it was committed."""
+"""The earlier version that the present one must be compatible with, taken from the history of git."""
 
 import subprocess
 import tarfile
@@ -11,16 +11,16 @@ from tests.conftest import require
 from tests.system.installation import HERE
 from worker.broker.topology import DEAD, DELIVERY_LIMIT, JOBS, WORK
 
-#: The worker that is taken for the old one. A release moves it to the release before. It runs with the
-#: libraries that are installed here, so it must not be older than their pins.
+#: The commit of the old worker. Each release sets it to the release before. The old worker runs with the
+#: libraries that are installed here, so the commit must not be older than their pins.
 BASELINE = "050dfd84120e7c44c5f5677030865f6410c68731"
 
 
 def declare_as_before(url: str) -> None:
-    """Declare the queues on RabbitMQ that the baseline would refuse from this version's hands.
+    """Declare the queues on RabbitMQ as the baseline does.
 
-    It does not use a queue that was made with other arguments. So an installation that goes on from it, or
-    back to it, has its queues.
+    The baseline refuses a queue that was declared with other arguments, as this version does it. An
+    installation that is upgraded from the baseline, or rolled back to it, has the baseline's queues.
     """
     with kombu.Connection(url) as connection:
         for name, more in (JOBS, {}), (WORK, {"x-consumer-timeout": 21_600_000}):
@@ -38,7 +38,7 @@ def declare_as_before(url: str) -> None:
 
 
 def old_source(folder: Path) -> Path:
-    """A directory with the baseline's `worker`; the test skips, and fails in CI, where history is missing."""
+    """A directory with the baseline's `worker`. Without git's history, skip the test, or fail it in CI."""
     archive = subprocess.run(
         ["git", "archive", "--format=tar", BASELINE, "worker"], cwd=HERE, capture_output=True, check=False
     )

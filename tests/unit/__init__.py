@@ -1,1 +1,1 @@
-"""Unit tests: words, rules, story, and the pure parts of the adapters."""
+"""Unit tests: the contract, the rules, the path of a job, and the parts of the adapters without I/O."""

@@ -1,6 +1,6 @@
 """Hypothesis for the unit tests: the same few examples at each run, and nothing kept on disk.
 
-`pytest tests/unit --hypothesis-profile=thorough` looks for new ones.
+`pytest tests/unit --hypothesis-profile=thorough` tries new and more examples.
 """
 
 from hypothesis import HealthCheck, settings

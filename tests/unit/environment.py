@@ -1,4 +1,4 @@
-"""Environments for the settings, and what is said about bad ones."""
+"""Environments for the settings, and the faults of bad ones."""
 
 import pytest
 
@@ -9,7 +9,7 @@ NEEDED = {"CORTI_CLIENT_ID": "client", "CORTI_CLIENT_SECRET": SECRET}
 
 
 def faults(**changes: str) -> list[str]:
-    """What is wrong with an environment. No fault shows a value."""
+    """The faults of an environment; assert that none shows the secret."""
     with pytest.raises(SettingsError) as caught:
         load({**NEEDED, **changes})
     assert str(caught.value).splitlines()[1:] == [f"  {fault}" for fault in caught.value.faults]

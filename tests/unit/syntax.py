@@ -1,11 +1,11 @@
-"""A short walk over syntax trees: what a module imports, and the odd ways around an import statement."""
+"""Imports of modules, found in their syntax trees, and the ways to load code without an import statement."""
 
 import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-#: Calls that tell the time or load code without importing anything for it.
+#: Calls that read the clock or load code without an import of their own.
 _CALLS = {
     "now": "datetime.now",
     "utcnow": "datetime.now",
@@ -33,7 +33,7 @@ def used(tree: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "a relative import hides its layer"
+            assert node.level == 0, "a relative import hides the package that it imports from"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Attribute) and node.attr in _CALLS:
             yield _CALLS[node.attr]
@@ -42,10 +42,10 @@ def used(tree: ast.Module) -> Iterator[str]:
 
 
 def inner_imports(all_trees: Trees) -> dict[str, set[str]]:
-    """The modules among these that each of them imports."""
+    """For each module, those of the given modules that it imports."""
 
     def module(name: str) -> str:
-        # `from worker import job` names a module, `from worker.contract.job import Job` something within one.
+        # `from worker import job` names a module, `from worker.contract.job import Job` a name within one.
         return name if name in all_trees else name.rpartition(".")[0]
 
     return {

@@ -1,4 +1,4 @@
-"""A budget of time."""
+"""Deadlines, and the system's clock."""
 
 from datetime import UTC
 

@@ -1,4 +1,4 @@
-// The vendor's client, pointed at the sandbox; the address and credentials come on the command line as JSON.
+// The vendor's client, connected to the sandbox, whose address and credentials are a JSON argument.
 import { CortiClient } from "@corti/sdk";
 
 export const sandbox = JSON.parse(process.argv[2]);
@@ -30,7 +30,7 @@ export function configuration(role = "multiple") {
   };
 }
 
-// One line of JSON is what the test reads.
+// The test reads one line of JSON.
 export function report(result) {
   console.log(JSON.stringify(result));
 }

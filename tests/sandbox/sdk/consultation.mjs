@@ -1,4 +1,5 @@
-// Token, create, connect, audio from stdin, transcript, facts, usage, ENDED; then what REST knows about it.
+// A consultation: token, create, connect, audio from stdin, transcript, facts, usage, ENDED; then the answers
+// of the REST API about it.
 import { configuration, encounter, makeClient, report } from "./common.mjs";
 
 const client = makeClient();

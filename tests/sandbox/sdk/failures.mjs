@@ -1,4 +1,4 @@
-// The documented failures, as the vendor's client reports them.
+// Prints the documented failures as the vendor's client reports them.
 import { configuration, encounter, makeClient, report } from "./common.mjs";
 
 async function failure(attempt) {

@@ -1,1 +1,1 @@
-"""Real faults, what `/metrics` said of them, and the committed alert rules on top of that."""
+"""Real faults, recordings of `/metrics` during them, and the committed alert rules evaluated on these."""

@@ -1,4 +1,4 @@
-"""How the faults are done, and undone."""
+"""Functions that cause the faults and repair them."""
 
 import signal
 import time
@@ -44,7 +44,7 @@ def accept_credentials(scene: Scene) -> None:
 
 
 def jobs_of_both_tenants(scene: Scene) -> None:
-    """Each fourth job is the second tenant's."""
+    """Make each fourth job the second tenant's."""
     scene.next_message = lambda number: {**scene.good(), **({} if number % 4 else {"tenant": CLINIC[0]})}
 
 
@@ -94,7 +94,7 @@ def empty_redis(scene: Scene) -> None:
 def kill(scene: Scene) -> None:
     scene.put(*(scene.job(scene.clips["long"], pace=4) for _ in range(4)))
     scene.wait_for_streams(4)
-    # The first to start is the observer, and runs some of them.
+    # The worker that was started first is the observer, and runs some of these jobs.
     scene.workers[0].kill()
 
 
@@ -129,7 +129,7 @@ def stop_in_mid_stream(scene: Scene) -> None:
 
 
 def kill_whoever_takes_it(scene: Scene) -> None:
-    """A job whose worker dies each time that it runs."""
+    """Put a job, and kill each worker that runs it, until the job becomes a dead letter."""
     scene.put(scene.job(scene.clips["long"], job_id="poison"))
     for _ in range(2):
         victim = claimant(scene, "poison")
@@ -157,7 +157,7 @@ def claimant(scene: Scene, job_id: str) -> WorkerProcess:
 
 
 def starve(scene: Scene) -> None:
-    """Half a core for a worker that has audio to send all the time."""
+    """Let a worker that streams all the time have half a core only."""
     scene.put(*(scene.job(scene.clips["long"]) for _ in range(4)))
     scene.wait_for_streams(4)
     scene.pulse(0, stopped=0.3, running=0.3)
@@ -196,13 +196,13 @@ def take_replies(scene: Scene) -> None:
 
 
 def pile_up(scene: Scene) -> None:
-    """The API is away while a hundred jobs come, so long that they start later than the objective allows."""
+    """Let the API fail while a hundred jobs come, until they start later than the objective allows."""
     scene.sandbox.fault("api_error", status=503)
     scene.put(*(scene.good() for _ in range(100)))
 
 
 def more_than_slots(scene: Scene) -> None:
-    """What two slots need more than a minute for."""
+    """Put so many jobs that two slots need more than a minute for them."""
     scene.put(*(scene.job(scene.clips["long"], pace=5) for _ in range(45)))
 
 
@@ -234,5 +234,5 @@ def cut_off_one(scene: Scene) -> None:
 
 def with_an_urgent_lane(scene: Scene) -> None:
     scene.start_worker(lane="urgent").ready()
-    # The office of a worker that was killed is free only when its time is over.
+    # A killed worker counts as the lane's observer until its last report is too old: wait for the new one.
     scene.shown(lambda page: any("corti.jobs.urgent" in series for series in page), 30)

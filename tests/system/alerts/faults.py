@@ -1,6 +1,6 @@
-"""The faults that the worker is built to survive, and the alerts that each must fire: these and no others.
+"""The faults that the worker is built to survive, and the alerts that each must fire.
 
-Minutes are counted from the fault. What is not said here must stay quiet, page or not.
+Minutes are counted from the fault. An alert that is not listed for a fault must not fire.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from tests.system.alerts.scene import STEADY
 
 REDIS, RABBITMQ = ("redis",), ("rabbitmq",)
 BOTH = REDIS + RABBITMQ
-#: A budget that was spent within minutes stays spent.
+#: Alerts on an error budget over a long time: once it is spent, they may fire until long after the fault.
 _SPENT = frozenset({"CortiJobsFailingSlowly", "CortiJobsStartLateSlowly"})
-#: A job that ends while Redis is away for longer than its lease may begin again elsewhere; who takes a dead
-#: worker's job over may do so before it was scraped once.
+#: Alerts that may fire when jobs begin again elsewhere, as after a lease that ran out while Redis was away.
+#: Whether they fire is chance: a worker may take over a dead worker's job before its own first scrape.
 _BEGUN_AGAIN = frozenset({"CortiWorkersDying", "CortiClaimsAtRisk"})
 
 
@@ -26,17 +26,17 @@ class Fault:
     """A fault.
 
     Attributes:
-        breaks: Does it.
-        mends: Takes it away.
+        breaks: Causes the fault.
+        mends: Repairs it.
         fires: Alert -> minutes within which it has to fire.
-        before: What there is besides, before the fault.
-        may: Warnings that follow or do not, as it happens.
-        brokers: On which it is tried: on both where what is seen of the fault comes from the broker.
-        seconds: From the time when it is done to the end of those seconds that show its steady state.
-        steady: How many seconds these are.
+        before: Prepares the scene before the fault.
+        may: Warnings that may fire or not, by chance.
+        brokers: The brokers on which the fault is tried: both, where its symptoms come from the broker.
+        seconds: Seconds from the fault to the end of the recording of its steady state.
+        steady: The last seconds of these, which show the steady state.
         token_seconds: Lifetime of a token.
-        settings: Of each worker.
-        interval: Seconds between two jobs before the fault.
+        settings: Settings of each worker.
+        interval: Seconds between two jobs of the load.
     """
 
     breaks: Act
@@ -53,7 +53,7 @@ class Fault:
 
 
 FAULTS: Mapping[str, Fault] = {
-    # -- what takes a minute
+    # -- faults that take a minute
     "what piled up in an outage starts late": Fault(
         acts.pile_up,
         acts.clear,
@@ -67,12 +67,12 @@ FAULTS: Mapping[str, Fault] = {
         {"CortiJobsStartLate": 5.0, "CortiSlotsFull": 17.0},
         may=_SPENT,
         seconds=72.0,
-        steady=13.0,  # with a scrape each 15 s, each second of it is seen: a free slot counts for what it is
+        steady=13.0,  # has no factor in common with the samples' 15 s, so that each second is sampled
         settings={"slots": 1},
         interval=5.0,
     ),
-    # -- nothing
-    "nothing at all": Fault(lambda _: None, brokers=BOTH, seconds=8.0),
+    # -- no fault
+    "no fault": Fault(lambda _: None, brokers=BOTH, seconds=8.0),
     # -- tokens and the service
     "the auth server is away": Fault(
         acts.sandbox("auth_down", how="cut"),
@@ -87,7 +87,7 @@ FAULTS: Mapping[str, Fault] = {
         {"CortiNoToken": 9.0, "CortiSlotsFull": 17.0},
         seconds=16.0,
     ),
-    # The other's tokens are short-lived so that a steady state shows how they are renewed.
+    # Tokens are short-lived, so that the steady state shows the healthy tenant's renewals.
     "one of two tenants has a wrong secret": Fault(
         acts.refuse_one_tenant,
         acts.accept_one_tenant,
@@ -195,7 +195,7 @@ FAULTS: Mapping[str, Fault] = {
         acts.end_the_last,
         {"CortiTokenCacheErrors": 13.0},
         seconds=24.0,
-        steady=18.0,  # each process looks at the cache every five seconds, if it has a job then
+        steady=18.0,  # each process reads the cache every five seconds, if it has a job then
         settings={"encryption_keys": Fernet.generate_key().decode()},
         interval=0.4,
     ),
@@ -221,7 +221,7 @@ FAULTS: Mapping[str, Fault] = {
         acts.feed_good,
         {"CortiDoorRefusing": 10.0, "CortiDeadLetters": 18.0},
     ),
-    "results that nobody takes": Fault(
+    "a queue of results refuses them": Fault(
         acts.refuse_replies, acts.take_replies, {"CortiResultsStuck": 8.0}, brokers=BOTH, seconds=16.0
     ),
     "results that nobody reads": Fault(

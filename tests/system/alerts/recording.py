@@ -1,4 +1,4 @@
-"""What the processes of an installation said at `/metrics`, second by second."""
+"""A recording of what the processes of an installation show at `/metrics`."""
 
 import bisect
 import threading
@@ -10,14 +10,14 @@ from typing import Self
 from ops.lib.worker_process import WorkerProcess
 
 PERIOD = 2.0
-#: Prometheus's own.
+#: Prometheus's default time-out of a scrape.
 _TIMEOUT = 10.0
-#: Series -> value, of one process at one moment.
+#: The value of each series of one process at one moment.
 Page = dict[str, float]
 
 
 def parse(text: str, wanted: Collection[str], pod: str) -> tuple[Page, set[str]]:
-    """The wanted samples of an exposition with a `pod` label, and which of these series are gauges."""
+    """The wanted samples of a metrics page, with a `pod` label added, and the set of their gauges."""
     page: Page = {}
     kinds: dict[str, str] = {}
     for line in text.splitlines():
@@ -38,16 +38,16 @@ class Recording:
     """The pages of each process over time.
 
     Attributes:
-        pages: Of each process: the moments of its scrapes, in seconds, and what it said; nothing when it
-            did not answer.
-        gauges: Which series are levels; all others are counters.
+        pages: For each process the moments of its scrapes, in seconds, and their pages; a page is empty when
+            the process did not answer.
+        gauges: Names of the series that are gauges; all others are counters.
     """
 
     pages: list[list[tuple[float, Page]]] = field(default_factory=list)
     gauges: set[str] = field(default_factory=set)
 
     def at(self, moment: float) -> Page:
-        """What the last scrapes up to a moment saw."""
+        """The samples of the last scrape of each process up to a moment."""
         found: Page = {}
         for pages in self.pages:
             place = bisect.bisect_right(pages, moment, key=lambda one: one[0]) - 1
@@ -56,7 +56,7 @@ class Recording:
         return found
 
     def values(self, series: str, begin: float, end: float) -> list[tuple[float, float]]:
-        """The moments between two at which a series was seen, and its values."""
+        """The moments from `begin` to `end` at which a series was scraped, and its values."""
         return [
             (moment, page[series])
             for pages in self.pages
@@ -65,9 +65,9 @@ class Recording:
         ]
 
     def series(self) -> list[str]:
-        """Every series that was ever seen, but of reasons only those that occurred.
+        """Every series that was ever scraped; those with a `reason` only if they were ever above 0.
 
-        The others, nine tenths of all, add nothing to any sum.
+        The others with a reason, nine tenths of all series, add nothing to any sum.
         """
         highest: Page = {}
         for pages in self.pages:
@@ -81,7 +81,7 @@ class Recorder:
     """Scrapes processes, each from a thread of its own, as Prometheus would.
 
     Args:
-        workers: The processes; may grow.
+        workers: The processes; the list may grow.
         wanted: Names of samples to keep.
     """
 
@@ -99,16 +99,16 @@ class Recorder:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        # The first is who starts the others.
+        # The first thread starts the others, so join it first.
         for thread in self._threads:
             thread.join()
 
     def now(self) -> float:
-        """The present moment, as the recording counts."""
+        """Seconds since the recording began."""
         return time.monotonic() - self._began
 
     def seen(self, condition: Callable[[Page], bool]) -> bool:
-        """Whether what all said last meets a condition."""
+        """Whether the last samples of all processes together meet a condition."""
         return condition(self.recording.at(self.now()))
 
     def _watch(self) -> None:
@@ -124,7 +124,7 @@ class Recorder:
         worker, pages = self._workers[number], self.recording.pages[number]
         while not self._stop.wait(PERIOD):
             dead = worker.process.poll() is not None
-            # Who has not said yet where it serves cannot be known to Prometheus either.
+            # Prometheus would not know of a process either that has no health port yet.
             if not dead and worker.health_port() is None:
                 continue
             text = "" if dead else worker.get("/metrics", timeout=_TIMEOUT)[1]

@@ -1,10 +1,10 @@
-"""What the committed rules make of a recording whose steady states last as long as alerts need.
+"""The committed alert rules, evaluated on a recording whose steady states are repeated for long enough.
 
-An alert waits for minutes and a test must not. So a fault is recorded at its real speed, transitions and all,
-with a few seconds of the state that it leads to. That state is then repeated: counters go on growing by what
-they grew, levels go through the same values, and what rose throughout (the age of a result, a queue) goes on
-rising. No time is scaled; thresholds in seconds and rates mean what they say. promtool then evaluates
-the rules as Prometheus would.
+An alert waits for minutes, and a test must not. So a fault is recorded at its real speed, with transitions
+and a few seconds of the steady state that it leads to. That state is then repeated: counters grow in each
+repetition by what they grew in the recording, gauges go through the same values, and a gauge that rose
+throughout (the age of a result, the depth of a queue) goes on rising. No time is scaled, so thresholds in
+seconds and rates keep their meaning. promtool then evaluates the rules as Prometheus would.
 """
 
 import json
@@ -19,22 +19,22 @@ from tests.ops import promql
 from tests.system.alerts.recording import Recording
 from tests.system.alerts.rules import RULES
 
-#: Seconds between two samples of the replay; and between two evaluations, by Prometheus's default.
+#: Seconds between two samples of the replay, and between two evaluations (Prometheus's default).
 STEP = 15
 EVALUATION = 60
-#: A gauge rises if it never falls and went up as often: one that goes from 0 to 1 has not begun to climb.
+#: A gauge counts as rising if it never falls and went up at least so often; one step from 0 to 1 is no rise.
 _RISES = 2
 _FOUND = re.compile(r'alertname=\\?"(\w+)\\?"[^{}]*\}\s*(?:Value:)?\s*([-+.\deE]+)')
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A piece of a recording, and how long its last state is to last.
+    """A piece of a recording, and how long its last seconds are repeated.
 
     Attributes:
         begin, end: Moments of the recording.
-        steady: Seconds before `end` that show the state which lasts.
-        lasts: For how many seconds it is repeated.
+        steady: Seconds before `end` that show the steady state.
+        lasts: For how many seconds the steady state is repeated.
     """
 
     begin: float
@@ -55,18 +55,18 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """When an alert fired, in seconds of the replay."""
+    """When an alert first and last fired, in seconds of the replay."""
 
     first: float
     last: float
 
 
 class Replay:
-    """A recording, stretched.
+    """A recording whose steady states are repeated.
 
     Args:
-        recording: What was recorded.
-        stretches: Pieces of it, one after the other.
+        recording: The recording.
+        stretches: Pieces of it, in the order of the replay.
     """
 
     def __init__(self, recording: Recording, stretches: Sequence[Stretch]) -> None:
@@ -90,11 +90,11 @@ class Replay:
         """Every alert that fired, by name.
 
         Args:
-            folder: For promtool's file.
-            rules: The rules.
+            folder: Where promtool's input file is written.
+            rules: The file with the alert rules.
 
         Raises:
-            RuntimeError: promtool could not do it.
+            RuntimeError: promtool failed for another reason than alerts that fired.
         """
         firing = 'ALERTS{alertstate="firing"}'
         whole = f"[{int(self.length)}s:{EVALUATION}s]"
@@ -121,7 +121,7 @@ class Replay:
         code, said = promql.promtool("test", "rules", path)
         if code == 0:
             return {}
-        # Nothing was expected to fire, so promtool tells what did: first for `min`, then for `max`.
+        # The file says that nothing fires, so promtool lists what did: first for `min`, then for `max`.
         found = _FOUND.findall(said.replace("\\", ""))
         half = len(found) // 2
         first, last = dict(found[:half]), dict(found[half:])
@@ -146,7 +146,7 @@ class Replay:
 
     @staticmethod
     def _place(stretch: Stretch, inside: float) -> tuple[int, float]:
-        """How often the steady seconds are over, and the moment of the recording."""
+        """How many repetitions have ended or begun by then, and the moment of the recording that is shown."""
         real = stretch.end - stretch.begin
         if inside < real:
             return 0, stretch.begin + inside
@@ -154,7 +154,7 @@ class Replay:
         return int(times) + 1, stretch.end - stretch.steady + rest
 
     def _grown(self, series: str, stretch: Stretch, *, gauge: bool) -> float:
-        """By how much the series grows in each repetition."""
+        """By how much the series grows in each repetition of the steady state."""
         before, after = (
             self._recording.at(moment).get(series) for moment in (stretch.end - stretch.steady, stretch.end)
         )
@@ -171,7 +171,7 @@ class Replay:
 
 
 def notation(samples: Sequence[float | None]) -> str:
-    """Values as promtool reads them: what is repeated is written once; what ends is marked stale."""
+    """Values in promtool's notation: a repeated value is written once, the end of a series marked stale."""
     words: list[str] = []
     last: float | None = None
     repeated = 0
@@ -191,7 +191,7 @@ def notation(samples: Sequence[float | None]) -> str:
             if value is None:
                 words.append("stale")
                 last, started = None, False
-                # The marker stands for this sample; what follows is simply missing.
+                # The marker stands for this sample; the samples after it are missing.
                 continue
         last, started = value, True
     if started:

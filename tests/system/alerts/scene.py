@@ -1,4 +1,4 @@
-"""An installation under a steady load, recorded before, under and after a fault."""
+"""An installation under a steady load, recorded before, during and after a fault."""
 
 import json
 import re
@@ -23,9 +23,9 @@ from tests.system.alerts.rules import READ
 from tests.system.audio import clip
 from tests.system.installation import Installation
 
-#: Seconds of a state that is repeated; the observer looks every five.
+#: Seconds of a steady state, which the replay repeats; the observer looks at the queues every five.
 STEADY = 6.0
-#: Quick to notice and to retry, so that a state is steady soon.
+#: Short times to notice and to retry, so that a state is steady soon.
 _SETTINGS = {
     "slots": 2,
     "retry_cap": 2,
@@ -34,7 +34,7 @@ _SETTINGS = {
     "publish_patience": 3,
     "grace": 3,
 }
-#: A second tenant, which only some faults' jobs name: its name, which is its realm, too; client and secret.
+#: A second tenant, which the jobs of some faults name: its name (which is its realm, too), client and secret.
 CLINIC = ("clinic", "clinic-client", "clinic-secret")
 Message = dict[str, Any] | bytes
 _BROKEN = (redis.RedisError, kombu.exceptions.OperationalError, OSError, RuntimeError)
@@ -44,13 +44,13 @@ class Scene(Installation):
     """An installation of its own for one fault.
 
     Attributes:
-        redis: Its Redis, which is the broker too unless there is a RabbitMQ.
-        line: On RabbitMQ, the line between workers and broker.
-        producers_url: The broker without that line.
+        redis: The Redis server, which is the broker, too, unless RabbitMQ is.
+        line: On RabbitMQ, a relay between workers and broker, which a fault can cut.
+        producers_url: The broker's address without the relay.
         next_message: Makes the messages of the load, by number.
-        interval: Seconds between two of them.
+        interval: Seconds between two messages of the load.
         reading: Whether results are read.
-        recorder: What `/metrics` says.
+        recorder: Records `/metrics` of all workers.
         clips: Audio: `short` (1 s), `long` (20 s), `none` (no audio in it), `missing` (no file).
     """
 
@@ -62,7 +62,7 @@ class Scene(Installation):
     clips: dict[str, Path]
 
     def prepare(self) -> None:
-        """Make audio and the load."""
+        """Make the audio files and set the load to its defaults."""
         self.clips = {name: self.folder / f"{name}.wav" for name in ("short", "long", "none", "missing")}
         clip(self.clips["short"], 1.0, seed=1)
         clip(self.clips["long"], 20.0, seed=2)
@@ -73,12 +73,12 @@ class Scene(Installation):
         self.undo: list[Callable[[], object]] = []
 
     def good(self, _number: int = 0) -> dict[str, Any]:
-        """A job that ends well, soon."""
+        """A short job that completes."""
         return self.job(self.clips["short"], pace=4)
 
     @contextmanager
     def loaded(self) -> Iterator[None]:
-        """A producer and a consumer at work."""
+        """Run a producer and a consumer."""
         stop = threading.Event()
         threads = [
             threading.Thread(target=run, args=(stop,), daemon=True) for run in (self._produce, self._consume)
@@ -93,7 +93,7 @@ class Scene(Installation):
                 thread.join()
 
     def idle(self, timeout: float) -> None:
-        """Wait until what has piled up is done, and has been for a while."""
+        """Wait until no jobs have waited on the queues for some seconds."""
         piled = re.compile(r'corti_queue_depth\{.*queue="corti\.(jobs|work)",state="waiting"\}')
         since = time.monotonic()
 
@@ -101,7 +101,7 @@ class Scene(Installation):
             nonlocal since
             page = self.recorder.recording.at(self.recorder.now())
             depths = [value for series, value in page.items() if piled.match(series)]
-            # One that is just being taken is no pile.
+            # A single waiting job may just be on its way to a worker.
             if not depths or sum(depths) > 1:
                 since = time.monotonic()
             return time.monotonic() - since > STEADY + 1
@@ -109,11 +109,11 @@ class Scene(Installation):
         self.until(done, timeout)
 
     def shown(self, condition: Callable[[Page], bool], timeout: float) -> None:
-        """Wait until the recorder has seen something."""
+        """Wait until the last recorded samples meet a condition."""
         self.until(lambda: self.recorder.seen(condition), timeout)
 
     def pulse(self, number: int, stopped: float, running: float) -> None:
-        """Starve a worker of its core, as a noisy neighbour would, until the scene is mended."""
+        """Stop and continue a worker in turns, as on an overloaded machine, until `recover` is called."""
         stop = threading.Event()
         process = self.workers[number].process
 
@@ -125,10 +125,10 @@ class Scene(Installation):
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        self.undo += [thread.join, stop.set]  # undone from the end
+        self.undo += [thread.join, stop.set]  # `recover` calls these from the end of the list
 
     def recover(self) -> None:
-        """Undo what only the scene itself can undo."""
+        """Undo what the scene's own methods have started."""
         while self.undo:
             self.undo.pop()()
 
@@ -153,14 +153,14 @@ class Scene(Installation):
                 while self.reading and box.take(queues.RESULTS, 0.2) is not None and not stop.is_set():
                     pass
                 if not self.reading:
-                    box = _close(box)  # RabbitMQ would send results to a consumer that does not look
+                    box = _close(box)  # RabbitMQ would go on sending results to a consumer that does not read
             except _BROKEN:
                 box = _close(box)
         _close(box)
 
 
 def _close(box: queues.Queues | None) -> queues.Queues | None:
-    """Close it, if it is there and can be; there is none afterwards."""
+    """Close the queues, if any, and ignore a broken connection; always return None."""
     with suppress(*_BROKEN):
         if box is not None:
             box.close()
@@ -176,7 +176,7 @@ def staged(
     token_seconds: float,
     settings: Mapping[str, object],
 ) -> Iterator[Scene]:
-    """Redis, a broker, the sandbox and two workers under load, with the recorder running."""
+    """Start Redis, a broker, the sandbox and two workers, and run the load and the recorder."""
     with ExitStack() as stack:
         redis_server = stack.enter_context(RedisServer(appendonly=True))
         sandbox = stack.enter_context(
@@ -206,7 +206,7 @@ def staged(
         for worker in [scene.start_worker(), scene.start_worker()]:
             worker.ready()
         scene.recorder = stack.enter_context(Recorder(scene.workers, READ))
-        # First of all: a server that stands still would hold up everybody who says good-bye.
+        # Registered last, so that it runs first: a server that is paused would hold up all others that end.
         stack.callback(scene.recover)
         with scene.loaded():
             yield scene

@@ -1,1 +1,1 @@
-"""Audio: its clock, its headers, its containers."""
+"""Unit tests of audio: pace, WAV headers, containers, checks."""

@@ -1,4 +1,4 @@
-"""A library of audio that holds one file, and the way to read it."""
+"""An audio library with a single file, and functions that read it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ RAW = "audio/pcm; rate=16000; channels=1; bits=16"
 
 
 class OneSource:
-    """Sources that hold one file, and know whether it was read whole and closed."""
+    """Sources with a single file; they record whether it was read to its end and closed."""
 
     def __init__(self, data: Iterator[bytes], served_as: str | None, *, at_hand: bool = True) -> None:
         self._data = data
@@ -48,7 +48,7 @@ def read(
     max_seconds: float = 60,
     **told: Any,
 ) -> tuple[str | None, list[Chunk]]:
-    """How this data is declared, and its chunks."""
+    """The declaration of this data, and its chunks."""
     source = OneSource(blocks(data, size) if isinstance(data, bytes) else data, served_as)
     library = Library(cast("Sources", source), chunk_seconds=0.25, max_seconds=max_seconds, wav_as=wav_as)
     with library.open(Audio(uri="file:///a", **told), Interrupt()) as audio:
@@ -59,12 +59,12 @@ def read(
 
 
 def sent(chunks: list[Chunk]) -> bytes:
-    """What the service gets."""
+    """The bytes that are sent to the service."""
     return b"".join(chunk.data for chunk in chunks)
 
 
 def refused(data: bytes, **how: Any) -> PermanentError:
-    """Why this data is refused."""
+    """Read data that must be refused; return the error."""
     with pytest.raises(PermanentError) as caught:
         read(data, **how)
     return caught.value

@@ -1,4 +1,4 @@
-"""Audio made on the spot: WAV files by the standard library and by hand, containers by PyAV."""
+"""Generated audio: WAV files by the standard library and by hand, containers by PyAV."""
 
 import io
 import math
@@ -25,7 +25,7 @@ def wav_file(samples: bytes, *, rate: int = 16_000, channels: int = 1, bits: int
 
 
 def riff_chunk(name: bytes, body: bytes, size: int | None = None) -> bytes:
-    """A chunk of a RIFF file, padded to an even length; its size may be a lie."""
+    """A chunk of a RIFF file, padded to an even length; its size field may be wrong."""
     return struct.pack("<4sI", name, len(body) if size is None else size) + body + b"\0" * (len(body) % 2)
 
 
@@ -43,7 +43,7 @@ def fmt(
 
 
 def extension(tag: int = PCM, *, bits: int = 16) -> bytes:
-    """What WAVE_FORMAT_EXTENSIBLE adds to a format chunk."""
+    """The fields that WAVE_FORMAT_EXTENSIBLE adds to a format chunk."""
     return struct.pack("<HHI", 22, bits, 3) + struct.pack("<H", tag) + PCM_GUID[2:]
 
 
@@ -87,7 +87,7 @@ def encode(
     begin: float = 0.0,
     title: str = "",
 ) -> bytes:
-    """A container with one stream of audio, whose clock begins at `begin`."""
+    """A container with one stream of audio, whose time stamps begin at `begin`."""
     samples = tone(seconds)
     frame = av.AudioFrame(format="s16", layout="mono", samples=len(samples) // 2)
     frame.planes[0].update(samples)

@@ -1,4 +1,4 @@
-"""Calls that may block for ever, and the callers that leave them."""
+"""Calls that may block for ever, and callers that stop waiting for them."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ class Left(Exception):
 
 
 def leaving_after(times: int) -> Callable[[], None]:
-    """A check that is fed up the so many-th time."""
+    """A check that raises `Left` when it is called for the so many-th time."""
     left = [None] * times
 
     def check() -> None:
@@ -45,10 +45,10 @@ def test_a_call_returns_what_it_returns_and_raises_what_it_raises(calls: Blockin
 def test_threads_are_used_again(calls: BlockingCalls) -> None:
     threads = {calls.call(threading.get_ident, stay) for _ in range(20)}
     assert threading.get_ident() not in threads
-    assert len(threads) <= 2  # one may not be back before the next call
+    assert len(threads) <= 2  # a thread may not be idle again before the next call
 
 
-def test_who_leaves_does_not_wait_and_the_late_result_is_disposed_of(calls: BlockingCalls) -> None:
+def test_a_caller_that_leaves_does_not_wait_and_the_late_result_is_discarded(calls: BlockingCalls) -> None:
     over, gone = threading.Event(), threading.Event()
     discarded: list[str] = []
 
@@ -63,13 +63,13 @@ def test_who_leaves_does_not_wait_and_the_late_result_is_disposed_of(calls: Bloc
     with pytest.raises(Left):
         calls.call(hanging, leaving_after(1), discard)
     assert not over.is_set()
-    assert calls.call(lambda: 1, stay) == 1, "others are not held up by what hangs"
+    assert calls.call(lambda: 1, stay) == 1, "a call that hangs must not hold up others"
     over.set()
     assert gone.wait(5)
     assert discarded == ["late"]
 
 
-def test_a_call_that_fails_after_its_caller_left_is_nobodys_error(calls: BlockingCalls) -> None:
+def test_the_error_of_a_call_whose_caller_has_left_is_dropped(calls: BlockingCalls) -> None:
     over, discarded = threading.Event(), list[int]()
 
     def failing() -> int:

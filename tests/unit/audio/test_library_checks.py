@@ -1,4 +1,4 @@
-"""Audio is checked while it is sent: its digest, its length, and whether its source holds."""
+"""Checks of audio while it is sent: its digest, its length, and whether its source breaks off."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -69,7 +69,7 @@ def test_raw_samples_are_sent_up_to_the_limit_for_their_length_is_known_only_the
 
 @pytest.mark.parametrize("after", [0, 40, 5000])
 @pytest.mark.parametrize("data", [wav_file(tone(0.6)), encoded("audio/ogg")], ids=["wav", "ogg"])
-def test_a_source_that_breaks_off_is_told_as_it_is(data: bytes, after: int) -> None:
+def test_the_error_of_a_source_that_breaks_off_is_raised_unchanged(data: bytes, after: int) -> None:
     failure = TransientError(Reason.AUDIO_UNREACHABLE, "the download broke off")
 
     def breaking() -> Iterator[bytes]:

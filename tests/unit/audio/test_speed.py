@@ -1,4 +1,4 @@
-"""Whether a download brings audio fast enough."""
+"""The check whether a download brings audio fast enough."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from worker.audio.speed import WINDOW, Speed
 
 
 def waits(speed: Speed, seconds: float, *, steps: float = 0.25, audio: float = 0.0) -> float | None:
-    """Wait in steps, with so much audio in each; returns after how long that was too slow, or None."""
+    """Wait in steps, with so much audio in each; return after how long that was too slow, or None."""
     for count in range(1, round(seconds / steps) + 1):
         if speed.waited(steps):
             return count * steps
@@ -43,7 +43,7 @@ def test_a_pause_that_is_shorter_is_forgiven() -> None:
 def test_time_in_which_nobody_waits_does_not_count() -> None:
     speed = Speed(1.0)
     for _ in range(1000):
-        assert not speed.waited(0.001)  # a chunk that was there already; a minute may lie between two
+        assert not speed.waited(0.001)  # a chunk that was there already, perhaps a minute after the last one
         speed.heard(0.25)
 
 
@@ -51,7 +51,7 @@ def test_zero_is_no_limit() -> None:
     assert waits(Speed(0.0), 3600) is None
 
 
-def test_it_remembers_no_more_than_its_window() -> None:
+def test_it_keeps_no_measurements_from_before_its_window() -> None:
     speed = Speed(0.25)
     assert waits(speed, 3600, audio=1.0) is None
     assert len(speed._marks) <= WINDOW + 2

@@ -1,4 +1,4 @@
-"""The header of a WAV file, made by the standard library where that can make it, else by hand."""
+"""Reading the header of a WAV file; the files are made by the standard library where it can, else by hand."""
 
 from contextlib import suppress
 
@@ -14,7 +14,7 @@ DATA = riff_chunk(b"data", b"\1\2\3\4")
 
 
 def refused(head: bytes) -> str:
-    """Why a header is refused."""
+    """Read a header that must be refused; return the reason."""
     with pytest.raises(PermanentError) as caught:
         read_header(head)
     assert caught.value.reason == "audio_unsupported"

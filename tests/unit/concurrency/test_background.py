@@ -1,4 +1,4 @@
-"""Background threads: an error that ends one shows, one bad turn does not."""
+"""Background threads: `/livez` shows a thread that an error has ended, but not a single failed turn."""
 
 import threading
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def test_a_thread_that_ends_as_it_should_is_off_duty() -> None:
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("Ada Example"), SystemExit(1)])
-def test_a_thread_that_ends_by_an_error_shows_and_says_only_of_what_kind(error: BaseException) -> None:
+def test_a_thread_that_an_error_ended_shows_with_the_type_of_the_error_only(error: BaseException) -> None:
     def loop() -> None:
         raise error
 

@@ -1,4 +1,4 @@
-"""The cycle collector: at work in quiet moments, and not for ever put off by busy ones."""
+"""The schedule of garbage collections: in quiet moments, and in busy ones only after a limited time."""
 
 import gc
 from threading import Event
@@ -12,7 +12,7 @@ from worker.concurrency.collector import CROWDED, PATIENCE, Collector
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The full looks that were had: a real one takes as long as this process is large."""
+    """The full collections that were made. They are faked: real ones take long in a large process."""
     had: list[int] = []
     monkeypatch.setattr(gc, "collect", lambda generation=2: had.append(generation))
     monkeypatch.setattr(gc, "get_count", lambda: (0, 0, 0))
@@ -27,7 +27,7 @@ def test_a_quiet_moment_is_used(looks: list[int]) -> None:
 
 def test_a_busy_process_is_left_alone_until_patience_ends(looks: list[int]) -> None:
     busy = Collector(lambda: True, FakeClock())
-    # Twice, because after a look patience must begin anew.
+    # Twice, because patience must begin anew after a collection.
     for number in (1, 2):
         turns = [busy.turn() for _ in range(PATIENCE)]
         assert turns == [False] * (PATIENCE - 1) + [True]
@@ -44,7 +44,7 @@ def test_a_busy_process_is_not_left_alone_while_objects_pile_up(
     assert len(looks) == 1
 
 
-def test_a_quiet_moment_gives_patience_back(looks: list[int]) -> None:
+def test_after_a_collection_in_a_quiet_moment_patience_begins_anew(looks: list[int]) -> None:
     busy = True
     collector = Collector(lambda: busy, FakeClock())
     assert not any(collector.turn() for _ in range(PATIENCE - 1))
@@ -55,7 +55,7 @@ def test_a_quiet_moment_gives_patience_back(looks: list[int]) -> None:
     assert len(looks) == 1
 
 
-def test_while_it_runs_nobody_else_has_a_full_look_and_afterwards_all_is_as_before(
+def test_while_it_runs_python_makes_no_full_collection_and_afterwards_it_does_again(
     looks: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collector, "PERIOD", 0.001)
@@ -71,6 +71,6 @@ def test_while_it_runs_nobody_else_has_a_full_look_and_afterwards_all_is_as_befo
 
     with Collector(busy, FakeClock()):
         assert gc.get_threshold()[2] > 1_000_000
-        assert asked.wait(5), "it looks by itself"
+        assert asked.wait(5), "Python must make full collections by itself again"
     assert gc.get_threshold() == before
     assert looks == [2, -1, -2]

@@ -1,4 +1,4 @@
-"""Signs of life of a loop, of one that waits, and of one that ended."""
+"""Heartbeats of loops: of one that runs, of one that waits for a dependency, and of one that has ended."""
 
 from contextvars import copy_context
 
@@ -52,9 +52,9 @@ def test_a_loop_that_waits_for_a_dependency_is_alive_however_long() -> None:
             assert heartbeat.check() is None
             with waiting():
                 clock.advance(1000)
-            assert heartbeat.check() is None, "the outer wait goes on"
+            assert heartbeat.check() is None, "the outer wait has not ended"
             clock.advance(1000)
-        assert heartbeat.check() is None, "it begins anew after the wait"
+        assert heartbeat.check() is None, "the limit must begin anew after the wait"
         clock.advance(31)
         assert heartbeat.check() == STUCK
 
@@ -91,7 +91,7 @@ def test_a_wait_belongs_to_the_loop_of_its_thread_and_to_calls_made_for_it_elsew
 
     assert context.run(call) == (None, STUCK)
     with waiting():
-        pass  # nobody's
+        pass  # this thread keeps no heartbeat
 
 
 def test_a_loop_that_ended_by_an_error_shows_at_once_and_for_good() -> None:

@@ -1,4 +1,4 @@
-"""The interrupt of a job: the first reason stands, and everybody who waits is woken."""
+"""The interrupt of a job: the first reason counts, and everything that waits is woken."""
 
 import threading
 from weakref import WeakSet
@@ -34,7 +34,7 @@ def test_the_first_reason_stands() -> None:
     assert woken == [InterruptReason.CLAIM_LOST]
 
 
-def test_whoever_comes_late_is_woken_at_once() -> None:
+def test_a_waker_that_registers_after_the_interrupt_is_called_at_once() -> None:
     interrupt, woken = Interrupt(), list[str]()
     interrupt.on_trigger(lambda: woken.append("early"))
     interrupt.trigger(InterruptReason.DRAIN)
@@ -58,15 +58,15 @@ def test_another_threads_interrupt_ends_a_wait() -> None:
     assert seen == [InterruptReason.EXPIRED]
 
 
-def test_what_remains_is_what_the_job_says() -> None:
+def test_the_remaining_time_is_what_the_job_reports() -> None:
     interrupt = Interrupt()
     assert interrupt.remaining() is None
     interrupt.expect(lambda: 12.5)
     assert interrupt.remaining() == 12.5
 
 
-def test_what_is_over_is_not_woken_and_not_kept() -> None:
-    """A job in an outage opens one stream after the other."""
+def test_a_stream_that_was_forgotten_is_not_kept() -> None:
+    """A job in an outage opens one stream after the other, and must not keep them all in memory."""
 
     class Stream:
         woken = False

@@ -1,4 +1,4 @@
-"""Calls of jobs to the outside, made by a few threads."""
+"""Calls of jobs to Redis and to Corti, which a few shared threads make."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ job: ContextVar[str] = ContextVar("job", default="none")
 
 
 class Port:
-    """What a job calls."""
+    """A port that a job calls."""
 
     def __init__(self) -> None:
         self.callers: list[threading.Thread] = []
@@ -52,7 +52,7 @@ def test_a_call_sees_the_context_of_its_job(offload: OffloadExecutor) -> None:
     assert offload.call(Port().name) == "visit-1"
 
 
-def test_a_call_within_a_call_waits_for_nobody() -> None:
+def test_a_call_within_a_call_does_not_wait() -> None:
     with OffloadExecutor("offload", 1, lambda: None) as offload:
         add = offload.wrap(Port().add)
         assert offload.call(lambda: add(1, second=1)) == 2

@@ -1,4 +1,4 @@
-"""Every thread that must live: one that ends by a fault of ours shows in `/livez`, whichever it is."""
+"""Every thread of the worker: if an error of ours ends it, `/livez` shows that."""
 
 from collections.abc import Callable
 from typing import Never
@@ -26,7 +26,7 @@ def broken(*_: object, **__: object) -> Never:
 
 
 class Broken:
-    """Whatever is asked of it raises."""
+    """An object each of whose attributes raises."""
 
     lease_ms = 3
 
@@ -35,7 +35,7 @@ class Broken:
 
 
 def ended(thread: BackgroundThread) -> str | None:
-    """What `/livez` says when the thread is over."""
+    """What `/livez` says when the thread has ended."""
     assert thread.join(PATIENCE)
     return thread.heartbeat.check()
 
@@ -92,4 +92,4 @@ def test_an_offload_thread() -> None:
         assert offload.check() is None
         offload._executor.shutdown()
         assert offload.check() == "one of its threads has ended"
-    assert offload.check() is None, "the process stops"
+    assert offload.check() is None, "the process must stop all the same"

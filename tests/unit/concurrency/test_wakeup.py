@@ -1,18 +1,18 @@
-"""One thread sleeps, another wakes it."""
+"""A wakeup: one thread sleeps, another wakes it."""
 
 import threading
 
 from worker.concurrency.wakeup import Wakeup
 
 
-def test_a_wakeup_rings_until_it_is_heard_and_once_however_often_it_was_rung() -> None:
+def test_several_wakes_before_a_wait_end_one_wait() -> None:
     wakeup = Wakeup()
     assert not wakeup.wait(0)
     wakeup.wake()
     wakeup.wake()
     assert wakeup.wait(0)
     assert not wakeup.wait(0.001)
-    assert not wakeup.wait(-1.0), "a time that has passed is no reason to wait for ever"
+    assert not wakeup.wait(-1.0), "a negative time must not mean to wait for ever"
 
 
 def test_it_wakes_a_thread_that_sleeps() -> None:

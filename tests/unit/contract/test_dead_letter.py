@@ -1,4 +1,4 @@
-"""Dead letters keep the message whole, whatever bytes it consists of."""
+"""Dead letters hold the whole message, whatever bytes it consists of."""
 
 import base64
 import hashlib

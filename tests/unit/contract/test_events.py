@@ -1,4 +1,4 @@
-"""Events: deterministic ids, and JSON that other people's CloudEvents libraries read."""
+"""Events: deterministic ids, and JSON that the CloudEvents SDK reads."""
 
 import json
 from typing import get_args
@@ -124,7 +124,7 @@ def test_an_absent_traceparent_is_left_out_and_nothing_else_is() -> None:
     assert json.loads(event(events.STARTED, traceparent=TRACEPARENT).to_json()).keys() - keys == {
         "traceparent"
     }
-    # Within the data, a consumer finds every key it was promised.
+    # Within the data, every key of the contract is present.
     assert json.loads(event(events.PROGRESS).to_json())["data"]["total_seconds"] is None
 
 

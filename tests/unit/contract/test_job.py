@@ -1,4 +1,4 @@
-"""A job's defaults, and every way in which a message is refused: field, expectation, and no value."""
+"""A job's defaults, and its refusals: they name the field and what was expected, and show no value."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ NO_SUCH_KEY = "no such key: the contract does not know it"
 
 
 def refused(**changes: Any) -> dict[str, str]:
-    """What is wrong with the smallest job after these changes, by field."""
+    """What is wrong with the smallest job after these changes: the expectation of each field."""
     with pytest.raises(InvalidJob) as refusal:
         Job.from_message(body(**changes))
     return {problem.field: problem.expected for problem in refusal.value.problems}
@@ -197,7 +197,7 @@ def test_an_unknown_key_is_named_at_every_depth_shortened_and_without_what_does_
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999"])
 def test_a_number_that_no_result_could_echo_is_refused(number: str) -> None:
-    # JSON allows it, but a double cannot hold it, and the echo would be no JSON any more.
+    # JSON allows such a number, but a double cannot hold it: in the result it would be no JSON any more.
     message = body(metadata={"a": 0}).replace(b'{"a": 0}', f'{{"a": [{number}]}}'.encode())
     with pytest.raises(InvalidJob) as refusal:
         Job.from_message(message)

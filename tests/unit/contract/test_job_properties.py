@@ -1,4 +1,4 @@
-"""What holds for every message, whatever is in it."""
+"""Properties of the contract that hold for any message."""
 
 import json
 import string
@@ -24,7 +24,7 @@ json_values = st.recursive(
 
 
 def paths(value: Any, here: Path = ()) -> Iterator[Path]:
-    """Every place in a JSON value."""
+    """The path of every place in a JSON value."""
     yield here
     if isinstance(value, dict | list):
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
@@ -32,7 +32,7 @@ def paths(value: Any, here: Path = ()) -> Iterator[Path]:
 
 
 def replaced(path: Path, by: Any) -> dict[str, Any]:
-    """The full job with something else at one place."""
+    """The full job with another value at one place."""
     if not path:
         return by  # type: ignore[no-any-return]
     changed = deepcopy(FULL)
@@ -44,7 +44,7 @@ def replaced(path: Path, by: Any) -> dict[str, Any]:
 
 
 def refusal(message: bytes) -> InvalidJob | None:
-    """Why it is refused, or None when it is a job. Any other exception fails the test."""
+    """Why a message is refused, or None if it is a job. Any other exception fails the test."""
     try:
         Job.from_message(message)
     except InvalidJob as error:
@@ -53,7 +53,7 @@ def refusal(message: bytes) -> InvalidJob | None:
 
 
 def in_some_shape(marker: str) -> list[Any]:
-    """The marker as every kind of JSON value that can hold it."""
+    """The marker in a JSON value of any kind that can hold it."""
     return [
         marker,
         f"{marker} {marker}",
@@ -114,7 +114,7 @@ metadata = st.dictionaries(
 
 @st.composite
 def jobs(draw: st.DrawFn) -> dict[str, Any]:
-    """Jobs that the contract allows."""
+    """A strategy for jobs that the contract allows."""
     value = deepcopy(FULL)
     for key in draw(st.sets(st.sampled_from(sorted(FULL.keys() - SMALLEST.keys())))):
         del value[key]

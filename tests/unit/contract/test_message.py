@@ -1,4 +1,4 @@
-"""From the bytes of a message to a JSON object, and what is said about bytes that are none."""
+"""Reading a message: from bytes to a job, CloudEvents, and the refusals of bytes that are no job."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ def problems(message: bytes) -> tuple[Problem, ...]:
 
 
 def with_metadata(text: str) -> bytes:
-    """A good job whose metadata is this JSON text, which Python's encoder may not be able to write."""
+    """A good job whose metadata is this JSON text, which Python's encoder might not write."""
     return json.dumps({**SMALLEST, "metadata": 0}).replace('"metadata": 0', f'"metadata": {text}').encode()
 
 
@@ -147,7 +147,7 @@ def test_an_envelope_of_another_version_is_refused() -> None:
 
 
 def test_a_byte_order_mark_is_ignored() -> None:
-    """Writers on .NET put it in front."""
+    """Serializers on .NET write one."""
     assert Job.from_message(BOM_UTF8 + body()) == Job.from_message(body())
 
 

@@ -15,7 +15,7 @@ def read(value: dict[str, Any]) -> Job:
 
 
 def paths(value: dict[str, Any], start: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Every key of an example, as a path; what lies in metadata is the producer's."""
+    """The path of every key of an example, without those in metadata, which are the producer's."""
     found = []
     for key, item in value.items():
         found.append((*start, key))
@@ -25,7 +25,7 @@ def paths(value: dict[str, Any], start: tuple[str, ...] = ()) -> list[tuple[str,
 
 
 def changed(path: tuple[str, ...], *, null: bool) -> dict[str, Any]:
-    """The full example with one key null, or without it."""
+    """The full example with one key set to null, or without the key."""
     value = json.loads(json.dumps(FULL))
     place = value
     for key in path[:-1]:

@@ -1,4 +1,4 @@
-"""Every refusal of the contract in words: no expression, no jargon, no value, and an example."""
+"""Every refusal of the contract is in words: no regular expression, no jargon, no value, and an example."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from worker.contract.job import Job
 from worker.contract.message import InvalidJob, Problem
 from worker.contract.refusal_words import EXAMPLES
 
-#: Values of every kind of JSON, and texts that no form allows; what fits a key is no violation there.
+#: Values of every JSON type, and texts that no key allows; a value that is valid for a key is skipped there.
 VIOLATIONS: tuple[Any, ...] = (
     *(True, 7, -1, 1.5, 10**6, "", "a b\n", "é" * 9000, "secret", "1", [], ["secret"] * 2000),
     *([{}], {}, {"secret": 1}, [[]], "2026-03-01T12:00:00", 1e300),
@@ -82,12 +82,12 @@ def test_every_refusal_of_a_key_is_in_words(path: tuple[str, ...]) -> None:
         for problem in problems(with_value(path, value))
         if value != {}
     ]
-    assert refused, "something must be wrong here"
+    assert refused, "no value violates this key"
     for value, problem in refused:
         text = problem.expected
         assert not JARGON.search(text), text
         assert text.startswith(("expected ", "a required key is missing", "no such key")), text
-        assert "another value" not in text, f"{value!r:.40}: words are missing for this kind of fault"
+        assert "another value" not in text, f"{value!r:.40}: the contract has no words for this fault"
         assert "secret" not in text
         assert "such as" in text or text.startswith(
             (

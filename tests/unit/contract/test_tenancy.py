@@ -1,4 +1,4 @@
-"""Whose a job is, and what it inherits from its tenant."""
+"""Which tenant a job belongs to, and what the job inherits from its tenant."""
 
 from tests.unit.examples import body
 from worker.contract.job import Job
@@ -12,7 +12,7 @@ def settled(tenancy: Tenancy = TENANCY, **changes: object) -> tuple[str | None, 
     return job.tenant, job.output.retention
 
 
-def test_a_job_without_a_tenant_is_the_default_ones() -> None:
+def test_a_job_without_a_tenant_belongs_to_the_default_tenant() -> None:
     assert settled() == ("base", None)
     assert settled(Tenancy(None, {"clinic-a": "none"})) == (None, None)
 
@@ -26,7 +26,7 @@ def test_what_a_job_says_itself_stands() -> None:
     assert settled(tenant="clinic-a", output={"retention": "retain"}) == ("clinic-a", "retain")
 
 
-def test_a_tenant_that_nobody_knows_stays_what_it_is() -> None:
+def test_an_unknown_tenant_is_left_unchanged() -> None:
     assert settled(tenant="elsewhere") == ("elsewhere", None)
 
 

@@ -1,4 +1,4 @@
-"""A stream without a network: a socket in memory, and the service behind it."""
+"""A stream without a network: a socket in memory, and a model of the service behind it."""
 
 from socket import socket
 from typing import cast
@@ -13,9 +13,9 @@ class MemorySocket:
     """A non-blocking socket whose other end is a list of bytes.
 
     Attributes:
-        room: How many bytes it takes before it would block.
-        sent: What it took.
-        inbox: What can be received; an empty piece is the end of the connection.
+        room: How many bytes the socket accepts before it would block.
+        sent: The bytes that it has accepted.
+        inbox: Pieces that can be received; an empty piece is the end of the connection.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class MemorySocket:
 
 
 class Service:
-    """The service's end of a memory socket: frames in, the model's answers out."""
+    """The service's end of a memory socket: reads frames, and sends the model's answers."""
 
     def __init__(self, sock: MemorySocket, every: int) -> None:
         self.model = ServiceModel(every)
@@ -71,7 +71,7 @@ class Service:
         self._protocol = Protocol(SERVER, state=OPEN, max_size=None)
 
     def turn(self) -> bool:
-        """Take what was sent and answer it; whether there was anything."""
+        """Read what was sent and answer it; return whether there was anything."""
         data = bytes(self._sock.sent)
         self._sock.sent.clear()
         if data:
@@ -85,7 +85,7 @@ class Service:
         return bool(data)
 
     def close(self, code: int) -> None:
-        """Close from this side."""
+        """Send a close frame from the service's side."""
         self._protocol.send_close(code)
         self._deliver()
 

@@ -1,4 +1,4 @@
-"""A conversation on a socket in memory, and the part of the pacer that turns it."""
+"""A conversation on a socket in memory, and the part of the pacer that drives it."""
 
 import math
 
@@ -15,7 +15,7 @@ QUARTER = Chunk(bytes(8000), 0.25)
 
 
 class Stage:
-    """A conversation, its service, and the part of the pacer that turns them."""
+    """A conversation, its service, and the part of the pacer that drives them."""
 
     def __init__(self, *, speed: float = 1.0, live: bool = False, every: int = 16_000) -> None:
         self.sock = MemorySocket()
@@ -41,18 +41,18 @@ class Stage:
         self.conversation.wake()
 
     def exchange(self) -> None:
-        """Both sides take what the other sent, until there is nothing more."""
+        """Let both sides read what the other has sent, until there is nothing more."""
         while self.service.turn() or self.sock.inbox:
             self.conversation.readable(self.now)
 
     def accepted(self) -> "Stage":
-        """The configuration went out and was accepted."""
+        """Send the configuration and let the service accept it."""
         self.exchange()
         assert self.conversation.session.may_send_audio
         return self
 
     def turn(self, late: float = 0.0) -> bool:
-        """The pacer's next turn, when it is due; False when nothing will ever be due again."""
+        """Move time to the pacer's next turn and do it; return False when nothing will be due any more."""
         at = self.conversation.next_due()
         if at == math.inf or self.conversation.finished(self.now):
             return False
@@ -62,7 +62,7 @@ class Stage:
         return True
 
     def attend(self) -> None:
-        """The pacer was asked to look here, whatever is due."""
+        """Let the pacer look at the conversation now, as after a call of `Pacer.attend`."""
         self.conversation.look(self.now)
         self._run_due()
 

@@ -1,4 +1,4 @@
-"""A stream as the pacer sees it, on a socket in memory and with time as an argument."""
+"""A stream as the pacer drives it, on a socket in memory and with time as an argument."""
 
 import pytest
 
@@ -57,7 +57,7 @@ def test_audio_that_runs_out_wakes_the_job_and_goes_on_when_it_comes() -> None:
     stage.conversation.feed([QUARTER] * 2)
     stage.attend()
     stage.turn()
-    # The schedule has moved: what came late is not sent faster than it was spoken.
+    # The schedule has moved: audio that came late is not sent faster than real time.
     assert stage.sent_at == [50.0, 55.25, 55.5]
 
 
@@ -84,7 +84,7 @@ def test_news_wake_a_job_only_when_it_wants_them_live(live: bool, expected: bool
 def test_a_job_that_wants_no_news_live_is_woken_before_they_pile_up() -> None:
     stage = Stage(every=8000).accepted()
     stage.conversation.feed([QUARTER] * (2 * PILE + stage.ahead))
-    # A message for each chunk, and far from running low.
+    # The service sends a message for each chunk, and audio is far from running low.
     woken = [stage.turn() and stage.woken for _ in range(PILE)]
     assert woken == [False] * (PILE - 1) + [True]
     assert len(stage.conversation.messages()) == PILE
@@ -92,7 +92,7 @@ def test_a_job_that_wants_no_news_live_is_woken_before_they_pile_up() -> None:
     assert not stage.woken
 
 
-def test_what_the_socket_does_not_take_waits_and_arrives_whole() -> None:
+def test_bytes_that_the_socket_does_not_accept_wait_and_arrive_whole() -> None:
     stage = Stage().accepted()
     stage.conversation.feed([QUARTER] * 3)
     stage.sock.room = 5000
@@ -111,7 +111,7 @@ def test_what_the_socket_does_not_take_waits_and_arrives_whole() -> None:
     assert conversation.session.failure is None
 
 
-def test_a_socket_that_takes_nothing_any_more_ends_the_stream_and_piles_nothing_up() -> None:
+def test_a_socket_that_accepts_nothing_any_more_ends_the_stream_and_no_bytes_pile_up() -> None:
     stage = Stage().accepted()
     stage.conversation.feed([QUARTER] * 8)
     stage.sock.room = 0
@@ -154,7 +154,7 @@ def test_a_silent_service_is_pinged_and_its_pong_counts() -> None:
     stage.attend()
     assert stage.turn()
     assert (stage.now, stage.service.pings) == (70.0, 1)
-    # The moment at which the pong would have been too late is looked at in vain.
+    # The pacer looks when the pong would have been too late, and finds that it has arrived.
     assert stage.turn()
     assert (stage.now, stage.service.pings) == (80.0, 1)
     assert stage.conversation.next_due() == 90.0
@@ -184,8 +184,8 @@ def test_a_service_that_answers_our_close_frees_the_socket_at_once() -> None:
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_the_first_segment_is_dated_when_it_arrives_whoever_listens(*, live: bool) -> None:
-    """A job that wants nothing live takes its news in batches, at the end perhaps."""
+def test_the_first_segment_is_dated_when_it_arrives_with_or_without_live_events(*, live: bool) -> None:
+    """A job that wants no live events reads its messages in batches, perhaps only at the end."""
     stage = Stage(live=live, every=16_000).accepted()
     conversation = stage.conversation
     conversation.feed([QUARTER] * 20)

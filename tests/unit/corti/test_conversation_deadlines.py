@@ -1,4 +1,4 @@
-"""While audio flows a conversation looks at little else: nothing that is due may be missed for it."""
+"""While audio flows, a conversation seldom asks its session, but it must meet every deadline."""
 
 from collections.abc import Callable
 
@@ -6,20 +6,20 @@ import pytest
 
 from tests.unit.corti.stage import QUARTER, Stage
 
-SILENT = 1 << 30  # a service that says nothing before the end, however much it hears
+SILENT = 1 << 30  # bytes of audio before the service sends a segment: none before the end
 
 
 def streaming(seconds: float) -> Stage:
-    """An accepted stream with so much audio ready, to a service that has nothing to say."""
+    """An accepted stream with so many seconds of audio ready; the service sends nothing before the end."""
     stage = Stage(every=SILENT).accepted()
     stage.conversation.feed([QUARTER] * int(seconds * 4))
     return stage
 
 
 def until(stage: Stage, happened: Callable[[], bool]) -> float:
-    """Turn until something has happened; when that was."""
+    """Turn until something has happened; return when that was."""
     while not happened():
-        assert stage.turn(), "nothing will ever be due again"
+        assert stage.turn(), "nothing will be due any more"
     return stage.now
 
 
@@ -48,7 +48,7 @@ def test_what_the_service_says_between_two_chunks_moves_its_deadline() -> None:
     stage = Stage(every=8000).accepted()
     stage.conversation.feed([QUARTER] * 120)
     assert until(stage, lambda: len(stage.sent_at) == 119) == 79.5
-    assert stage.service.pings == 0, "there was a sign of life with each chunk"
+    assert stage.service.pings == 0, "a ping was sent although the service answered each chunk"
 
 
 def test_a_chunk_with_nothing_else_due_costs_no_look_at_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +81,6 @@ def test_a_job_that_gives_up_is_seen_at_the_next_turn_and_nothing_more_is_sent()
 def test_audio_that_ends_between_two_deadlines_ends_the_stream_at_once() -> None:
     stage = streaming(1)
     stage.conversation.end_audio()
-    # The last chunk goes out at 50.75, and is over a quarter of a second later.
+    # The last chunk is sent at 50.75, and its audio ends a quarter of a second later.
     assert until(stage, lambda: stage.conversation.done) == 51.0
     assert stage.conversation.session.failure is None

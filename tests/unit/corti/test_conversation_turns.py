@@ -1,9 +1,9 @@
-"""When the pacer has to turn a conversation next, and when the job's thread has to wake up."""
+"""When the pacer has to drive a conversation next, and when the job's thread has to wake up."""
 
 from tests.unit.corti.stage import QUARTER, Stage
 from worker.protocol.pace import Chunk, Pace
 
-SILENT = 1 << 30  # a service that says nothing before the end, however much it hears
+SILENT = 1 << 30  # bytes of audio before the service sends a segment: none before the end
 
 
 def test_an_accepted_stream_begins_at_once() -> None:
@@ -22,7 +22,7 @@ def test_a_chunk_that_lasts_longer_than_the_service_may_be_silent_waits_behind_t
     stage = Stage(speed=0.01, every=SILENT).accepted()
     stage.conversation.feed([QUARTER] * 2)
     stage.turn()
-    # The next chunk is due in 25 s; the service has 20 s for a sign of life.
+    # The next chunk is due in 25 s, but the service has only 20 s for a sign of life.
     assert stage.conversation.next_due() == 70.0
     stage.turn()
     assert stage.service.pings == 1

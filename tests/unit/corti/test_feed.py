@@ -1,4 +1,4 @@
-"""Audio on its way from its source to the pacer."""
+"""The feed: it brings audio from its source to the pacer."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from worker.protocol.session import State
 
 
 class Fed:
-    """A conversation, its feed, and whom the pacer was asked to attend to."""
+    """A conversation, its feed, and the conversations that the pacer was asked to look at."""
 
     def __init__(self, chunks: Iterator[Chunk], ahead: int = 4) -> None:
         self.stage = Stage().accepted()
@@ -139,13 +139,13 @@ def test_a_job_leaves_a_source_that_never_returns_and_the_process_ends_without_i
         left.set()
 
     threading.Thread(target=job, daemon=True).start()
-    assert left.wait(10), "the job waits for the source"
+    assert left.wait(10), "the job still waits for the source"
     assert not over.is_set()
     over.set()
 
 
 @pytest.mark.parametrize("dry", [False, True])
-def test_the_shared_thread_fills_who_runs_low(dry: bool) -> None:
+def test_the_shared_thread_fills_a_stream_that_runs_low(dry: bool) -> None:
     fed = Fed(quarters(100))
     with Feeder(Heartbeat(FakeClock())) as feeder, feeder.feeding(fed.feed):
         feeder.low(fed.feed, dry=dry)
@@ -157,7 +157,7 @@ def test_the_shared_thread_fills_who_runs_low(dry: bool) -> None:
     feeder.low(fed.feed, dry=dry)
 
 
-def test_after_an_error_of_the_source_the_stream_is_not_ended_as_if_that_were_all() -> None:
+def test_after_an_error_of_the_source_the_stream_is_not_ended_as_if_it_were_complete() -> None:
     def breaking() -> Iterator[Chunk]:
         yield from quarters(4)
         raise TransientError(Reason.AUDIO_UNREACHABLE, "the disk is gone")
@@ -167,7 +167,7 @@ def test_after_an_error_of_the_source_the_stream_is_not_ended_as_if_that_were_al
     for _ in range(5):
         fed.stage.turn()
         fed.feed.fill()
-    # A generator that has raised looks like one at its end: that must not become half a consultation.
+    # A generator that has raised looks as if it were at its end. The stream must not end as if complete.
     assert fed.stage.conversation.starved
     assert fed.stage.conversation.session.state is State.STREAMING
     with pytest.raises(TransientError):
@@ -184,7 +184,7 @@ def test_a_stream_that_ran_dry_does_not_wait_for_the_next_look(monkeypatch: pyte
 
     fed = Fed(telling())
     with Feeder(Heartbeat(FakeClock())) as feeder, feeder.feeding(fed.feed):
-        # It was woken up for the new stream; let it go back to sleep.
+        # The feeder's thread was woken for the new stream; let it go back to sleep.
         threading.Event().wait(0.05)
         feeder.low(fed.feed, dry=False)
         assert not filled.wait(0.02)

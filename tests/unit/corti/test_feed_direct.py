@@ -1,4 +1,4 @@
-"""Samples that the pacer reads itself, because that takes no waiting."""
+"""Samples that the pacer reads itself, because the reads do not wait."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from worker.protocol.pace import Chunk, Pace, PcmChunks
 
 
 class Disk:
-    """Samples that are in the system's cache, or are not."""
+    """Samples on a disk; with `cached`, they are in the system's cache and can be read without waiting."""
 
     def __init__(self, seconds: float) -> None:
         self._left = int(seconds * 32_000)
@@ -18,7 +18,7 @@ class Disk:
         self.waited = 0
 
     def chunks(self) -> PcmChunks:
-        """Its chunks, of a quarter of a second."""
+        """The samples as chunks of a quarter of a second."""
         return PcmChunks(self._read, 32_000, 2, 0.25, size=self._left, read_now=self._read_now)
 
     def _read(self, size: int) -> bytes:
@@ -35,7 +35,7 @@ class Disk:
 
 
 class Direct:
-    """A conversation whose audio the pacer reads, and a feeder's thread that is there when it cannot."""
+    """A conversation whose audio the pacer reads; `asked` counts how often it had to ask the feeder."""
 
     def __init__(self, seconds: float) -> None:
         self.disk = Disk(seconds)
@@ -58,7 +58,7 @@ def test_the_pacer_reads_what_takes_no_waiting_and_holds_nothing_ready() -> None
     assert len(direct.stage.sent_at) == 8
     assert (direct.disk.waited, direct.asked) == (0, 0)
     assert direct.feed.by_the_pacer
-    # What is left is less than a chunk: whoever may wait reads the end of it.
+    # Less than a chunk is left: the feeder reads the end, because such a read may wait.
     direct.stage.turn()
     assert direct.asked == 1
     direct.feed.fill()
@@ -103,7 +103,7 @@ def test_a_deadline_that_passes_while_audio_is_due_costs_no_wait_for_the_feeder(
 
 
 class Numbered(Disk):
-    """Samples that tell which chunk they belong to."""
+    """Samples whose value is the number of their chunk."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -123,7 +123,7 @@ class Numbered(Disk):
 def sent_when_the_feeder_is_faster(
     monkeypatch: pytest.MonkeyPatch, at: set[int], *, cached: bool = True
 ) -> list[int]:
-    """Numbers of chunks as they went out, if another thread fills the queue after the pacer looked."""
+    """Numbers of chunks in the order of sending, if the feeder fills the queue after the pacer looked."""
     sent: list[int] = []
 
     def noted(data: bytes) -> bytes:
@@ -155,23 +155,23 @@ def sent_when_the_feeder_is_faster(
 
 @pytest.mark.parametrize("at", [{1}, {2}, {3, 4}, {1, 2, 3, 4, 5}])
 @pytest.mark.parametrize("cached", [True, False])
-def test_audio_that_somebody_queued_since_the_pacer_looked_goes_first(
+def test_audio_that_the_feeder_queued_since_the_pacer_looked_goes_first(
     monkeypatch: pytest.MonkeyPatch, at: set[int], cached: bool
 ) -> None:
-    """The queue was seen empty, the feeder filled it, and the pacer took a later chunk from the source."""
+    """The pacer sees an empty queue, the feeder fills it, then the pacer reads a later chunk."""
     sent = sent_when_the_feeder_is_faster(monkeypatch, at, cached=cached)
     assert sent == list(range(1, len(sent) + 1))
     assert len(sent) > 10
 
 
-def test_audio_that_was_queued_before_a_stream_was_found_starving_goes_first() -> None:
+def test_a_chunk_that_the_pacer_took_goes_before_those_that_the_feeder_queued_meanwhile() -> None:
     direct = Direct(60)
     conversation = direct.stage.conversation
     later = Chunk(b"later", 0.25)
     first = Chunk(b"first", 0.25)
 
     def take() -> Chunk:
-        conversation.feed([later])  # by the feeder, while the pacer reads
+        conversation.feed([later])  # as the feeder does it while the pacer reads
         return first
 
     conversation._take = take

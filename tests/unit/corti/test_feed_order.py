@@ -1,4 +1,4 @@
-"""Audio goes out in its order and whole, whatever the pacer and the thread that feeds it do in between."""
+"""Audio is sent in order and complete, however the steps of pacer and feeder interleave."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,12 +20,12 @@ from worker.corti.stream.streams import WebSocketStream
 from worker.protocol.pace import Chunk, Pace, PcmChunks
 
 CHUNK = 8000
-#: Twelve chunks that cannot be mistaken for each other, and a last one that is shorter.
+#: Twelve chunks with different contents, and a shorter last one.
 AUDIO = b"".join(bytes([number]) * CHUNK for number in range(12)) + bytes([12]) * 400
 
 
 class Queue(deque[Chunk]):
-    """A conversation's queue that lets another thread's step happen just after it was looked at."""
+    """A conversation's queue; just after each check whether it is empty, it lets the feeder make a step."""
 
     def __init__(self, seam: Callable[[], None]) -> None:
         super().__init__()
@@ -86,13 +86,13 @@ class Raced:
 
     def _seam(self) -> None:
         if self.feed._lock.locked():
-            return  # the other thread would wait here
+            return  # the feeder's thread would wait for this lock
         self._moment += 1
         if self._moment in self._moments:
             self.feed.fill()
 
     def play(self) -> list[bytes]:
-        """Play the stream to its end; what the service received."""
+        """Play the stream to its end; return what the service received."""
         self.stage.attend()
         for _ in range(200):
             if self.stage.conversation.done:
@@ -111,7 +111,7 @@ class Raced:
 
 
 def in_order() -> list[bytes]:
-    """The audio as it has to arrive."""
+    """The chunks in the order in which they have to arrive."""
     return [AUDIO[at : at + CHUNK] for at in range(0, len(AUDIO), CHUNK)]
 
 
@@ -121,7 +121,7 @@ def test_a_feeder_that_overtakes_the_pacer_once_leaves_the_audio_in_order(moment
 
 
 @pytest.mark.parametrize("moment", range(60))
-def test_a_feeder_that_reads_the_last_chunk_under_the_pacers_hands_does_not_lose_it(moment: int) -> None:
+def test_a_feeder_that_reads_the_last_chunk_during_the_pacers_turn_does_not_lose_it(moment: int) -> None:
     assert Raced({moment}, by_the_pacer=False).play() == in_order()
 
 
@@ -133,7 +133,7 @@ def test_audio_stays_in_order_however_often_two_threads_meet(
 
 
 def test_a_queue_with_a_chunk_more_than_is_held_ready_is_no_fault_of_the_source() -> None:
-    """The pacer put a chunk that it could not send in front of a queue that the feeder had just filled."""
+    """This happens when the pacer puts back a chunk into a queue that the feeder has just filled."""
     raced = Raced(set())
     raced.feed.fill()
     raced.stage.conversation.feed([Chunk(bytes(CHUNK), 0.25)])
@@ -171,7 +171,7 @@ def test_a_source_that_was_left_between_the_pacers_look_and_its_reading_is_not_r
 
 @pytest.fixture
 def threads() -> Iterator[tuple[Pacer, Feeder]]:
-    """A pacer and a feeder that know nothing of the stage."""
+    """A running pacer and a running feeder, neither of which drives the stage's conversation."""
     clock = FakeClock()
     with Pacer(clock, Heartbeat(clock), AdmissionGate()) as pacer, Feeder(Heartbeat(clock)) as feeder:
         yield pacer, feeder

@@ -1,4 +1,4 @@
-"""What the pacer counts itself."""
+"""The figures that the pacer counts itself."""
 
 import prometheus_client
 import pytest

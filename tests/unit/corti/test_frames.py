@@ -23,17 +23,17 @@ class Peer:
         self.protocol = Protocol(SERVER, state=OPEN, max_size=None)
 
     def takes(self, data: bytes) -> list[Frame]:
-        """Frames in these bytes, unmasked; none may be left half."""
+        """The frames in these bytes, unmasked; no frame may be incomplete."""
         self.protocol.receive_data(data)
         assert self.protocol.parser_exc is None
         return [event for event in self.protocol.events_received() if isinstance(event, Frame)]
 
     def sent(self) -> bytes:
-        """The bytes of what it was told to send."""
+        """The bytes that the peer sends."""
         return b"".join(self.protocol.data_to_send())
 
     def message(self, data: bytes, *sizes: int) -> bytes:
-        """A text message in fragments of these sizes and a last one."""
+        """A text message in fragments of these sizes and a last fragment with the rest."""
         fragments = []
         for size in sizes:
             fragments.append(data[:size])
@@ -49,7 +49,7 @@ class Peer:
 
 
 def frame_of_the_library(data: bytes, mask: bytes) -> bytes:
-    """The same message as `websockets` writes it, but with a mask of our choice."""
+    """The same message as `websockets` writes it, but with a mask that we choose."""
     unmasked = Frame(Opcode.BINARY, data).serialize(mask=False)
     head = bytes([unmasked[0], unmasked[1] | 0x80]) + unmasked[2 : len(unmasked) - len(data)]
     return head + mask + bytes(byte ^ mask[index % 4] for index, byte in enumerate(data))

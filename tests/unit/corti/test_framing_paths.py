@@ -1,4 +1,4 @@
-"""Whole text messages take a short way through the framing: it must be the same as the library's long way."""
+"""The framing has a fast path for whole text messages; its results must be those of the library."""
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ from worker.corti.stream.frames import (
 
 
 def frame(first: int, data: bytes = b"", *, fin: bool = True, mask: bool = False) -> bytes:
-    """A frame as it may come, of a mind to break any rule of its first byte, and with a mask of zeros."""
+    """A frame that may break any rule about its first byte, and may be masked with zeros."""
     size = len(data)
     short, long = (size, 0) if size < 126 else (126, 2) if size < 65_536 else (127, 8)
     head = bytes((first | fin << 7, short | mask << 7)) + (size.to_bytes(long, "big") if long else b"")
@@ -30,12 +30,12 @@ def text(data: bytes, *, fin: bool = True) -> bytes:
 
 
 def read(framing: Framing, data: bytes, step: int) -> list[Received]:
-    """What these bytes mean when they come in reads of `step` bytes."""
+    """What the framing makes of these bytes when they arrive in reads of `step` bytes."""
     return [item for at in range(0, len(data), step) for item in framing.receive(data[at : at + step])]
 
 
 def answers(data: bytes) -> list[tuple[Opcode, bytes]]:
-    """The frames that the peer gets."""
+    """The frames in these bytes, which the peer receives."""
     peer = Protocol(SERVER, state=OPEN, max_size=None)
     peer.receive_data(data)
     assert peer.parser_exc is None
@@ -44,7 +44,7 @@ def answers(data: bytes) -> list[tuple[Opcode, bytes]]:
 
 
 def by_the_library(data: bytes) -> tuple[list[Received], list[tuple[Opcode, bytes]]]:
-    """What `websockets` alone makes of all these bytes, and what it answers."""
+    """What `websockets` alone makes of all these bytes, and the frames with which it answers."""
     protocol = Protocol(CLIENT, state=OPEN, max_size=MAX_MESSAGE_BYTES)
     protocol.receive_data(data)
     received: list[Received] = []
@@ -72,13 +72,13 @@ fragmented = st.tuples(payloads, payloads, payloads).map(
 controls = st.sampled_from([frame(Opcode.PING, b"a"), frame(Opcode.PONG), frame(Opcode.CLOSE, b"\x03\xe8")])
 anything = st.builds(
     frame,
-    # Any opcode, reserved ones too, and now and then a reserved bit.
+    # Any opcode, even a reserved one, and sometimes a reserved bit.
     st.integers(0, 15) | st.sampled_from([0x11, 0x21, 0x41]),
     payloads,
     fin=st.booleans(),
     mask=st.sampled_from([False, False, False, True]),
 )
-#: Likely things first, so that a run of frames lasts for a while before it breaks the protocol.
+#: Mostly valid frames, so that several come before one that breaks the protocol.
 frames = st.sampled_from([payloads.map(text)] * 3 + [fragmented] * 2 + [controls, anything]).flatmap(
     lambda kind: kind
 )
@@ -148,7 +148,7 @@ def test_a_message_that_is_too_long_is_refused_by_its_head(step: int) -> None:
     assert (opcode, data[:2]) == (Opcode.CLOSE, (1009).to_bytes(2, "big"))
 
 
-def test_what_follows_a_close_is_not_listened_to() -> None:
+def test_frames_after_a_close_are_ignored() -> None:
     close = frame(Opcode.CLOSE, b"\x03\xe8")
     framing = Framing()
     assert framing.receive(text(b"last words") + close + text(b"too late")) == [
@@ -158,7 +158,7 @@ def test_what_follows_a_close_is_not_listened_to() -> None:
     assert framing.receive(text(b"too late")) == framing.receive(close) == framing.receive(b"") == []
 
 
-def test_words_that_come_while_our_own_close_is_under_way_are_heard() -> None:
+def test_messages_that_arrive_after_our_own_close_are_read() -> None:
     framing = Framing()
     framing.close()
     assert framing.receive(text(b"last words")) == [TextMessage(b"last words")]

@@ -1,4 +1,4 @@
-"""Who may pass beside running audio, and when."""
+"""The gate: how many steps of other threads may pass while audio is running, and when."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from worker.corti.stream.gate import LATE_SECONDS, STEP_SECONDS, AdmissionGate
 
 @contextmanager
 def steps(gate: AdmissionGate, count: int) -> Iterator[threading.Semaphore]:
-    """So many threads that want to pass; the semaphore counts those that have."""
+    """Start so many threads that want to pass; the semaphore counts those that have."""
     passed = threading.Semaphore(0)
 
     def step() -> None:
@@ -34,7 +34,7 @@ def wait_for(gate: AdmissionGate, waiting: int) -> None:
         threading.Event().wait(0.001)
 
 
-def test_while_nothing_streams_everybody_passes() -> None:
+def test_while_nothing_streams_every_step_passes() -> None:
     gate = AdmissionGate()
     for _ in range(100):
         gate.give_way()
@@ -43,7 +43,7 @@ def test_while_nothing_streams_everybody_passes() -> None:
 
 def test_a_turn_lets_as_many_pass_as_its_time_allows() -> None:
     gate = AdmissionGate(patience=60)
-    gate.turned(10, 0.0, 0.0)  # the one place that there always is
+    gate.turned(10, 0.0, 0.0)  # each turn lets at least one pass
     gate.give_way()
     with steps(gate, 5) as passed:
         wait_for(gate, 5)
@@ -56,7 +56,7 @@ def test_a_turn_lets_as_many_pass_as_its_time_allows() -> None:
     assert not gate.wanted
 
 
-def test_places_that_nobody_took_do_not_add_up() -> None:
+def test_unused_places_of_several_turns_do_not_add_up() -> None:
     gate = AdmissionGate(patience=60)
     for _ in range(10):
         gate.turned(10, 0.0, 2 * STEP_SECONDS)
@@ -66,7 +66,7 @@ def test_places_that_nobody_took_do_not_add_up() -> None:
         gate.turned(10, 0.0, 0.0)
 
 
-def test_nobody_passes_while_audio_is_late() -> None:
+def test_no_step_passes_while_audio_is_late() -> None:
     gate = AdmissionGate(patience=60)
     gate.turned(10, 2 * LATE_SECONDS, 1.0)
     with steps(gate, 1) as passed:
@@ -85,7 +85,7 @@ def test_an_overload_slows_steps_down_and_does_not_stop_them() -> None:
     assert not gate.wanted
 
 
-def test_the_pacer_is_told_when_somebody_begins_to_wait() -> None:
+def test_the_pacer_is_told_when_a_step_begins_to_wait() -> None:
     gate, told = AdmissionGate(patience=0.01), threading.Event()
     gate.guard(told.set)
     gate.turned(1, 0.0, 0.0)
@@ -95,7 +95,7 @@ def test_the_pacer_is_told_when_somebody_begins_to_wait() -> None:
     assert told.is_set()
 
 
-def test_when_the_last_stream_ends_all_who_wait_pass() -> None:
+def test_when_the_last_stream_ends_all_waiting_steps_pass() -> None:
     gate = AdmissionGate(patience=60)
     gate.turned(1, 2 * LATE_SECONDS, 0.0)
     with steps(gate, 20) as passed:

@@ -1,4 +1,4 @@
-"""The pacer's wheel of ticks, turned by hand: its thread is not started, and time is an argument."""
+"""The pacer's schedule of ticks, driven by the test: no thread is started, and time is an argument."""
 
 import os
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ from worker.protocol.pace import Chunk, Pace
 from worker.protocol.session import Session
 
 START = 50.0
-SILENT = 1 << 30  # a service that says nothing before the end, however much it hears
+SILENT = 1 << 30  # bytes of audio before the service sends a segment: none before the end
 
 
 class Turned(Conversation):
-    """A conversation that knows when it was turned.
+    """A conversation that records when it sent a frame.
 
     Args:
         pacer: Its pacer.
@@ -46,7 +46,7 @@ class Turned(Conversation):
         return frame
 
     def serve(self) -> bool:
-        """Let the service take what has arrived and answer; whether there was anything."""
+        """Let the service read what has arrived and answer; return whether there was anything."""
         try:
             data = self._peer.recv(1 << 20)
         except BlockingIOError:
@@ -59,7 +59,7 @@ class Turned(Conversation):
 
 
 class Wheel:
-    """A pacer, its conversations, and the time."""
+    """A pacer, its conversations, and their clock."""
 
     def __init__(self) -> None:
         self.clock = FakeClock(START)
@@ -68,7 +68,7 @@ class Wheel:
         self._sockets: list[socket] = []
 
     def stream(self, chunks: int, number: int | None = None) -> Turned:
-        """Open a stream with so much audio ready, on a socket of this number if there is one."""
+        """Open a stream with so many chunks ready; with `number`, on the socket of this file descriptor."""
         here, there = socketpair()
         if number not in {None, here.fileno()}:
             assert number is not None
@@ -87,9 +87,9 @@ class Wheel:
         return made
 
     def settle(self) -> None:
-        """The pacer's turns at one moment, until everybody has said what there is to say."""
+        """Let the pacer and all services take turns at one moment, until nobody sends anything more."""
         self.turn()
-        # Each of them, not only the first that has something to say.
+        # `sum`, not `any`: each service must have its turn.
         while sum(stream.serve() for stream in self.streams):
             self.turn()
 
@@ -101,7 +101,7 @@ class Wheel:
             self.settle()
 
     def turn(self) -> None:
-        """What the pacer's thread does once."""
+        """One turn of the pacer's thread."""
         self.pacer.turn(self.clock.monotonic())
         self.pacer.poll(0.0)
 
@@ -129,10 +129,10 @@ def test_each_stream_is_turned_when_its_chunks_are_due_and_at_no_other_time(whee
     for stream, began in (first, 0.0), (second, 0.1):
         at = [turn - START - began for turn in stream.turns]
         assert at[1:] == pytest.approx([0.25 * number for number in range(1, len(at))], abs=2.1 * TICK)
-        assert at[0] <= 1.1 * TICK, "a stream that is accepted begins in the next tick"
+        assert at[0] <= 1.1 * TICK, "an accepted stream must begin in the next tick"
     assert (len(first.turns), len(second.turns)) == (5, 4)
     assert sum(wheel.pacer.figures.lateness) == 9
-    # No chunk goes out before its time, and none waits for longer than a tick.
+    # Each chunk is sent in the tick after it was due.
     assert wheel.pacer.figures.lateness_sum == pytest.approx(9 * TICK)
     assert first.service.model.heard == 5 * 8000
 
@@ -141,7 +141,7 @@ def test_chunks_of_many_streams_that_fall_due_in_one_tick_share_its_entry(wheel:
     streams = [wheel.stream(100) for _ in range(5)]
     wheel.run(0.02)
     assert [len(stream.turns) for stream in streams] == [1] * 5
-    # They were accepted in one tick or the next.
+    # The streams were accepted in the same tick or in two successive ones.
     ticks = sorted({stream.tick for stream in streams if stream.tick is not None})
     assert len(ticks) <= 2
     assert sum(wheel.pacer._due[tick].count(stream) for tick in ticks for stream in streams) == 5
@@ -150,11 +150,11 @@ def test_chunks_of_many_streams_that_fall_due_in_one_tick_share_its_entry(wheel:
     assert [len(stream.turns) for stream in streams] == [2] * 5
 
 
-def test_a_time_that_was_overtaken_is_forgotten(wheel: Wheel) -> None:
+def test_a_scheduled_time_that_an_earlier_one_replaces_is_forgotten(wheel: Wheel) -> None:
     stream = wheel.stream(1)
     wheel.run(0.5)
     assert stream.starved
-    # Put down for the session's deadline, in 19.5 s. Audio comes: from now on for each chunk.
+    # The stream is scheduled for its session's deadline, in 19.5 s. When audio comes, chunks are scheduled.
     overtaken = stream.tick
     stream.feed([QUARTER] * 200)
     wheel.pacer.attend(stream)
@@ -162,12 +162,12 @@ def test_a_time_that_was_overtaken_is_forgotten(wheel: Wheel) -> None:
     assert overtaken is not None
     assert stream.tick is not None
     assert stream.tick < overtaken
-    assert stream not in wheel.pacer._due[overtaken], "nobody keeps it until then"
+    assert stream not in wheel.pacer._due[overtaken], "the old entry was kept"
     stream.turns.clear()
     wheel.run(30.0)
     gaps = [after - before for before, after in zip(stream.turns, stream.turns[1:], strict=False)]
     assert gaps == pytest.approx([0.25] * 119, abs=2.1 * TICK)
-    assert stream.service.pings == 1, "after 20 s in which there was nothing to hear"
+    assert stream.service.pings == 1, "one ping is due after 20 s without a sign of life"
 
 
 def test_a_stream_that_was_looked_at_again_in_vain_is_turned_once_at_its_time(wheel: Wheel) -> None:
@@ -181,7 +181,7 @@ def test_a_stream_that_was_looked_at_again_in_vain_is_turned_once_at_its_time(wh
     assert len(stream.turns) == 1
 
 
-def test_what_is_left_of_a_stream_does_not_touch_another_on_the_same_descriptor(wheel: Wheel) -> None:
+def test_old_entries_of_a_closed_stream_do_not_touch_a_new_one_on_the_same_descriptor(wheel: Wheel) -> None:
     old = wheel.stream(1)
     wheel.run(0.3)
     overtaken = old.tick
@@ -192,7 +192,7 @@ def test_what_is_left_of_a_stream_does_not_touch_another_on_the_same_descriptor(
     new = wheel.stream(100, number=old.number)
     assert wheel.pacer._open == {old.number: new}
     turns = len(old.turns)
-    # Its feeder is late, and its old entries come up.
+    # The old stream's feeder calls once more, and its old entries fall due.
     wheel.pacer.attend(old)
     wheel.run(0.3)
     assert wheel.pacer._open == {old.number: new}
@@ -205,13 +205,13 @@ def test_what_is_left_of_a_stream_does_not_touch_another_on_the_same_descriptor(
     assert new.service.model.configuration is not None
 
 
-def test_a_peer_that_takes_nothing_for_a_while_gets_the_rest_later(wheel: Wheel) -> None:
+def test_a_peer_that_reads_nothing_for_a_while_gets_the_rest_later(wheel: Wheel) -> None:
     stream = wheel.stream(0)
     wheel.run(0.01)
     size = 60_000
     stream.feed([Chunk(bytes(size), 0.01)] * 8)
     wheel.pacer.attend(stream)
-    # Without the peer's turn between them: the socket fills up.
+    # The peer does not read, so the socket fills up.
     for _ in range(20):
         wheel.clock.advance(TICK)
         wheel.turn()
@@ -222,7 +222,7 @@ def test_a_peer_that_takes_nothing_for_a_while_gets_the_rest_later(wheel: Wheel)
     assert stream.service.model.heard == 8 * size
 
 
-def test_a_stream_that_ends_is_let_go(wheel: Wheel) -> None:
+def test_a_stream_that_has_ended_is_closed_and_forgotten(wheel: Wheel) -> None:
     stream = wheel.stream(2)
     stream.end_audio()
     wheel.run(0.6)

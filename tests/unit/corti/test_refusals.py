@@ -1,4 +1,4 @@
-"""What each HTTP status of the service means for a job, and when it asks us to come back."""
+"""What each HTTP status of the service means for a job, and when the service asks us to try again."""
 
 import pytest
 import requests
@@ -22,7 +22,7 @@ def answer(status: int, body: str = "", **headers: str) -> requests.Response:
 
 
 def told(response: requests.Response) -> JobError:
-    """What the answer means."""
+    """The error that the answer is mapped to."""
     return refusal(response, "Corti API", EPOCH)
 
 

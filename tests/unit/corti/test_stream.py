@@ -1,4 +1,4 @@
-"""A stream as its job sees it: what is left behind when the job leaves it in the middle."""
+"""A stream as its job sees it: nothing goes on when the job leaves its stream in the middle."""
 
 import threading
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ AHEAD = chunks_ahead(0.25, 1.0, at_hand=True)[0]
 
 
 class Opened:
-    """A stream on a socket in memory, which the stage turns: the pacer's thread never sees it."""
+    """A stream on a socket in memory, which the stage drives in place of the pacer's thread."""
 
     def __init__(self, feeder: Feeder, pacer: Pacer) -> None:
         self.stage = Stage(every=8000).accepted()
@@ -30,13 +30,13 @@ class Opened:
         self.read = 0
 
     def audio(self) -> Iterator[Chunk]:
-        """More than a test lasts; counts what is read."""
+        """More audio than a test sends; counts the chunks that are read."""
         for _ in range(1000):
             self.read += 1
             yield QUARTER
 
     def heard(self) -> None:
-        """Some audio goes out, and words come back."""
+        """Send some audio and receive a transcript."""
         self.stage.turn()
         self.stage.turn()
 
@@ -48,13 +48,13 @@ def opened() -> Iterator[Opened]:
         yield Opened(feeder, pacer)
 
 
-def test_nobody_reads_the_audio_any_more_when_a_job_has_left_its_stream(opened: Opened) -> None:
+def test_the_audio_is_not_read_any_more_when_a_job_has_left_its_stream(opened: Opened) -> None:
     with opened.stream as stream:
         talk = stream.converse(opened.audio(), 1.0, live=True, interrupt=Interrupt(), at_hand=True)
         opened.stage.conversation.wake()
         opened.stage.conversation._messages.append(TranscriptMessage(()))
         assert next(talk) == TranscriptMessage(())
-        # The feeder's thread reads, not the job's.
+        # The feeder's thread reads, not the job's, so wait for it.
         for _ in range(500):
             if opened.read == AHEAD:
                 break
@@ -62,15 +62,15 @@ def test_nobody_reads_the_audio_any_more_when_a_job_has_left_its_stream(opened: 
         assert opened.read == AHEAD
         opened.heard()
     assert stream._feed is not None
-    # The conversation is still there, as where an exception keeps the frame of its job: the source is
-    # about to be closed, and the feeder is told once more that audio runs low.
+    # The conversation still exists, as it does when an exception keeps the frame of its job alive. The source
+    # is about to be closed, and the feeder is told once more that audio runs low.
     before = opened.read
     stream._feed.fill()
     assert opened.read == before
 
 
 @pytest.mark.parametrize("at_hand", [True, False])
-def test_an_error_of_the_source_is_raised_where_the_job_can_hear_it(opened: Opened, *, at_hand: bool) -> None:
+def test_an_error_of_the_source_is_raised_in_the_job(opened: Opened, *, at_hand: bool) -> None:
     failure = TransientError(Reason.AUDIO_UNREACHABLE, "reading the audio file failed")
 
     def breaking() -> Iterator[Chunk]:
@@ -95,7 +95,7 @@ def test_an_interrupt_ends_the_conversation_while_it_sleeps(opened: Opened, *, a
 
 
 def test_a_stream_that_was_left_is_not_woken_any_more(opened: Opened) -> None:
-    """A job in an outage opens one stream after the other, and would keep them all."""
+    """Otherwise a job in an outage, which opens one stream after the other, would keep them all in memory."""
     interrupt = Interrupt()
     trigger = threading.Timer(0.02, interrupt.trigger, [InterruptReason.DRAIN])
     trigger.start()
@@ -106,7 +106,7 @@ def test_a_stream_that_was_left_is_not_woken_any_more(opened: Opened) -> None:
 
 
 def test_the_jobs_own_thread_does_not_read_what_is_at_hand(opened: Opened) -> None:
-    """It could hang there, in a file system, and no interrupt would reach it."""
+    """A file system could hang, and then no interrupt would reach the job."""
     readers: set[str] = set()
     interrupt = Interrupt()
 

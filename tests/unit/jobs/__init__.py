@@ -1,1 +1,1 @@
-"""The path of a job, on fakes."""
+"""Unit tests of the path of a job, on fakes."""

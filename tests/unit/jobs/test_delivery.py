@@ -1,4 +1,4 @@
-"""What becomes of a delivery: run, set aside, handed back, left alone; and what its claim comes to."""
+"""What becomes of a delivery (run, set aside, handed back, left alone), and of the claim on its job."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,7 +20,7 @@ CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
 
 
 def claimed(world: World) -> Claim:
-    """Somebody else runs the job."""
+    """Let another worker claim the job."""
     claim = world.ledger.claim(JOB)
     assert isinstance(claim, Claim)
     return claim
@@ -32,7 +32,7 @@ def handed_back(world: World, reason: str) -> float:
 
 
 def claims(world: World) -> dict[str, float]:
-    """Claims by what was found."""
+    """The number of claims by their outcome."""
     return {
         outcome[0]: number
         for (name, *outcome), number in world.recorder.counts.items()
@@ -44,7 +44,7 @@ def test_a_delivery_whose_job_is_run_elsewhere_waits_once_and_goes_aside() -> No
     world = World()
     world.ledger.kept.add(claimed(world).owner)
     assert world.run(body()) is DeliveryOutcome.DONE
-    assert world.waits == [pytest.approx(30.2)], "just beyond the claim's end"
+    assert world.waits == [pytest.approx(30.2)], "wait until just after the claim's end"
     assert world.publisher.set_aside_bodies == [body()]
     assert world.publisher.events == []
     assert (claims(world), handed_back(world, "set_aside")) == ({"busy": 2}, 1)
@@ -57,8 +57,8 @@ def test_a_dead_workers_claim_is_taken_over_with_all_that_it_knew() -> None:
     assert world.run(body()) is DeliveryOutcome.DONE
     assert isinstance(world.publisher.last, Completed)
     assert (world.publisher.last.attempts, world.publisher.last.interaction_id) == (2, "interaction-4")
-    assert world.publisher.types == [COMPLETED], "it was started before"
-    assert world.service.interactions == {}, "and nothing was made anew"
+    assert world.publisher.types == [COMPLETED], "the dead worker has already published `started`"
+    assert world.service.interactions == {}, "a new interaction was created"
     assert claims(world) == {"busy": 1, "taken_over": 1}
     assert world.nothing_is_left_open()
 
@@ -83,7 +83,7 @@ def test_a_repetition_is_answered_with_the_same_result_where_that_is_wanted() ->
     assert len(world.service.streamed) == 1
 
 
-def test_a_result_that_somebody_is_about_to_deliver_is_waited_for_and_left_to_them() -> None:
+def test_a_result_that_another_worker_is_about_to_deliver_is_left_to_it() -> None:
     world = World()
     world.publisher.away = {COMPLETED}
     world.run(body())
@@ -137,7 +137,7 @@ def test_a_job_whose_claim_is_lost_is_left_alone_and_publishes_nothing() -> None
     world.interrupt.after(1.5, lambda: world.interrupt.trigger(InterruptReason.CLAIM_LOST))
     assert world.run(body()) is DeliveryOutcome.FORFEIT
     assert world.publisher.types == [STARTED]
-    assert world.ledger.records[JOB].owner == "owner-0", "not ours to release"
+    assert world.ledger.records[JOB].owner == "owner-0", "a lost claim must not be released"
     assert handed_back(world, "claim_lost") == 1
     assert world.nothing_is_left_open()
 
@@ -200,10 +200,10 @@ def test_the_end_of_a_job_waits_for_the_ledger(step: str) -> None:
     world.ledger.away = {step: 3}
     assert world.run(body()) is DeliveryOutcome.DONE
     assert world.waits == [1.0] * 3
-    assert world.publisher.types == [STARTED, COMPLETED], "once"
+    assert world.publisher.types == [STARTED, COMPLETED], "each event once"
 
 
-def test_a_job_whose_end_nobody_can_record_is_handed_back() -> None:
+def test_a_job_whose_end_cannot_be_stored_is_handed_back() -> None:
     world = World()
     world.ledger.away = {"store": -1}
     assert world.run(body()) is DeliveryOutcome.HAND_BACK

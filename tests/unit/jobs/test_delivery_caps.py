@@ -15,7 +15,7 @@ from worker.telemetry import measures
 
 
 def die(world: World, times: int) -> None:
-    """So many workers take the job and die."""
+    """Let so many workers claim the job and die."""
     for _ in range(times):
         assert isinstance(world.ledger.claim("visit-17"), Claim)
         world.clock.advance(world.ledger.lease + 1)
@@ -75,14 +75,14 @@ def test_a_job_that_only_a_later_versions_door_can_read_goes_through_a_door_agai
     headers = IngressHeaders(accepted_at=EPOCH)
     assert world.deliveries.take(message, world.interrupt, headers) is DeliveryOutcome.DONE
     assert world.publisher.set_aside_bodies == [message]
-    assert world.publisher.headers == [headers], "what is known of it goes along"
+    assert world.publisher.headers == [headers], "the headers must go along"
     world.publisher.away.add("aside")
     world.interrupt.after(9.0, lambda: world.interrupt.trigger(InterruptReason.DRAIN))
     assert world.deliveries.take(message, world.interrupt, headers) is DeliveryOutcome.HAND_BACK
     assert world.ledger.records == {}
 
 
-def test_what_is_no_job_claims_nothing() -> None:
+def test_for_an_invalid_job_no_claim_is_made() -> None:
     world = World()
     with pytest.raises(InvalidJob):
         world.run(b"{}")

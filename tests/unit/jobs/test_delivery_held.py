@@ -1,4 +1,7 @@
-"""What cannot be dealt with while the broker or Redis is away is held: handed back it would count."""
+"""Deliveries are held while the broker or Redis is away.
+
+If they were handed back, the broker would deliver them again at once and count each time.
+"""
 
 import pytest
 
@@ -11,7 +14,7 @@ from worker.jobs.ingress_headers import DeliveryOutcome
 
 
 def test_a_delivery_that_cannot_go_aside_is_held_until_it_can() -> None:
-    """Handed back it would come again at once, and RabbitMQ counts each time."""
+    """If it were handed back, RabbitMQ would deliver it again at once, and count each time."""
     world = World()
     world.ledger.kept.add(claimed(world).owner)
     world.publisher.away = {"aside"}

@@ -1,4 +1,4 @@
-"""The door's decision: good jobs to Celery, all else to the dead letters, nothing lost between."""
+"""The door's decision: good jobs go to Celery's queue, all else to the dead letters, and nothing is lost."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from worker.telemetry.audit import Step
 
 
 class Doorway:
-    """An ingress with both its exits."""
+    """An ingress, with fakes of Celery's queue and of the queue of dead letters."""
 
     def __init__(self) -> None:
         self.work = FakeWorkQueue()
@@ -39,7 +39,7 @@ class Doorway:
         )
 
     def refuse(self, message: bytes) -> DeadLetter:
-        """Take a bad message; the dead letter that is made of it."""
+        """Take a bad message; return the dead letter that it becomes."""
         self.ingress.take(message)
         assert self.work.bodies == []
         (letter,) = self.publisher.letters
@@ -114,7 +114,7 @@ def test_a_refusal_is_counted_and_logged_without_anything_of_the_message() -> No
     assert "Ada" not in str(logs)
 
 
-def test_a_job_that_nobody_confirmed_stays_where_it_is() -> None:
+def test_a_job_whose_put_was_not_confirmed_stays_where_it_is() -> None:
     doorway = Doorway()
     doorway.work.away = True
     with pytest.raises(BrokerUnavailable):
@@ -123,7 +123,7 @@ def test_a_job_that_nobody_confirmed_stays_where_it_is() -> None:
     assert doorway.publisher.letters == []
 
 
-def test_a_dead_letter_that_nobody_confirmed_leaves_the_message_where_it_is() -> None:
+def test_a_dead_letter_that_was_not_confirmed_leaves_the_message_where_it_is() -> None:
     doorway = Doorway()
     doorway.publisher.away = {"letters"}
     with pytest.raises(BrokerUnavailable):
@@ -134,14 +134,14 @@ def test_a_dead_letter_that_nobody_confirmed_leaves_the_message_where_it_is() ->
 _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-def test_a_job_is_dated_when_it_is_accepted_and_told_once() -> None:
+def test_a_job_is_dated_when_it_is_accepted_and_recorded_once() -> None:
     doorway = Doorway()
     doorway.ingress.take(body())
     assert doorway.work.accepted == [EPOCH]
     assert [entry.step for entry in doorway.audit.entries] == [Step.RECEIVED]
 
 
-def test_a_job_that_was_set_aside_keeps_its_first_date_and_trace_and_is_not_told_again() -> None:
+def test_a_job_that_was_set_aside_keeps_its_first_date_and_trace_and_is_not_recorded_again() -> None:
     doorway = Doorway()
     first = EPOCH - timedelta(seconds=300)
     doorway.ingress.take(body(), IngressHeaders(first, _TRACE))
@@ -154,7 +154,7 @@ def test_a_job_that_was_set_aside_keeps_its_first_date_and_trace_and_is_not_told
 @pytest.mark.parametrize(
     "known", [IngressHeaders(EPOCH + timedelta(seconds=1), _TRACE), IngressHeaders(None, _TRACE)]
 )
-def test_a_date_that_no_door_can_have_noted_counts_for_nothing(known: IngressHeaders) -> None:
+def test_a_date_that_no_door_can_have_written_is_ignored(known: IngressHeaders) -> None:
     doorway = Doorway()
     doorway.ingress.take(body(), known)
     assert (doorway.work.accepted, doorway.work.traceparents) == ([EPOCH], [None])

@@ -1,4 +1,4 @@
-"""What is told of a job: waiting time, first segment, story line, audit trail, notes on its span."""
+"""What is recorded about a job: waiting time, first segment, log line, audit trail, notes on its span."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ SAID = TranscriptMessage((Segment(text="Ada", start=0.0, end=1.0, channel=0, spe
 
 
 class Watched:
-    """Implements `Audit` and `Tracer` by remembering; a world whose jobs are watched by it."""
+    """Implements `Audit` and `Tracer` by keeping all calls, for the jobs of one world."""
 
     def __init__(self, world: World) -> None:
         self.entries: list[Entry] = []
@@ -57,20 +57,20 @@ class Watched:
         self.notes.append((name, attributes))
 
     def steps(self) -> list[tuple[str, str | None]]:
-        """The audit trail in short."""
+        """The step and the reason of each audit record."""
         return [(entry.step.name, entry.reason) for entry in self.entries]
 
     def take(self, headers: IngressHeaders = NO_HEADERS, **job: object) -> DeliveryOutcome:
-        """A delivery."""
+        """Take one delivery."""
         return self.world.deliveries.take(body(**job), self.world.interrupt, headers)
 
 
 def waits(world: World) -> list[float]:
-    """What was observed of waiting."""
+    """The waiting times that were measured."""
     return world.recorder.values.get(measures.JOB_WAIT_SECONDS.name, [])
 
 
-def test_a_jobs_way_is_on_record() -> None:
+def test_the_steps_of_a_job_are_recorded() -> None:
     watched = Watched(World(SAID))
     watched.world.service.breaks("stream", CUT)
     watched.take()
@@ -88,7 +88,7 @@ def test_a_jobs_way_is_on_record() -> None:
     }
 
 
-def test_a_failed_jobs_way_is_on_record_too() -> None:
+def test_the_steps_of_a_failed_job_are_recorded_too() -> None:
     watched = Watched(World())
     watched.world.service.breaks("open", BAD)
     watched.take()
@@ -118,7 +118,7 @@ def test_the_wait_for_the_first_start_is_measured_once() -> None:
 
 
 @pytest.mark.parametrize("headers", [IngressHeaders(), IngressHeaders(None, PARENT)])
-def test_a_wait_that_nobody_knows_is_not_measured(headers: IngressHeaders) -> None:
+def test_an_unknown_wait_is_not_measured(headers: IngressHeaders) -> None:
     watched = Watched(World())
     watched.take(headers)
     assert waits(watched.world) == []
@@ -151,7 +151,7 @@ def test_the_first_segment_is_timed_from_its_own_streams_opening() -> None:
     assert line["first_segment"] == 2.0
     assert line["streamed_seconds"] == 0.625 + 0.25
     assert line["retries"] == {"stream_interrupted": 1}
-    # Four chunks and a pause, of which 0.625 s are audio.
+    # Four chunks of 2 s each and a pause of 1 s; the audio itself lasts 0.625 s.
     assert (line["seconds"], line["paused"]) == (9.0, 1.0)
     assert world.recorder.values[measures.JOB_OVERHEAD_SECONDS.name] == [8.375]
 
@@ -178,7 +178,7 @@ def test_spans_and_notes_hold_codes_and_numbers() -> None:
     assert "Ada" not in str((watched.spans, watched.notes, watched.entries))
 
 
-def test_what_is_not_done_shows_on_the_span() -> None:
+def test_a_delivery_that_is_not_run_is_noted_on_its_span() -> None:
     watched = Watched(World())
     watched.world.publisher.away = {"corti.job.completed.v1"}
     assert watched.take() is DeliveryOutcome.HAND_BACK
@@ -206,7 +206,7 @@ def test_every_line_of_a_job_bears_its_id_and_attempt() -> None:
 
 
 class Traced:
-    """A door, and a queue behind it that remembers in which trace it was used."""
+    """A door, and a queue behind it that records the trace in which each job was put."""
 
     def __init__(self) -> None:
         self.traces: list[str | None] = []

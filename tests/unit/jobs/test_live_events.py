@@ -1,4 +1,4 @@
-"""Live events: each time that a job is streamed has its own, and says so before them."""
+"""Live events: each run of a job has events with ids of its own, after a `started` event."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from worker.contract.events import STARTED, Started
 
 
 def live_ids(world: World) -> list[str]:
-    """Ids of all events, without the job and its claims' fences."""
+    """Ids of all events, without the job's id and with letters in place of the claims' fences."""
     fences = sorted(
         {event.id.split("/")[2].split(".")[0] for event, _ in world.publisher.events if "." in event.id}
     )
@@ -21,8 +21,8 @@ def live_ids(world: World) -> list[str]:
     return ids
 
 
-def test_live_events_say_which_time_the_job_is_streamed_and_each_time_is_announced() -> None:
-    """An id of another time would have other content: a consumer shows the live view anew."""
+def test_live_events_name_their_run_and_each_run_is_announced() -> None:
+    """A consumer clears its live view at `started`: the next run repeats events with other contents."""
     world = speaking()
     world.service.breaks("stream", None, CUT)
     world.run(body(events=LIVE))
@@ -48,7 +48,7 @@ def test_another_claim_on_the_job_has_other_live_events() -> None:
     ids = live_ids(world)
     assert len(ids) == len(set(ids))
     starts = [one for one in ids if one.startswith("started")]
-    assert starts == ["started/A.1", "started/B.1"], "the second claim is no second attempt, and yet anew"
+    assert starts == ["started/A.1", "started/B.1"], "the second claim is attempt 1 again, but a new run"
 
 
 def test_an_outage_before_the_stream_is_announced_once_and_not_with_each_try() -> None:
@@ -61,15 +61,15 @@ def test_an_outage_before_the_stream_is_announced_once_and_not_with_each_try() -
 
 
 @pytest.mark.parametrize("events", [LIVE, ["transcript"]])
-def test_nothing_of_a_time_is_told_before_its_announcement_is_through(events: list[str]) -> None:
-    """A consumer that missed the announcement would take new words for more of the old ones."""
+def test_no_live_event_of_a_run_is_published_before_its_announcement(events: list[str]) -> None:
+    """A consumer that missed `started` would take the new run's words for more of the old run's."""
     world = speaking()
     world.service.breaks("stream", None, None, CUT)
-    world.publisher.clock = None  # no pause of its own after an event that was not confirmed
+    world.publisher.clock = None  # no pause after an event that was not confirmed
     seconds = iter(range(100))
 
     def broker() -> None:
-        # It takes no announcement from just before the second time until one chunk of that has gone.
+        # The broker refuses `started` from just before the second run until one chunk of that run was sent.
         world.publisher.away = {STARTED} if next(seconds) in {2, 3} else set()
 
     world.service.during = broker

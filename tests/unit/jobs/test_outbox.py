@@ -1,4 +1,4 @@
-"""The sweeper: results that were stored but not delivered."""
+"""The sweeper: it delivers results that were stored but not delivered."""
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,7 +11,7 @@ from worker.telemetry import measures
 
 
 def left_behind(*job_ids: str) -> World:
-    """A world in which these jobs have results that the broker never got."""
+    """A world in which these jobs have stored results that the broker did not get."""
     world = World()
     world.publisher.away = {COMPLETED, FAILED}
     for job_id in job_ids:
@@ -21,7 +21,7 @@ def left_behind(*job_ids: str) -> World:
     return world
 
 
-def test_what_was_left_behind_is_delivered_once_and_where_its_job_wanted_it() -> None:
+def test_a_result_that_was_left_behind_is_delivered_once_to_the_queue_that_its_job_named() -> None:
     world = left_behind("a", "b")
     assert world.sweeper.sweep() == 2
     assert [(event.id, to) for event, to in world.publisher.events if event.type == COMPLETED] == [
@@ -67,7 +67,7 @@ def test_a_broker_that_is_still_away_leaves_everything_as_it_is() -> None:
     assert world.sweeper.sweep() == 2
 
 
-def test_a_result_that_nobody_can_read_is_logged_and_holds_up_no_other() -> None:
+def test_a_result_that_cannot_be_decrypted_is_logged_and_holds_up_no_other() -> None:
     world = left_behind("a", "b")
     world.ledger.unreadable = {"a"}
     with capture_logs() as logs:

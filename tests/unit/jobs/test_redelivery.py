@@ -1,4 +1,4 @@
-"""Deliveries that cannot be dealt with now: counted, put back as copies, and given up in the end."""
+"""Deliveries that break: they are counted, put back as copies, and given up in the end."""
 
 from dataclasses import dataclass, field
 
@@ -22,7 +22,7 @@ JOB = "visit-17"
 
 @dataclass
 class Work:
-    """Celery's queue in memory; may be out of reach."""
+    """Celery's queue in memory; can be away."""
 
     away: bool = False
     copies: list[tuple[bytes, IngressHeaders]] = field(default_factory=list)
@@ -34,11 +34,11 @@ class Work:
 
 
 class Bug(Exception):
-    """A fault that no test had found."""
+    """An unexpected error."""
 
 
 class Deliverer:
-    """A worker whose deliveries may break."""
+    """A worker whose deliveries can be made to break."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.world = World()
@@ -49,7 +49,7 @@ class Deliverer:
         )
 
     def breaks(self, method: str) -> None:
-        """A method of the deliveries raises what nobody expects."""
+        """Let a method of the deliveries raise an unexpected error."""
 
         def broken(*_: object) -> None:
             raise Bug("Ada Example")
@@ -80,7 +80,7 @@ def test_a_delivery_that_breaks_is_copied_with_a_count_and_its_claim_is_released
     ((copied, headers),) = deliverer.work.copies
     assert copied == body()
     assert headers == IngressHeaders(known.accepted_at, "00-trace", broken=4, deliveries=7)
-    assert deliverer.world.waits == [8.0], "longer each time"
+    assert deliverer.world.waits == [8.0], "the pause must grow with the count"
     record = deliverer.world.ledger.records[JOB]
     assert (record.owner, record.attempts) == ("", 0)
 
@@ -158,7 +158,7 @@ def test_a_message_that_rabbitmq_has_delivered_often_goes_back_as_a_copy(deliver
     assert MANY_DELIVERIES < DELIVERY_LIMIT
 
 
-def test_what_is_no_job_is_for_others_to_judge(deliverer: Deliverer) -> None:
+def test_the_refusal_of_an_invalid_job_is_raised_unchanged(deliverer: Deliverer) -> None:
     with pytest.raises(InvalidJob):
         deliverer.redelivery.take(b"{}", deliverer.world.interrupt, IngressHeaders())
 

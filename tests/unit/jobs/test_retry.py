@@ -1,4 +1,4 @@
-"""The retry policy: attempts, outages, jitter, what a server asked for, and the job's own deadline."""
+"""The retry policy: attempts, outages, jitter, a server's Retry-After, and the job's own deadline."""
 
 from datetime import timedelta
 
@@ -17,12 +17,12 @@ chances = st.floats(0, 1)
 
 
 def asked_for(seconds: float) -> TransientError:
-    """A server that names a time to come back."""
+    """An error of a server that names a time to come back."""
     return TransientError(Reason.RATE_LIMITED, "HTTP 429", retry_after=seconds)
 
 
 def delay(error: JobError, number: int, chance: float) -> float:
-    """The wait before the next attempt, of which there are enough, or the next try in an outage."""
+    """The wait before the next attempt, or before the next try in an outage; attempts never run out."""
     state = RetryState(1, tries=number) if error.reason in OUTAGES else RetryState(number)
     decision = RetryPolicy(attempts=100, base=1.0, cap=60.0).decide(error, state, chance, EPOCH, None)
     assert isinstance(decision, TryAgain)
@@ -30,7 +30,9 @@ def delay(error: JobError, number: int, chance: float) -> float:
 
 
 @pytest.mark.parametrize("error_class", [PermanentError, JobError])
-def test_what_is_not_transient_is_given_up_at_once_with_its_own_reason(error_class: type[JobError]) -> None:
+def test_an_error_that_is_not_transient_is_given_up_at_once_with_its_own_reason(
+    error_class: type[JobError],
+) -> None:
     error = error_class(Reason.FORBIDDEN, "not for this tenant")
     assert POLICY.decide(error, RetryState(1), 0.5, EPOCH, None) == GiveUp(
         Reason.FORBIDDEN, "not for this tenant"

@@ -1,4 +1,4 @@
-"""A delivery that comes to a good end: events, attempts, measurements, log."""
+"""A delivery whose job completes: events, attempts, measurements, log."""
 
 import json
 from datetime import timedelta
@@ -25,7 +25,7 @@ LIVE = ["progress", "transcript", "facts"]
 
 
 def speaking(attempts: int = 3) -> World:
-    """A world whose streams say something."""
+    """A world whose streams yield transcripts and facts."""
     return World(WORDS, FOUND, INTERIM, Usage(0.04, final=True), attempts=attempts)
 
 
@@ -68,18 +68,18 @@ def test_a_live_event_that_is_lost_does_not_stop_the_job(lost: str) -> None:
     assert lost not in world.publisher.types
     assert world.publisher.types[-1] == COMPLETED
     dropped = [line for line in logs if line["event"] == "live_event_dropped"]
-    # The broker was away a moment ago, so those after it are dropped, too.
+    # The broker was just away, so later live events are dropped, too.
     assert dropped[0]["type"] == lost
     assert {line["job_id"] for line in dropped} == {"visit-17"}
 
 
-def test_a_final_event_that_is_not_confirmed_leaves_the_job_with_its_broker() -> None:
+def test_a_job_whose_final_event_is_not_confirmed_is_handed_back_and_not_run_again() -> None:
     world = speaking()
     world.publisher.away = {COMPLETED}
     assert world.run(body()) is DeliveryOutcome.HAND_BACK
     assert world.recorder.counts[measures.JOBS_FINISHED.name, "completed", "none"] == 0
     assert world.nothing_is_left_open()
-    # The result is stored: whoever sweeps next delivers it, and the job is not run again.
+    # The result is stored: the next sweep delivers it, and the job is not run again.
     world.publisher.away = set()
     world.clock.advance(world.ledger.lease)
     assert world.sweeper.sweep() == 1
@@ -93,7 +93,7 @@ def test_a_failed_attempt_is_repeated_after_the_policys_wait() -> None:
     silent = TransientError(Reason.STREAM_SILENT, "no answer", retry_after=30)
     world.service.breaks("stream", CUT, None, silent)
     world.run(body())
-    # Half of 2 s, then half of 4 s and what the server asked for.
+    # With the fixed jitter: half of 2 s, then half of 4 s and the 30 s that the server asked for.
     assert world.waits == [1.0, 32.0]
     assert isinstance(world.publisher.last, Completed)
     assert world.publisher.last.attempts == 3
@@ -103,7 +103,7 @@ def test_a_failed_attempt_is_repeated_after_the_policys_wait() -> None:
 
 
 def test_an_interaction_is_made_once_over_all_attempts() -> None:
-    # The fake refuses a second one of the same encounter, as the service does.
+    # The fake refuses a second interaction of the same encounter, as the service does.
     world = speaking(attempts=5)
     world.service.breaks("create", CUT)
     world.service.breaks("open", CUT)
@@ -141,7 +141,7 @@ def test_a_finished_job_is_measured() -> None:
         measures.FACTS.name: 2,
         measures.CREDITS.name: 0.04,
     }
-    # Half of the backoff's 2 s, and 0.625 s of audio that the fake sends in no time.
+    # The job waited for half of the backoff's 2 s; the fake sends the 0.625 s of audio in no time.
     assert world.recorder.values == {
         measures.JOB_SECONDS.name: [1.0],
         measures.JOB_AUDIO_SECONDS.name: [0.625],
@@ -150,7 +150,7 @@ def test_a_finished_job_is_measured() -> None:
     }
 
 
-def test_the_log_tells_the_story_in_numbers_and_no_words() -> None:
+def test_the_log_shows_numbers_and_codes_and_no_words_of_the_job() -> None:
     world = speaking()
     world.service.breaks("create", CUT)
     with capture_logs() as logs:
@@ -192,7 +192,7 @@ def test_a_service_that_is_away_for_long_costs_no_attempt() -> None:
     assert world.run(body()) is DeliveryOutcome.DONE
     assert isinstance(world.publisher.last, Completed)
     assert world.publisher.last.attempts == 1
-    # Half of 2, 4, 8, 16, 32 s, then of the cap.
+    # With the fixed jitter: half of 2, 4, 8, 16, 32 s, then half of the cap.
     assert world.waits == [1.0, 2.0, 4.0, 8.0, 16.0] + [30.0] * 35
     assert world.recorder.counts[measures.JOBS_RETRIED.name, "upstream_unavailable"] == 40
 
@@ -207,7 +207,7 @@ def test_each_outage_is_waited_out_from_its_own_beginning() -> None:
     assert world.waits == [1.0, 2.0, 4.0, 1.0, 1.0, 2.0, 4.0]
 
 
-def test_an_interaction_that_an_unheard_answer_made_is_found_and_used() -> None:
+def test_an_interaction_whose_create_answer_got_lost_is_found_and_used() -> None:
     world = speaking()
     world.service.interactions["visit-17"] = "interaction-1"
     world.run(body())

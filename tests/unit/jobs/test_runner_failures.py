@@ -1,4 +1,4 @@
-"""A delivery that is given up: why, with which dead letter, and what nobody gets to read."""
+"""A delivery whose job fails: the reason, the dead letter, and the texts that must stay secret."""
 
 import json
 from dataclasses import replace
@@ -21,7 +21,7 @@ DENIED = PermanentError(Reason.CONFIG_DENIED, "the service refused the configura
 
 
 def outcome(world: World, message: bytes) -> Failed:
-    """How a job fails. There is one final event, and one dead letter that says the same."""
+    """Run a job that must fail, with one final event and one dead letter that agree; return the failure."""
     world.run(message)
     assert world.publisher.types == [STARTED, FAILED]
     failed = world.publisher.last
@@ -103,7 +103,7 @@ def test_each_tenants_jobs_are_transcribed_by_its_own_side_and_no_other() -> Non
     assert world.recorder.counts[measures.TENANT_JOBS_FINISHED.name, "clinic-a", "completed"] == 1
 
 
-def test_a_job_without_a_tenant_is_nobodys_where_there_is_no_default() -> None:
+def test_a_job_without_a_tenant_fails_where_there_is_no_default_tenant() -> None:
     world = World()
     world.deliveries = replace(world.deliveries, read=Tenancy(None, {"base": None}).read)
     failed = outcome(world, body())
@@ -127,7 +127,7 @@ def test_a_job_is_not_repeated_beyond_its_time() -> None:
     world = World()
     world.service.breaks("create", CUT, CUT)
     failed = outcome(world, body(not_after=(EPOCH + timedelta(seconds=2.5)).isoformat()))
-    # After 1 s there was time for a second attempt; another 2 s would be too late.
+    # After 1 s there was time for a second attempt, but not after another 2 s.
     assert (failed.reason, failed.cause, failed.attempts) == (Reason.EXPIRED, Reason.STREAM_INTERRUPTED, 2)
     assert world.waits == [1.0]
 
@@ -140,7 +140,7 @@ def test_a_dead_letter_keeps_when_the_job_came_and_when_it_died() -> None:
     assert (letter.received_at, letter.dead_at) == (EPOCH, EPOCH + timedelta(seconds=1))
 
 
-def test_a_job_is_letters_published_before_its_failure_is_told_so_that_neither_can_be_lost() -> None:
+def test_a_failed_jobs_dead_letter_is_published_before_its_event_so_that_neither_can_be_lost() -> None:
     world = World()
     world.service.breaks("open", DENIED, DENIED)
     world.publisher.away = {"letters"}
@@ -154,7 +154,7 @@ def test_a_job_is_letters_published_before_its_failure_is_told_so_that_neither_c
 
 
 @pytest.mark.parametrize("step", ["create", "open", "stream"])
-def test_a_fault_of_ours_is_retried_and_its_text_is_read_by_nobody(step: str) -> None:
+def test_a_fault_of_ours_is_retried_and_its_text_shows_nowhere(step: str) -> None:
     secret = "wss://corti.example/?token=s3cret&patient=Ada"
     world = World()
     world.service.breaks(step, *[ZeroDivisionError(secret)] * 3)

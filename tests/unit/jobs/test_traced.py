@@ -1,4 +1,4 @@
-"""Ports with spans around them: the same answers, and what happened on each stream."""
+"""Ports with spans around them: they give the same answers, and record what happened on each stream."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ class Bench:
         return list(self._exporter.get_finished_spans())
 
     def named(self) -> list[tuple[str, str | None]]:
-        """Names and, where they failed, why; in order of their ends."""
+        """The name of each span and, if it failed, the reason; in the order in which they ended."""
         return [(span.name, span.status.description) for span in self.spans()]
 
 

@@ -26,7 +26,7 @@ DUPLICATE = PermanentError(Reason.DUPLICATE_ENCOUNTER, "HTTP 409")
 def transcribed(
     world: World, wanted: Job | None = None, attempt: Attempt | None = None
 ) -> tuple[Completed, list[Data]]:
-    """The result of one attempt, and what was reported on the way."""
+    """The result of one attempt, and the live events that it reported."""
     reported: list[Data] = []
     result = world.transcriber.transcribe(
         wanted or job(), attempt or Attempt(), world.interrupt, reported.append
@@ -36,7 +36,7 @@ def transcribed(
 
 
 def failed(world: World, attempt: Attempt | None = None) -> JobError:
-    """Why an attempt failed."""
+    """Make one attempt, which must fail; return the error."""
     with pytest.raises(JobError) as caught:
         world.transcriber.transcribe(job(), attempt or Attempt(), world.interrupt, lambda _: None)
     assert world.nothing_is_left_open()
@@ -142,7 +142,7 @@ def test_a_second_refusal_is_left_to_the_retry_policy() -> None:
     assert isinstance(error, TransientError)
     assert error.reason == "auth_rejected"
     assert world.service.interactions == {}
-    # The next attempt finds out about the second token itself, and gets a third.
+    # The next attempt's request with the second token is refused, and it gets a third token.
     transcribed(world)
     assert world.auth.issued == 3
 
@@ -150,7 +150,7 @@ def test_a_second_refusal_is_left_to_the_retry_policy() -> None:
 @pytest.mark.parametrize(
     ("number", "encounter"), [(1, {}), (2, {}), (2, {"identifier": "visit-17"})], ids=str
 )
-def test_an_interaction_of_ours_whose_creation_was_not_heard_of_is_found(
+def test_an_interaction_of_ours_whose_create_answer_got_lost_is_found(
     number: int, encounter: dict[str, str]
 ) -> None:
     world = World()
@@ -162,7 +162,7 @@ def test_an_interaction_of_ours_whose_creation_was_not_heard_of_is_found(
     assert told == [attempt.interaction]
 
 
-def test_an_encounter_that_somebody_else_recorded_is_not_touched() -> None:
+def test_an_interaction_that_somebody_else_made_for_the_encounter_is_not_used() -> None:
     world = World()
     world.service.interactions["enc-17"] = "interaction-7"
     with pytest.raises(PermanentError) as caught:
@@ -196,7 +196,7 @@ def test_an_interrupt_ends_the_attempt_and_leaves_nothing_open() -> None:
 
 
 @pytest.mark.parametrize("at_hand", [True, False])
-def test_the_stream_learns_whether_its_audio_may_have_to_be_waited_for(*, at_hand: bool) -> None:
+def test_the_stream_is_told_whether_reads_of_its_audio_may_wait(*, at_hand: bool) -> None:
     world = World()
     world.library.at_hand = at_hand
     transcribed(world)

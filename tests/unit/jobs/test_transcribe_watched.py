@@ -1,4 +1,4 @@
-"""What others learn of an attempt while it runs: how long it still takes, and when its first segment came."""
+"""What an attempt reports while it runs: the time that it still needs, and when its first segment came."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from worker.contract.events import Data
 from worker.jobs.transcribe import Attempt, AttemptObserver
 
 
-def test_it_is_known_how_long_the_audio_still_takes_at_its_pace() -> None:
+def test_the_remaining_time_is_that_of_the_remaining_audio_at_its_pace() -> None:
     world, left = World(), list[float | None]()
     world.library.total_seconds = 0.625
     world.service.during = lambda: left.append(world.interrupt.remaining())
@@ -19,8 +19,8 @@ def test_it_is_known_how_long_the_audio_still_takes_at_its_pace() -> None:
     assert world.interrupt.remaining() == 0
 
 
-def test_of_a_stream_that_broke_nobody_knows_how_long_its_job_still_takes() -> None:
-    """A drain would wait for a job that has to begin anew."""
+def test_after_a_broken_stream_the_remaining_time_is_unknown() -> None:
+    """Otherwise a drain would wait for a job that has to begin anew."""
     world = World()
     world.library.total_seconds = 0.625
     world.service.breaks("stream", AWAY)
@@ -44,7 +44,7 @@ def test_a_first_segment_counts_also_when_the_job_is_interrupted_before_it_has_t
     assert heard == [0.0]
 
 
-def test_audio_of_unknown_length_takes_an_unknown_time() -> None:
+def test_with_audio_of_unknown_length_the_remaining_time_is_unknown() -> None:
     world = World()
     transcribed(world)
     assert world.interrupt.remaining() is None

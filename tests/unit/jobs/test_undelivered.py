@@ -1,4 +1,7 @@
-"""What the broker gave up: a dead letter and a failure, once, unless the job has ended or is running."""
+"""Messages that the broker gave up: each makes one dead letter and one failure.
+
+If the job has ended or is running, it makes neither.
+"""
 
 import json
 
@@ -24,8 +27,8 @@ JOB = "visit-17"
 NOTED = IngressHeaders(EPOCH)
 
 
-class Office:
-    """The world of deliveries, and what takes the messages that its broker gave up."""
+class Bench:
+    """A world, and the part of the worker that takes the messages that the broker gave up."""
 
     def __init__(self) -> None:
         self.world = World()
@@ -75,10 +78,10 @@ class Office:
     ],
 )
 def test_a_job_that_was_given_up_ends_with_a_dead_letter_and_an_event(why: str | None, words: str) -> None:
-    office = Office()
+    bench = Bench()
     message = body(reply_to="corti.results.ehr-2", metadata={"a": 1})
-    office.give_up(message, why)
-    (letter,) = office.world.publisher.letters
+    bench.give_up(message, why)
+    (letter,) = bench.world.publisher.letters
     assert (letter.id, letter.reason, letter.queue) == (
         f"{JOB}/dead-letter",
         Reason.UNDELIVERABLE,
@@ -86,7 +89,7 @@ def test_a_job_that_was_given_up_ends_with_a_dead_letter_and_an_event(why: str |
     )
     assert (letter.payload, letter.attempts, letter.received_at) == (message.decode(), 0, EPOCH)
     assert words in letter.detail
-    ((event, reply_to),) = office.world.publisher.events
+    ((event, reply_to),) = bench.world.publisher.events
     assert (event.type, event.id, reply_to) == (FAILED, f"{JOB}/result", "corti.results.ehr-2")
     assert isinstance(event.data, Failed)
     assert (event.data.reason, event.data.detail, event.data.metadata) == (
@@ -94,108 +97,112 @@ def test_a_job_that_was_given_up_ends_with_a_dead_letter_and_an_event(why: str |
         letter.detail,
         {"a": 1},
     )
-    assert [entry.step for entry in office.audit.entries] == [Step.FAILED]
-    counts = office.world.recorder.counts
+    assert [entry.step for entry in bench.audit.entries] == [Step.FAILED]
+    counts = bench.world.recorder.counts
     assert counts[measures.DEAD_LETTERS.name, "undeliverable"] == 1
     assert counts[measures.JOBS_FINISHED.name, "failed", "undeliverable"] == 1
-    assert [claim.job_id for claim in office.forgotten] == [JOB]
+    assert [claim.job_id for claim in bench.forgotten] == [JOB]
 
 
-def test_a_copy_that_is_given_up_later_tells_nobody_a_second_time() -> None:
-    office = Office()
+def test_a_copy_that_is_given_up_later_makes_no_second_event() -> None:
+    bench = Bench()
     for _ in range(3):
-        office.give_up(body())
-    assert (len(office.world.publisher.letters), len(office.world.publisher.events)) == (1, 1)
-    assert office.world.recorder.counts[measures.JOBS_REPEATED.name, "dropped"] == 2
+        bench.give_up(body())
+    assert (len(bench.world.publisher.letters), len(bench.world.publisher.events)) == (1, 1)
+    assert bench.world.recorder.counts[measures.JOBS_REPEATED.name, "dropped"] == 2
 
 
 def test_a_job_that_has_ended_well_stays_so() -> None:
-    office = Office()
-    office.world.run(body())
-    office.give_up(body())
-    assert [event.type for event, _ in office.world.publisher.events][-1] == COMPLETED
-    assert (office.world.publisher.letters, office.world.publisher.set_aside_bodies) == ([], [])
+    bench = Bench()
+    bench.world.run(body())
+    bench.give_up(body())
+    assert [event.type for event, _ in bench.world.publisher.events][-1] == COMPLETED
+    assert (bench.world.publisher.letters, bench.world.publisher.set_aside_bodies) == ([], [])
 
 
-def test_a_job_that_somebody_runs_goes_aside_with_what_is_known_of_it() -> None:
-    office = Office()
-    claim = office.world.ledger.claim(JOB)
+def test_a_job_that_a_worker_runs_goes_aside_with_its_headers() -> None:
+    bench = Bench()
+    claim = bench.world.ledger.claim(JOB)
     assert isinstance(claim, Claim)
-    office.give_up(body())
-    assert office.nothing_happened()
-    assert (office.world.publisher.set_aside_bodies, office.world.publisher.headers) == ([body()], [NOTED])
+    bench.give_up(body())
+    assert bench.nothing_happened()
+    assert (bench.world.publisher.set_aside_bodies, bench.world.publisher.headers) == ([body()], [NOTED])
     # Its worker dies: the job is tried again, and not given up.
-    office.world.clock.advance(office.world.ledger.lease)
-    assert office.world.run(body()) is DeliveryOutcome.DONE
-    assert office.world.publisher.types[-1] == COMPLETED
+    bench.world.clock.advance(bench.world.ledger.lease)
+    assert bench.world.run(body()) is DeliveryOutcome.DONE
+    assert bench.world.publisher.types[-1] == COMPLETED
 
 
-def test_a_job_that_goes_aside_nowhere_stays_with_the_broker() -> None:
-    office = Office()
-    office.world.ledger.claim(JOB)
-    office.world.publisher.away = {"aside"}
+def test_a_job_that_cannot_go_aside_stays_with_the_broker() -> None:
+    bench = Bench()
+    bench.world.ledger.claim(JOB)
+    bench.world.publisher.away = {"aside"}
     with pytest.raises(BrokerUnavailable):
-        office.give_up(body())
+        bench.give_up(body())
 
 
-def test_attempts_and_interaction_of_workers_before_are_told() -> None:
-    office = Office()
-    ledger = office.world.ledger
+def test_the_failure_names_attempts_and_interaction_of_earlier_workers() -> None:
+    bench = Bench()
+    ledger = bench.world.ledger
     claim = ledger.claim(JOB)
     assert isinstance(claim, Claim)
     ledger.remember(claim, "interaction-7", "wss://x")
-    office.world.clock.advance(ledger.lease)
-    office.give_up(body())
-    failed = office.world.publisher.last
+    bench.world.clock.advance(ledger.lease)
+    bench.give_up(body())
+    failed = bench.world.publisher.last
     assert isinstance(failed, Failed)
     assert (failed.attempts, failed.interaction_id) == (1, "interaction-7")
 
 
 @pytest.mark.parametrize("step", ["claim", "store"])
 def test_while_redis_is_away_the_message_stays_with_the_broker(step: str) -> None:
-    office = Office()
-    office.world.ledger.away = {step: 2}
+    bench = Bench()
+    bench.world.ledger.away = {step: 2}
     for _ in range(2):
         with pytest.raises(BrokerUnavailable):
-            office.give_up(body())
-    assert office.nothing_happened()
-    office.give_up(body())
-    assert office.world.publisher.types == [FAILED]
-    assert isinstance(office.world.publisher.last, Failed)
-    assert office.world.publisher.last.attempts == 0
+            bench.give_up(body())
+    assert bench.nothing_happened()
+    bench.give_up(body())
+    assert bench.world.publisher.types == [FAILED]
+    assert isinstance(bench.world.publisher.last, Failed)
+    assert bench.world.publisher.last.attempts == 0
 
 
 @pytest.mark.parametrize("away", ["letters", FAILED])
-def test_what_the_broker_does_not_confirm_is_left_to_the_outbox_and_told_once(away: str) -> None:
-    office = Office()
-    office.world.publisher.away = {away}
-    office.give_up(body())
-    assert office.world.publisher.set_aside_bodies == [body()], "until it has been told"
-    office.world.publisher.away = set()
-    office.world.clock.advance(office.world.ledger.lease)
-    assert office.world.sweeper.sweep() == 1
-    assert office.world.publisher.types == [FAILED]
-    office.give_up(body())
-    assert office.world.publisher.types == [FAILED]
+def test_a_failure_that_the_broker_does_not_confirm_is_left_to_the_outbox_and_published_once(
+    away: str,
+) -> None:
+    bench = Bench()
+    bench.world.publisher.away = {away}
+    bench.give_up(body())
+    assert bench.world.publisher.set_aside_bodies == [body()], (
+        "the job must go aside until its failure was published"
+    )
+    bench.world.publisher.away = set()
+    bench.world.clock.advance(bench.world.ledger.lease)
+    assert bench.world.sweeper.sweep() == 1
+    assert bench.world.publisher.types == [FAILED]
+    bench.give_up(body())
+    assert bench.world.publisher.types == [FAILED]
 
 
 @pytest.mark.parametrize("message", [b"no job", b"", b"\xff", b"[]", body(reply_to="somebody.elses")])
-def test_what_holds_no_job_of_ours_becomes_a_dead_letter_alone(message: bytes) -> None:
-    office = Office()
+def test_a_message_without_a_job_of_ours_becomes_a_dead_letter_without_an_event(message: bytes) -> None:
+    bench = Bench()
     with capture_logs() as logs:
-        office.undelivered.take(GivenUp(message, message, "corti.jobs", "expired"))
-    (letter,) = office.world.publisher.letters
+        bench.undelivered.take(GivenUp(message, message, "corti.jobs", "expired"))
+    (letter,) = bench.world.publisher.letters
     assert (letter.reason, letter.queue, letter.size) == (Reason.UNDELIVERABLE, "corti.jobs", len(message))
     assert letter.id == f"corti.jobs/{letter.sha256}"
     assert letter.errors
-    assert office.world.publisher.events == []
-    assert office.world.ledger.records == {}
+    assert bench.world.publisher.events == []
+    assert bench.world.ledger.records == {}
     assert [line["event"] for line in logs] == ["message_refused"]
     assert "somebody" not in json.dumps(logs, default=str)
 
 
-def test_a_producer_invents_no_label() -> None:
-    office = Office()
-    office.give_up(json.dumps({**SMALLEST, "tenant": "Ada"}).encode())
-    counts = office.world.recorder.counts
+def test_a_producer_cannot_make_a_label() -> None:
+    bench = Bench()
+    bench.give_up(json.dumps({**SMALLEST, "tenant": "Ada"}).encode())
+    counts = bench.world.recorder.counts
     assert counts[measures.TENANT_JOBS_FINISHED.name, "unknown", "failed"] == 1

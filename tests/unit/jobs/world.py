@@ -1,4 +1,4 @@
-"""The world a job runs in, in memory."""
+"""Everything that a job needs, in memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ from worker.protocol.pace import Chunk
 
 
 class World:
-    """All of it, with a ledger, a broker and a worker in it."""
+    """The service, the ledger, the broker and the parts of a worker, all in memory."""
 
     def __init__(
         self,
@@ -83,19 +83,19 @@ class World:
         )
 
     def run(self, body: bytes) -> DeliveryOutcome:
-        """A delivery with this body; the interrupt is for this one alone."""
+        """Take a delivery with this body; the next delivery gets a new interrupt."""
         try:
             return self.deliveries.take(body, self.interrupt)
         finally:
             self.interrupt = FakeInterrupt(self.clock, self.waits)
 
     def nothing_is_left_open(self) -> bool:
-        """Whether every stream and audio was closed again, and no claim is renewed any more."""
+        """Whether every stream and every audio was closed, and no claim is renewed any more."""
         return self.service.open_streams == self.library.open_now == 0 and not self.ledger.kept
 
     @contextmanager
     def _keep(self, claim: Claim, interrupt: Interrupt, until: float | None) -> Iterator[None]:
-        """The lease renewer: renews the claim, and interrupts the job when its time is over."""
+        """Stand in for the lease renewer: renew the claim, and interrupt the job when its time is over."""
         assert isinstance(interrupt, FakeInterrupt)
         if until is not None:
             left = until - self.clock.monotonic()
@@ -107,12 +107,12 @@ class World:
             self.ledger.kept.discard(claim.owner)
 
     def is_full(self, tenant: str | None) -> bool:
-        """See `Caps`: a test says so."""
+        """See `Caps`; the answer is `full_now`, which a test sets."""
         return self.full_now
 
     @contextmanager
     def admitted(self, tenant: str | None, owner: str, interrupt: Interrupt) -> Iterator[None]:
-        """See `Caps`: full for some seconds, or for good, or not."""
+        """See `Caps`; wait for `full_for` seconds, or raise if `cap_reached`."""
         assert owner in self.ledger.kept
         self.placed.append(tenant)
         if self.cap_reached:

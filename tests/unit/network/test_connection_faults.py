@@ -1,4 +1,4 @@
-"""Why a connection fails, in words: what TLS refuses, whom a server refuses, and nothing of any value."""
+"""Why a connection fails, in words: refused certificates and refused users, without any secret."""
 
 import ssl
 
@@ -44,13 +44,13 @@ def test_a_server_that_wants_our_certificate_says_so(alert: str) -> None:
     assert tls_fault(error) == "it asks for a client certificate, and got none that it takes"
 
 
-def test_a_server_that_ends_tls_without_a_word_may_want_our_certificate() -> None:
+def test_a_server_that_ends_tls_without_a_reason_may_want_our_certificate() -> None:
     assert tls_fault(ssl.SSLEOFError(8, "EOF occurred in violation of protocol")) == (
         "it broke TLS off; perhaps it asks for a client certificate"
     )
 
 
-def test_the_error_that_tells_may_lie_within_others() -> None:
+def test_the_cause_may_lie_within_other_errors() -> None:
     outer = redis.ConnectionError("Error 1 connecting to secret.example")
     outer.__cause__ = OSError("in between")
     outer.__cause__.__context__ = refused_certificate(10)
@@ -77,7 +77,7 @@ def test_a_user_who_is_refused_is_told_where_to_look(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError(), TimeoutError(), redis.ConnectionError("away")])
-def test_what_mends_itself_has_no_words(error: Exception) -> None:
+def test_faults_that_pass_by_themselves_have_no_words(error: Exception) -> None:
     assert (connection_fault(error), broker_fault(error), redis_fault(error)) == (None, None, None)
 
 

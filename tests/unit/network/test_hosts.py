@@ -53,7 +53,7 @@ def test_without_a_list_every_public_address_is_allowed(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
-def test_no_other_address_is_allowed_whoever_embeds_it(address: str) -> None:
+def test_no_other_address_is_allowed_even_if_embedded_in_another(address: str) -> None:
     assert not HostRules.parse(None).permits("host.example", address)
     assert not HostRules.parse("public,other.example,192.168.44.0/24").permits("host.example", address)
 
@@ -65,7 +65,7 @@ def test_a_listed_name_may_have_any_address() -> None:
         assert rules.permits(host, "8.8.8.8")
         assert rules.permits_by_proxy(host)
     for host in "clinic.example", "notclinic.example", "ehr.example.org.evil.example", "x.ehr.example.org":
-        assert not rules.permits(host, "8.8.8.8"), "with a list, what is not listed is refused"
+        assert not rules.permits(host, "8.8.8.8"), "a list must refuse every host that is not on it"
         assert not rules.may_resolve(host)
         assert not rules.permits_by_proxy(host)
 
@@ -109,7 +109,7 @@ def test_public_addresses_can_be_allowed_beside_listed_ones() -> None:
         "a..b",
     ],
 )
-def test_what_is_no_list_of_hosts_is_refused_in_words(text: str) -> None:
+def test_a_malformed_list_of_hosts_is_refused_in_words(text: str) -> None:
     with pytest.raises(ValueError, match="expected a list separated by commas of host names"):
         HostRules.parse(text)
 
@@ -120,7 +120,7 @@ def test_of_a_proxy_only_names_that_can_be_public_are_asked() -> None:
         assert rules.permits_by_proxy(host)
     for host in NOT_PUBLIC:
         assert not rules.permits_by_proxy(host), host
-    # Other spellings of 127.0.0.1, which a proxy's resolver would take.
+    # Local names, and spellings of addresses that a proxy's resolver might accept.
     for host in (
         "localhost",
         "a.localhost",

@@ -1,4 +1,4 @@
-"""When a server asks to come back, in every form that RFC 9110 allows, and what passes by itself."""
+"""Retry-After in every form that RFC 9110 allows, and the statuses of faults that pass by themselves."""
 
 from datetime import timedelta
 from email.utils import format_datetime

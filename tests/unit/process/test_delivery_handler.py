@@ -1,4 +1,4 @@
-"""The shell around a delivery: how long it stays ours, and what becomes of its message."""
+"""The handler of a delivery: how long the delivery is kept, and what becomes of its message."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ REFUSAL = InvalidJob((Problem("$", "expected a job"),))
 
 @dataclass
 class Visibility:
-    """Keeps deliveries, and remembers what became of them."""
+    """A fake of the renewer of deliveries: records which are kept and which were forfeited."""
 
     kept_now: set[str] = field(default_factory=set)
     forfeited: list[str] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Visibility:
 
 
 class Bench:
-    """A handler whose deliveries do what a test says."""
+    """A handler whose deliveries end as a test says."""
 
     def __init__(self, take: Callable[[], DeliveryOutcome], *, on_redis: bool = True) -> None:
         self.publisher = FakePublisher()

@@ -1,4 +1,4 @@
-"""The drain: signals are counted, jobs that can end do, the others are handed back, and then it is over."""
+"""The drain: it counts signals, lets jobs end that can, hands the others back, and ends the process."""
 
 import signal
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from worker.process.drain import Drain, RunningJobs
 
 
 class Exited(Exception):
-    """Instead of the end of the process."""
+    """Raised where the process would end."""
 
 
 class Pause:
-    """Lets time pass on the clock, and the jobs with it."""
+    """A wait that moves the clock, and then calls `then`."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
@@ -27,7 +27,7 @@ class Pause:
 
 
 class Bench:
-    """A drain whose thread is the test's own."""
+    """A drain that runs in the test's own thread."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, grace: float, idle_exit: float = 0) -> None:
         self.clock, self.jobs, self.said = FakeClock(), RunningJobs(), list[str]()
@@ -51,7 +51,7 @@ class Bench:
         self.drain.on_signal(signal.SIGTERM, None)
 
     def run(self) -> float:
-        """Drain until the process would be ended by force; how long that took."""
+        """Drain until the process would be ended by force; return how long that took."""
         began = self.clock.monotonic()
         with pytest.raises(Exited):
             self.drain.run()
@@ -92,7 +92,7 @@ def test_without_jobs_a_drain_ends_at_once_and_in_order(bench: Bench) -> None:
 
 
 def drained(bench: Bench, remaining: Callable[[], float | None]) -> tuple[float | None, Interrupt]:
-    """When a job was interrupted that says what remains of it, and the job."""
+    """Drain a worker with one job of this remaining time; return when it was interrupted, and the job."""
     with bench.jobs.one() as job:
         job.expect(remaining)
         moment: list[float] = []
@@ -127,7 +127,7 @@ def test_a_job_that_can_end_in_time_may(bench: Bench) -> None:
 
 @pytest.mark.parametrize("looks", [1, 4, 30])
 def test_a_job_that_the_broker_had_already_sent_is_handed_back(bench: Bench, looks: int) -> None:
-    """It begins when the worker seemed empty, or even while Celery stops, which then waits for it."""
+    """Such a job begins when the worker seemed idle, or even while Celery stops, which then waits for it."""
     began = 0
 
     def begin_late() -> None:
@@ -177,7 +177,7 @@ def test_a_second_signal_hands_everything_back_at_once(bench: Bench) -> None:
     assert (moment, job.reason) == (0.0, InterruptReason.DRAIN)
 
 
-def test_whatever_hangs_the_process_ends_with_the_grace_period(bench: Bench) -> None:
+def test_the_process_ends_with_the_grace_period_even_if_something_hangs(bench: Bench) -> None:
     bench.signal()
     with bench.jobs.one():
         assert 60.0 <= bench.run() <= 61.5
@@ -234,7 +234,7 @@ def test_a_worker_that_is_not_to_end_when_idle_waits_for_a_signal(bench: Bench) 
     assert bench.run() >= 3600
 
 
-def test_what_is_left_of_the_grace_period_can_be_asked(bench: Bench) -> None:
+def test_the_rest_of_the_grace_period_can_be_asked(bench: Bench) -> None:
     assert bench.drain.left() is None
     left: list[float | None] = []
     bench.pause.then = lambda: left.append(bench.drain.left())

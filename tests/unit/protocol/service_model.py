@@ -5,14 +5,14 @@ from typing import Any
 
 
 class ServiceModel:
-    """Takes what a client sends and gives what the service would answer (PROTOCOL.md 4.5).
+    """Takes what a client sends and returns what the service would answer (PROTOCOL.md 4.5).
 
     Args:
         every: Bytes of audio after which a segment comes back.
-        bytes_per_second: Of the audio, for the times of segments.
+        bytes_per_second: The rate of the audio, for the times of segments.
 
     Attributes:
-        pieces: The audio, a binary message each, in order of arrival.
+        pieces: The binary messages with audio, in order of arrival.
     """
 
     def __init__(self, every: int = 16_000, bytes_per_second: int = 32_000) -> None:
@@ -26,7 +26,7 @@ class ServiceModel:
         self._ended = False
 
     def text(self, text: str) -> list[str]:
-        """A text message arrives; the answers to it."""
+        """Receive a text message; return the answers to it."""
         assert self.closed_with is None, "a message after the close"
         message = json.loads(text)
         if message["type"] == "config":
@@ -46,7 +46,7 @@ class ServiceModel:
         ]
 
     def audio(self, data: bytes) -> list[str]:
-        """A binary message arrives; the answers to it."""
+        """Receive a binary message; return the answers to it."""
         assert self.configuration is not None, "audio before the configuration"
         assert not self._ended, "audio after the end"
         assert 0 < len(data) <= 64_000, "a chunk of a wrong size"
@@ -55,7 +55,7 @@ class ServiceModel:
         return self._segments(everything=False)
 
     def closed(self, code: int) -> None:
-        """The client closes."""
+        """Receive the client's close."""
         assert self.closed_with is None, "a second close"
         self.closed_with = code
 

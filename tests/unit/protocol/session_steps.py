@@ -1,4 +1,4 @@
-"""A session and the few words in which the tests tell it what happened."""
+"""A session, and short methods for the events that tests let happen to it."""
 
 import json
 from typing import Any
@@ -24,37 +24,37 @@ def error(code: str = "audio-stalled", status: int = 500) -> dict[str, Any]:
 
 
 class Played(Session):
-    """A session at a moment of its life, and a clock for it."""
+    """A session with a clock."""
 
     def __init__(self) -> None:
         super().__init__(CONFIGURATION, TIMINGS)
         self.now = 100.0
 
     def hears(self, *texts: dict[str, Any] | str) -> None:
-        """Messages arrive, one after the other, at once."""
+        """Let messages arrive, one after the other, at the same moment."""
         for text in texts:
             self.received(text if isinstance(text, str) else json.dumps(text), self.now)
 
     def later(self, seconds: float) -> list[Command]:
-        """Time passes; the commands that it brings."""
+        """Let time pass; return the session's commands."""
         self.now += seconds
         self.tick(self.now)
         return self.commands()
 
     def loses_its_socket(self, code: int | None = None) -> None:
-        """The WebSocket is gone."""
+        """Let the WebSocket close, with this code or without one."""
         self.closed(code, self.now)
 
     @property
     def outcome(self) -> str:
-        """How it stands: a state, a good end, or a reason."""
+        """The session's state while it is open, then `good end` or the reason of its failure."""
         if self.state is not State.CLOSED:
             return str(self.state.value)
         return str(self.failure.reason) if self.failure else "good end"
 
 
 def configuring() -> Played:
-    """The configuration is out, and nothing has come back yet."""
+    """A session that has sent its configuration and has no answer yet."""
     session = Played()
     session.opened(session.now)
     assert session.commands() == [SEND_CONFIGURATION]
@@ -62,14 +62,14 @@ def configuring() -> Played:
 
 
 def streaming() -> Played:
-    """The configuration is accepted."""
+    """A session whose configuration was accepted."""
     session = configuring()
     session.hears(ACCEPTED)
     return session
 
 
 def ending() -> Played:
-    """Our `end` is out."""
+    """A session that has sent its `end`."""
     session = streaming()
     session.audio_ended(session.now)
     assert session.commands() == [SEND_END]

@@ -11,7 +11,7 @@ from worker.protocol.messages import END, configuration
 
 
 def configured(wanted: Job, audio_format: str | None = None) -> dict[str, Any]:
-    """The configuration that is sent for a job."""
+    """The configuration in the message for a job."""
     message = json.loads(configuration(wanted, audio_format))
     assert message.keys() == {"type", "configuration"}
     assert message["type"] == "config"
@@ -74,10 +74,10 @@ def test_undeclared_audio_is_left_to_the_service() -> None:
     )
 
 
-def test_text_of_any_script_goes_out_as_it_is() -> None:
+def test_text_of_any_script_is_sent_unescaped() -> None:
     wanted = job(transcription={"language": "ja", "keyterms": ["半月板"]})
     assert "半月板" in configuration(wanted, None)
 
 
-def test_the_end_is_one_word() -> None:
+def test_the_end_message_has_a_type_only() -> None:
     assert json.loads(END) == {"type": "end"}

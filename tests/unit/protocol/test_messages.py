@@ -1,4 +1,4 @@
-"""Reading the service's messages: what the sources disagree on, and what means nothing."""
+"""Reading the service's messages: every form that the vendor's sources show, and unknown messages."""
 
 import json
 from typing import Any
@@ -104,7 +104,7 @@ def test_a_fact_needs_an_id_and_a_text_and_nothing_else() -> None:
 
 
 def test_half_a_character_cannot_break_the_event_that_repeats_it() -> None:
-    # JSON can escape half of a surrogate pair, but no UTF-8 can hold it.
+    # JSON can contain half of a surrogate pair as an escape, but UTF-8 cannot encode it.
     assert parse_segment(transcript="ouch \ud83e!") == TranscriptMessage((segment("ouch ?!", 1.71, 11.296),))
     message = parse_fact(id="\udd7a", text="\ud83e", createdAt="\ud83e")
     assert isinstance(message, FactsMessage)
@@ -122,7 +122,7 @@ def test_the_end_is_known_in_any_case(kind: str) -> None:
     assert parse({"type": kind}) == Ended()
 
 
-def test_only_the_last_word_on_credits_is_final() -> None:
+def test_only_the_last_usage_message_is_final() -> None:
     assert parse({"type": "delta_usage", "credits": 1}) == Usage(1.0, final=False)
     assert parse({"type": "usage", "credits": 1.25}) == Usage(1.25, final=True)
 
@@ -203,7 +203,7 @@ def test_an_error_keeps_its_status_and_what_looks_like_a_code(error: Any, expect
     ],
     ids=range(29),
 )
-def test_what_cannot_be_understood_is_unknown_and_no_exception(text: str | bytes) -> None:
+def test_an_unreadable_message_is_unknown_and_raises_nothing(text: str | bytes) -> None:
     assert messages.parse(text) == Unknown()
 
 
@@ -229,8 +229,10 @@ def test_no_shape_of_a_message_makes_the_reader_raise(kind: str, key: str, value
     assert parse({"type": value}) is not None
 
 
-def test_words_are_not_kept_for_as_long_as_the_process_lives() -> None:
+def test_words_of_transcripts_are_not_cached() -> None:
     text = '{"transcript": "it hurts"}'
     first, second = messages._json(text), messages._json(text)
     assert first == second
-    assert first["transcript"] is not second["transcript"], "one object for both would be a cache's"
+    assert first["transcript"] is not second["transcript"], (
+        "the same object twice means that the text was cached"
+    )

@@ -1,4 +1,4 @@
-"""When chunks are due: no drift, catching up, and a schedule that moves after a long stop."""
+"""Pace and chunks: due times without drift, a schedule that moves after a long stop, and how audio is cut."""
 
 import io
 import math
@@ -76,7 +76,7 @@ def test_a_chunk_that_is_early_is_not_late() -> None:
 
 
 def cut(blocks: list[bytes], rate: int, align: int, seconds: float) -> list[Chunk]:
-    """The chunks of these blocks."""
+    """The chunks into which these blocks are cut."""
     return list(PcmChunks(reader(iter(blocks)), rate, align, seconds))
 
 
@@ -151,7 +151,7 @@ def test_no_more_is_read_than_a_chunk_at_a_time() -> None:
     ("size", "lengths"),
     [(20_000, [8_000, 8_000, 4_000]), (16_000, [8_000, 8_000]), (20_001, [8_000, 8_000, 4_000]), (0, [])],
 )
-def test_of_a_known_size_that_much_is_read(size: int, lengths: list[int]) -> None:
+def test_exactly_the_known_size_is_read(size: int, lengths: list[int]) -> None:
     file = io.BytesIO(bytes(30_000))
     chunks = PcmChunks(file.read, 32_000, 2, 0.25, size=size)
     assert [len(chunk.data) for chunk in chunks] == lengths
@@ -173,7 +173,7 @@ def test_what_was_read_already_comes_first(head: int, size: int | None) -> None:
     assert ([len(data) for data in chunks], b"".join(chunks)) == ([8_000, 8_000, 4_000], samples)
 
 
-def test_chunks_that_take_no_waiting_come_now_and_the_others_when_they_can() -> None:
+def test_cached_chunks_are_given_at_once_and_others_after_a_read_that_may_wait() -> None:
     samples = bytes(index % 251 for index in range(20_000))
     file, cached = io.BytesIO(samples), True
 
@@ -189,7 +189,7 @@ def test_chunks_that_take_no_waiting_come_now_and_the_others_when_they_can() -> 
         chunks.ready()
     found.append(next(chunks).data)
     cached = True
-    # Less than a whole chunk: there may be more to it than reading.
+    # Less than a whole chunk is left, and reading the end of the audio may wait.
     with pytest.raises(BlockingIOError):
         chunks.ready()
     found.append(next(chunks).data)
@@ -198,7 +198,7 @@ def test_chunks_that_take_no_waiting_come_now_and_the_others_when_they_can() -> 
     assert chunks.can_tell
 
 
-def test_who_cannot_tell_whether_a_read_waits_has_nothing_now() -> None:
+def test_a_source_that_cannot_tell_whether_a_read_waits_gives_no_chunk_at_once() -> None:
     chunks = PcmChunks(io.BytesIO(bytes(20_000)).read, 32_000, 2, 0.25)
     assert not chunks.can_tell
     with pytest.raises(BlockingIOError):

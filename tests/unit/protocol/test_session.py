@@ -1,4 +1,4 @@
-"""The conversation of one stream: configuration, audio, end, and what each answer makes of it."""
+"""The conversation of one stream: configuration, audio, end, and what each answer leads to."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
 
 
 def interruption() -> TransientError:
-    """A reason for the shell to give up."""
+    """An error with which the caller gives the stream up."""
     return TransientError(Reason.STREAM_INTERRUPTED, "the service stopped taking audio")
 
 
@@ -192,7 +192,7 @@ def test_the_first_failure_is_the_one_that_counts() -> None:
     assert session.outcome == "config_denied"
 
 
-def test_the_shell_can_give_a_stream_up() -> None:
+def test_the_caller_can_give_a_stream_up() -> None:
     session = streaming()
     failure = interruption()
     session.lost(failure)

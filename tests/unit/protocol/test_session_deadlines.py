@@ -1,4 +1,4 @@
-"""What a session waits for, how long, and when its shell has to call `tick`."""
+"""What a session waits for, how long, and when its caller has to call `tick`."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A session and a model of the service, wired together: no socket, no thread, no real time."""
+"""A session and a model of the service, connected without a socket, a thread or real time."""
 
 from collections import deque
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from worker.protocol.session import Close, Content, SendText, Session, State
 
 
 class Dialogue:
-    """Both sides and the wire between them; each answer takes `latency` seconds to arrive."""
+    """A session, a service and the connection between them; each answer takes `latency` seconds."""
 
     def __init__(self, chunks: list[bytes], latency: float = 0.3) -> None:
         self.service = ServiceModel()
@@ -27,7 +27,7 @@ class Dialogue:
         self._wire: deque[tuple[float, str]] = deque()
 
     def run(self, drop_after: Callable[[int], bool] = lambda _: False) -> None:
-        """Play it to its end, 100 ms at a time; the socket drops once `drop_after` so many bytes."""
+        """Play the dialogue to its end, 100 ms at a time; the socket drops once `drop_after` says so."""
         self.session.opened(self.now)
         while self.session.state is not State.CLOSED:
             self._carry_out()

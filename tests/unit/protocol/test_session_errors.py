@@ -1,4 +1,4 @@
-"""An `error` message may be the end or not: it counts with what follows it."""
+"""An `error` message may be fatal or not: what follows it decides what it means."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What holds for a session whatever happens to it, in whatever order."""
+"""Properties of a session that hold for any events in any order."""
 
 import json
 from collections import Counter
@@ -44,7 +44,7 @@ Step = Callable[[Played], None]
 
 
 def passing(seconds: float) -> Step:
-    """Time passes."""
+    """A step that lets time pass."""
 
     def step(session: Played) -> None:
         session.now += seconds
@@ -69,12 +69,12 @@ steps: st.SearchStrategy[Step] = st.one_of(
         ]
     ),
 )
-#: Random inputs alone hardly ever get past the configuration: so half of the lives begin properly.
+#: Steps before the random ones. Random steps alone hardly ever get past the configuration.
 beginnings = st.sampled_from([0, 0, 1, 2, 3])
 
 
 def begun(progress: int) -> Played:
-    """A session some steps into its life."""
+    """A session after so many valid steps: opened, accepted, audio ended."""
     session = Played()
     if progress > 0:
         session.opened(session.now)
@@ -127,7 +127,7 @@ def test_every_piece_of_content_before_the_end_is_handed_out_once(progress: int,
 
 @given(beginnings.filter(bool), st.lists(st.sampled_from([0.0, 0.1, 7.0, 60.0]), max_size=10))
 def test_a_tick_at_each_deadline_leads_to_an_end(progress: int, delays: list[float]) -> None:
-    # A service that says nothing at all, and a shell that may be late: it must not wait for ever.
+    # The service sends nothing and the caller may call late: the session must not wait for ever.
     session = begun(progress)
     session.commands()
     commands: list[Command] = []

@@ -11,7 +11,7 @@ ORDER = [FRESH, DUE, EXPIRED]
 
 
 def judged(lifetime: float, left: float, chance: float = 0.0, policy: TokenPolicy | None = None) -> Freshness:
-    """What to do with a token of this lifetime that has so much left."""
+    """The judgement of a token of this lifetime when so many seconds of it are left."""
     token = Token("secret", "g1", expires_at=1000.0 + lifetime, lifetime=lifetime)
     return (policy or TokenPolicy()).judge(token, 1000.0 + lifetime - left, chance)
 
@@ -19,23 +19,23 @@ def judged(lifetime: float, left: float, chance: float = 0.0, policy: TokenPolic
 @pytest.mark.parametrize(
     ("lifetime", "left", "expected"),
     [
-        # Five minutes: due a minute before the end (a fifth is the same), useless 10 s before it.
+        # A lifetime of five minutes: due a minute (which is a fifth) before the end, expired 10 s before it.
         (300, 300, FRESH),
         (300, 60.001, FRESH),
         (300, 60, DUE),
         (300, 10.001, DUE),
         (300, 10, EXPIRED),
         (300, -1, EXPIRED),
-        # An hour: a fifth of it is more than a minute.
+        # An hour: due when a fifth is left, which is more than a minute.
         (3600, 720.001, FRESH),
         (3600, 720, DUE),
         (3600, 10, EXPIRED),
-        # A minute: never before half its life.
+        # A minute: due when half is left, and never before that.
         (60, 60, FRESH),
         (60, 30.001, FRESH),
         (60, 30, DUE),
         (60, 10, EXPIRED),
-        # Ten seconds: the margin is a quarter of its life, or it would never be usable.
+        # Ten seconds: expired when a quarter is left; with a margin of 10 s it would never be usable.
         (10, 10, FRESH),
         (10, 5, DUE),
         (10, 2.501, DUE),
@@ -59,7 +59,7 @@ def test_a_policy_can_be_told_other_numbers() -> None:
 
 
 @given(st.floats(0.1, 1e5), st.floats(0, 1))
-def test_a_token_is_fresh_at_birth_expired_at_its_end_and_never_gets_younger(
+def test_a_token_is_fresh_at_first_expired_at_its_end_and_never_becomes_fresher(
     lifetime: float, chance: float
 ) -> None:
     ages = [judged(lifetime, lifetime * (100 - step) / 100, chance) for step in range(101)]

@@ -1,4 +1,4 @@
-"""Folding a stream's words into one result."""
+"""Folding a stream's segments and facts into one result."""
 
 import time
 
@@ -12,7 +12,7 @@ from worker.protocol.transcript import Transcript
 
 
 def told(*segments: Segment) -> list[str]:
-    """The texts of the result, after these arrived one by one."""
+    """The texts of the result, when these segments arrive one by one."""
     transcript = Transcript()
     for one in segments:
         transcript.add_segments([one])
@@ -101,7 +101,7 @@ def test_an_interim_segment_without_length_counts_by_its_moment() -> None:
     assert told(final, segment("and", 5, 5, final=False)) == ["It hurts.", "and"]
 
 
-def test_times_that_run_backwards_replace_nothing_but_their_like() -> None:
+def test_segments_that_end_before_they_start_replace_nothing() -> None:
     final, interim = segment("final", 9, 1), segment("interim", 5, 2, final=False)
     assert set(told(final, segment("kept", 3, 4, final=False), interim)) == {"final", "kept", "interim"}
 
@@ -115,7 +115,7 @@ def test_a_day_of_segments_is_folded_in_a_moment() -> None:
     transcript = Transcript()
     transcript.add_segments(said)
     assert len(transcript.segments) == 30_000
-    # A second, where each segment is compared with a few. Compared with all of them it took minutes.
+    # It takes a second if each segment is compared with a few others, and minutes if with all.
     assert time.process_time() - began < 15
 
 
@@ -134,7 +134,7 @@ def test_words_whose_final_form_never_came_are_kept_and_marked() -> None:
     assert [(one.text, one.final) for one in transcript.segments] == [("it hur", False)]
 
 
-#: In eighths of a second, which are exact in binary, so that a test can reckon in ticks.
+#: Times are in eighths of a second, which are exact in binary, so that a test can count in ticks.
 spoken = st.builds(
     lambda start, length, channel, final: segment(
         "w", start / 8, (start + length) / 8, channel=channel, final=final
@@ -157,20 +157,20 @@ def test_every_final_segment_is_in_the_result_and_all_are_in_order(segments: lis
 
 
 def covered(one: Segment, others: list[Segment]) -> bool:
-    """Whether others of its channel last through most of a segment's time, by the reckoning of a child."""
+    """Whether others of its channel cover most of a segment's time; the check is simple, and counts ticks."""
     ticks = [one.start + tick / 8 for tick in range(round((one.end - one.start) * 8))] or [one.start]
     heard = [any(other.start <= tick < other.end for other in others) for tick in ticks]
     return sum(heard) * 2 > len(ticks)
 
 
 def late(one: Segment, segments: list[Segment]) -> bool:
-    """Whether an interim segment came after the final ones that say its words."""
+    """Whether an interim segment came after the final ones that cover its time."""
     before = segments[: next(place for place, other in enumerate(segments) if other is one)]
     return covered(one, [other for other in before if other.final and other.channel == one.channel])
 
 
 @given(st.lists(spoken, max_size=12))
-def test_only_what_was_said_again_is_left_out_and_all_of_that(segments: list[Segment]) -> None:
+def test_exactly_the_interim_segments_that_others_replace_are_left_out(segments: list[Segment]) -> None:
     transcript = Transcript()
     for one in segments:
         transcript.add_segments([one])

@@ -1,4 +1,4 @@
-"""Settings from the environment: what they default to, and every way to get them wrong."""
+"""Settings from the environment: their defaults, and every kind of fault."""
 
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def test_all_faults_are_told_at_once_each_by_its_variable() -> None:
     assert "CORTI_AUTH_URL: expected a URL that starts with https:// or http://" in told
 
 
-#: The range of each number: its ends are taken, and nothing beyond them.
+#: The range of each number: both ends are accepted, and nothing beyond them.
 RANGES = {
     "SLOTS": (1, 10_000),
     "AUDIO_MAX_SECONDS": (0.001, 86_400),

@@ -1,4 +1,4 @@
-"""Where settings come from: variables, files that variables name, and what is none of ours."""
+"""Sources of settings: variables, files that variables name, and variables that are not ours."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def test_a_value_can_lie_in_a_file(tmp_path: Path) -> None:
     assert load({**NEEDED, "CORTI_WORKER_SLOTS_FILE": str(slots)}).slots == 7
 
 
-def test_a_value_and_a_file_of_it_are_one_too_many(tmp_path: Path) -> None:
+def test_a_value_and_a_file_for_the_same_setting_are_a_fault(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(SECRET)
     told = faults(CORTI_CLIENT_SECRET_FILE=str(tmp_path / "secret"))
     assert told[0] == (
@@ -69,5 +69,5 @@ def test_what_kubernetes_adds_for_a_service_is_ignored() -> None:
     assert load({**NEEDED, **links, **second}) == load(NEEDED)
 
 
-def test_other_variables_are_none_of_our_business() -> None:
+def test_other_variables_are_ignored() -> None:
     assert load({**NEEDED, "PATH": "/bin", "CORTI_": "x", "CORTI_SANDBOX_PORT": "1"}) == load(NEEDED)

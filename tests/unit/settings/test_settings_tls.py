@@ -47,7 +47,7 @@ def test_the_files_must_exist(tmp_path: Path, party: str, kind: str) -> None:
     assert fault.startswith(f"{name}: ")
 
 
-def test_a_connection_with_tls_trusts_somebody_and_one_without_nobody() -> None:
+def test_connections_with_tls_have_authorities_and_those_without_have_none() -> None:
     plain = load(NEEDED)
     assert (plain.broker_trust, plain.redis_trust) == (None, None)
     secure = load({**NEEDED, **RABBIT})
@@ -65,6 +65,6 @@ def test_the_broker_and_redis_have_files_of_their_own(tmp_path: Path) -> None:
     assert settings.redis_trust == Trust(files["REDIS_CA"])
 
 
-def test_state_on_the_broker_goes_by_the_brokers_files(pem: Path) -> None:
+def test_where_the_broker_is_redis_the_state_uses_the_brokers_files(pem: Path) -> None:
     settings = load({**NEEDED, "CORTI_WORKER_BROKER_URL": REDIS, "CORTI_WORKER_BROKER_CA_FILE": str(pem)})
     assert settings.redis_trust == settings.broker_trust == Trust(pem)

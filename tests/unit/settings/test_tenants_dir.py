@@ -1,4 +1,4 @@
-"""Tenants from a directory of files, as mounted secrets are, and every way to get them wrong."""
+"""Tenants from a directory of files, as in mounted secrets, and every kind of fault."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from worker.settings.tenants import read_tenants
 
 
 def tenant_files(root: Path, name: str, **files: str) -> Path:
-    """A tenant's directory; names of files with `_` for what is `-` or `.` there."""
+    """Write a tenant's directory; the arguments name files, with `_` in place of `-` and `.`."""
     place = root / name
     place.mkdir(parents=True)
     for file, content in {"client_id": f"{name} client", "client_secret": SECRET, **files}.items():
@@ -24,7 +24,7 @@ def settings(root: Path, **changes: str) -> Settings:
 
 
 def faults(root: Path, **changes: str) -> list[str]:
-    """What is said about a directory of tenants; no secret is shown."""
+    """The faults of a directory of tenants; assert that none shows a secret."""
     with pytest.raises(SettingsError) as caught:
         settings(root, **changes)
     assert SECRET not in str(caught.value)
@@ -42,7 +42,7 @@ def test_each_directory_is_a_tenant_beside_the_settings_own(tmp_path: Path) -> N
     assert second.token_endpoint == "https://auth.eu.corti.app/realms/clinic-b/protocol/openid-connect/token"
 
 
-def test_what_a_tenant_does_not_say_is_as_the_settings_say(tmp_path: Path) -> None:
+def test_a_tenant_inherits_from_the_settings_what_its_files_do_not_say(tmp_path: Path) -> None:
     tenant_files(tmp_path, "clinic-a")
     own, tenant = settings(
         tmp_path,
@@ -72,7 +72,7 @@ def test_with_tenants_the_settings_need_no_credentials_but_no_half_of_them_eithe
 
 
 def test_kubernetes_own_entries_are_no_tenants(tmp_path: Path) -> None:
-    """A mounted volume: the data lies behind a link that is exchanged when a secret changes."""
+    """In a mounted volume, the data lies behind a link, which the kubelet replaces when a secret changes."""
     tenant_files(tmp_path / "..2026_11_25", "clinic-a")
     (tmp_path / "..data").symlink_to("..2026_11_25")
     (tmp_path / "clinic-a").symlink_to("..data/clinic-a")
@@ -86,7 +86,7 @@ def test_a_secret_that_was_rotated_is_read_again(tmp_path: Path) -> None:
     (place / "client-secret").write_text("next\n")
     assert secret_of(tenant) == "next"
     assert secret_of(own) == SECRET
-    for gone in "", None:  # half-way through a rotation
+    for gone in "", None:  # in the middle of a rotation
         (place / "client-secret").write_text(gone) if gone is not None else (place / "client-secret").unlink()
         assert secret_of(tenant) == SECRET
 
@@ -128,7 +128,7 @@ def test_all_faults_of_all_tenants_are_told_at_once_with_those_of_the_settings(t
     assert any(fault.startswith("c/client-secrets: no such file is known; there may be cl") for fault in told)
 
 
-def test_two_tenants_of_one_name_are_one_too_many(tmp_path: Path) -> None:
+def test_two_tenants_of_one_name_are_a_fault(tmp_path: Path) -> None:
     tenant_files(tmp_path, "base")
     assert faults(tmp_path) == ["base: CORTI_TENANT is called so, too; keep one of them"]
 
@@ -139,7 +139,7 @@ def test_a_directory_that_is_empty_or_missing_is_a_fault(tmp_path: Path) -> None
 
 
 def test_a_directory_that_cannot_be_listed_is_a_fault(tmp_path: Path) -> None:
-    """Root may read everything, so the test takes one that is gone."""
+    """Root can list every directory, so the test removes the directory instead."""
     assert read_tenants(tmp_path / "gone", {}) == ((), ["cannot be listed (FileNotFoundError)"])
 
 

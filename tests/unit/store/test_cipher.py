@@ -1,4 +1,4 @@
-"""What is stored in Redis: readable with any key we have, with no other, and in clear without keys."""
+"""Encryption of what is stored in Redis: any of our keys decrypts it, other keys do not; it is optional."""
 
 import base64
 
@@ -16,7 +16,7 @@ def test_what_was_encrypted_is_read_again_and_shows_nothing(keys: str) -> None:
     cipher = make_cipher(keys)
     secret = cipher.encrypt(PLAIN)
     assert cipher.decrypt(secret) == PLAIN
-    # Words with spaces: letters alone come up in a Fernet token by chance, once in some 2,000.
+    # Texts with spaces: a few letters alone occur in one of some 2,000 Fernet tokens by chance.
     assert b"It hurts, says" not in secret
     assert b"It hurts, says" not in base64.urlsafe_b64decode(secret)
 
@@ -31,7 +31,7 @@ def test_keys_are_rotated_by_putting_the_new_one_first() -> None:
 @pytest.mark.parametrize(
     "secret", [b"", b"in clear", make_cipher(OTHER).encrypt(PLAIN)], ids=["empty", "clear", "other"]
 )
-def test_what_we_cannot_read_is_none(secret: bytes) -> None:
+def test_a_text_that_cannot_be_decrypted_is_none(secret: bytes) -> None:
     assert make_cipher(NEW).decrypt(secret) is None
 
 

@@ -1,4 +1,4 @@
-"""The audit trail: AuditEvents of FHIR, one a step, that say who, when, for whom, and nothing of what."""
+"""The audit trail: a FHIR AuditEvent for each step says who, when and for whom, and shows no content."""
 
 import io
 import json
@@ -22,13 +22,13 @@ JOB = Job.from_message(json.dumps(FULL).encode())
 
 
 def event(entry: Entry) -> dict[str, Any]:
-    """The record of an entry."""
+    """The audit record that is made of an entry."""
     at = datetime(2026, 3, 1, 9, 0, 0, 123456, tzinfo=UTC)
     return audit_event(entry, at, tenant="base", worker="corti-worker 1", host="pod-7")
 
 
 def details(record: dict[str, Any]) -> dict[str, str]:
-    """The details of its entity."""
+    """The details of the record's entity, by type."""
     return {one["type"]: one["valueString"] for one in record["entity"][0]["detail"]}
 
 
@@ -67,7 +67,7 @@ def test_a_record_holds_nothing_of_the_jobs_content() -> None:
         assert secret not in text
 
 
-def test_without_a_word_of_the_job_its_defaults_are_named() -> None:
+def test_the_record_of_an_unreadable_job_names_the_defaults() -> None:
     assert details(event(Entry(Step.FAILED, None, "invalid_job"))) == {
         "tenant": "base",
         "retention": "default",
@@ -96,7 +96,7 @@ class Blocked(io.BytesIO):
 
 
 def trail(stream: io.BytesIO, most: int = 100) -> tuple[AuditLog, FakeRecorder]:
-    """A trail into a stream."""
+    """An audit trail that writes to a stream."""
     recorder = FakeRecorder()
     log = AuditLog(
         stream,
@@ -152,17 +152,19 @@ def test_a_trail_that_nobody_reads_holds_up_one_record_for_a_moment_and_then_non
         began = time.monotonic()
         for _ in range(500):
             log.record(Entry.of(Step.CLAIMED, JOB))
-        assert time.monotonic() - began < 2, "each for itself would have waited for 5 s"
+        assert time.monotonic() - began < 2, "more than one record waited for the reader"
         assert recorder.counts[measures.AUDIT_RECORDS.name, "lost"] == 500
         assert "blocked" in str(log.check())
-        assert log.heartbeat.check() is None, "it waits for its reader, and lives"
+        assert log.heartbeat.check() is None, "a thread that waits for its reader must count as alive"
         stream.flows.set()
     assert log.check() is None
     assert recorder.counts[measures.AUDIT_RECORDS.name, "written"] == 5
     assert len(stream.getvalue().splitlines()) == 5
 
 
-def test_what_nobody_reads_at_the_end_holds_up_no_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_that_nobody_reads_do_not_hold_up_the_end_of_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("worker.telemetry.audit_log._FLUSH", 0.01)
     stream = Blocked()
     log, _ = trail(stream)

@@ -1,4 +1,4 @@
-"""The verdict over several checks."""
+"""The combined verdict of several checks."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, and nothing of what libraries handle."""
+"""Logs: one JSON object in each line, and no data that libraries handle."""
 
 import gc
 import io
@@ -35,7 +35,7 @@ LIBRARIES = [
 
 
 def record(name: str, message: Any, *args: object, level: int = logging.WARNING) -> logging.LogRecord:
-    """A record as a library makes it, within a traceback that shows what it handled."""
+    """A library's log record, with an exception and a stack that show the data it handled."""
     with pytest.raises(ValueError, match="Ada") as caught:
         raise ValueError(BODY)
     made = logging.LogRecord(name, level, "file.py", 1, message, args, caught._excinfo)
@@ -74,7 +74,7 @@ def test_a_record_without_an_exception_gets_no_class_of_one() -> None:
 @pytest.mark.parametrize(
     ("level", "kept"), [(logging.DEBUG, False), (logging.INFO, False), (logging.ERROR, True)]
 )
-def test_libraries_are_heard_from_warnings_up(level: int, kept: bool) -> None:
+def test_records_of_libraries_are_logged_from_warnings_up(level: int, kept: bool) -> None:
     assert LibraryFilter().filter(record("celery.app.trace", "Task %s", BODY, level=level)) is kept
 
 
@@ -88,7 +88,7 @@ def test_our_own_records_pass_as_they_are(name: str) -> None:
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    """Where a configured process writes; all is as before afterwards."""
+    """The stream to which a configured process writes its log; logging is restored afterwards."""
     root, stream = logging.getLogger(), io.StringIO()
     handlers, level = root.handlers[:], root.level
     yield stream
@@ -130,7 +130,7 @@ def test_libraries_write_the_same_lines_through_the_filter(stream: io.StringIO) 
     assert "Ada" not in line
 
 
-def test_people_can_have_text_instead(stream: io.StringIO) -> None:
+def test_the_log_can_be_plain_text_instead(stream: io.StringIO) -> None:
     configure("INFO", "console", stream)
     structlog.get_logger("worker.test_log").info("job_completed", job_id="visit-17")
     (line,) = stream.getvalue().splitlines()
@@ -155,7 +155,7 @@ def test_a_line_bears_its_jobs_id_and_trace(stream: io.StringIO) -> None:
     assert not {"job_id", "attempt", "trace_id"} & lines[2].keys()
 
 
-def test_what_slips_into_a_field_is_redacted(stream: io.StringIO) -> None:
+def test_a_secret_in_a_field_is_redacted(stream: io.StringIO) -> None:
     configure("INFO", "json", stream)
     log = structlog.get_logger("worker.test_log")
     log.warning("odd", error="no route to wss://api.example/x?token=Bearer%20abc", body=BODY.encode())
@@ -188,7 +188,7 @@ def test_a_terminal_gets_text_unless_told_otherwise(
 
 @pytest.fixture
 def guarded(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """A process whose uncaught exceptions are logged; as before afterwards."""
+    """Log this process's uncaught exceptions; the hooks are restored afterwards."""
     for module, name in (sys, "excepthook"), (threading, "excepthook"), (sys, "unraisablehook"):
         monkeypatch.setattr(module, name, getattr(module, name))
     configure("INFO", "json", stream)
@@ -211,7 +211,7 @@ def test_an_exception_that_nobody_caught_is_logged_by_class_and_place(guarded: i
     assert "Ada" not in guarded.getvalue()
 
 
-def test_a_thread_that_breaks_is_logged_so(guarded: io.StringIO) -> None:
+def test_an_exception_that_ends_a_thread_is_logged_likewise(guarded: io.StringIO) -> None:
     def run() -> None:
         raise ValueError(BODY)
 
@@ -224,7 +224,7 @@ def test_a_thread_that_breaks_is_logged_so(guarded: io.StringIO) -> None:
     assert "Ada" not in guarded.getvalue()
 
 
-def test_a_finaliser_that_breaks_is_logged_so(guarded: io.StringIO) -> None:
+def test_an_exception_in_a_finaliser_is_logged_likewise(guarded: io.StringIO) -> None:
     class Broken:
         def __del__(self) -> None:
             raise ValueError(BODY)

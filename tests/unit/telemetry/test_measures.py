@@ -11,7 +11,7 @@ from worker.telemetry.measure_kinds import Counter, Gauge, Histogram, Info
 from worker.telemetry.measures import EVERY
 from worker.telemetry.metrics import Metrics
 
-#: Reason codes, outcomes and their like. A label with a value per job or patient has no place here.
+#: The allowed labels: each has few values. A label with a value for each job or patient must not be added.
 ALLOWED_LABELS = {
     "outcome",
     "reason",
@@ -51,7 +51,7 @@ def test_a_name_ends_in_what_is_counted() -> None:
     assert all(one.name.endswith("_seconds") for one in HISTOGRAMS)
     assert not any(one.name.endswith(("_total", "_count", "_sum", "_bucket")) for one in GAUGES)
     for one in COUNTERS:
-        # A unit stands before the ending, so that rates can be read off the name.
+        # The unit stands before the ending, so that the name shows it.
         if "Seconds" in one.help:
             assert one.name.endswith("_seconds_total")
         if "Bytes" in one.help:
@@ -125,20 +125,20 @@ def test_what_is_counted_elsewhere_is_exported_as_it_stands_at_the_scrape() -> N
 
 
 def test_a_counter_whose_labels_are_a_closed_list_is_exported_from_zero() -> None:
-    # Without that, `increase` is 0 where a worker had its only failure.
+    # Otherwise Prometheus' `increase` would be 0 for the first failure of a worker.
     text = Metrics().render().decode()
     assert 'corti_dead_letters_total{reason="expired"} 0.0' in text
     assert 'corti_jobs_finished_total{outcome="failed",reason="quota_exhausted"} 0.0' in text
     open_lists = {
         "corti_events_published_total",
-        # A worker begins these with the tenants that it serves: `Application.runner`.
+        # A worker sets these to 0 for each tenant that it serves: `Application.runner`.
         "corti_admissions_refused_total",
         "corti_tenant_jobs_finished_total",
     }
     assert {one.name for one in COUNTERS if one.labels and one not in KNOWN} == open_lists
 
 
-def test_labels_that_only_a_running_worker_knows_are_exported_from_zero_when_it_says_them() -> None:
+def test_labels_that_only_a_running_worker_knows_are_exported_from_zero_once_given() -> None:
     metrics = Metrics()
     metrics.begin(measures.ADMISSIONS_REFUSED, ("clinic-a",), ("clinic-b",))
     text = metrics.render().decode()

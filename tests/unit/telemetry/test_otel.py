@@ -1,4 +1,4 @@
-"""Spans: their parents, kinds and words, and that nothing of an exception's text gets into them."""
+"""Spans: their parents, kinds and attributes, and that no exception's text gets into them."""
 
 from collections.abc import Callable, Iterator
 
@@ -67,7 +67,7 @@ def test_without_a_parent_a_trace_begins(recorded: tuple[OtelTracer, Recorded]) 
     assert begun == f"{span.context.trace_id:032x}"
 
 
-def test_who_does_not_want_to_be_sampled_is_not(recorded: tuple[OtelTracer, Recorded]) -> None:
+def test_an_unsampled_trace_records_no_span(recorded: tuple[OtelTracer, Recorded]) -> None:
     tracer, spans = recorded
     with tracer.span("one", parent=UNSAMPLED):
         passed_on = trace.current()

@@ -1,4 +1,4 @@
-"""The second net under the logs: tokens, credentials and what is in URLs beside the host."""
+"""Redaction, the logs' second protection: of tokens, credentials, and all of a URL beside its host."""
 
 import json
 from typing import Any
@@ -52,7 +52,7 @@ def test_secrets_in_texts_are_taken_out(given: str, shown: str) -> None:
         None,
     ],
 )
-def test_what_is_no_secret_stays(given: Any) -> None:
+def test_texts_without_secrets_stay_unchanged(given: Any) -> None:
     assert redact("detail", given) == given
 
 

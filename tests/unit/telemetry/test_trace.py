@@ -1,4 +1,4 @@
-"""The trace that work belongs to: carried on as it came, and nowhere else."""
+"""The trace that work belongs to: it is passed on unchanged, and never to other work."""
 
 import threading
 
@@ -39,7 +39,7 @@ def test_threads_have_traces_of_their_own() -> None:
 @pytest.mark.parametrize(
     "text", ["", "00", PARENT.upper(), f"{PARENT}-01", f" {PARENT}", f"{PARENT}\n", b"x", 7, None, {"a": 1}]
 )
-def test_what_is_no_traceparent_is_none(text: object) -> None:
+def test_a_malformed_traceparent_is_none(text: object) -> None:
     assert trace.valid(text) is None
 
 
