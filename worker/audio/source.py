@@ -52,7 +52,15 @@ class Sources:
         """
         inline = audio.inline
         if inline is not None:
-            yield begin(Source(BytesIO(inline).read, None, at_hand=True))
+            yield begin(
+                Source(
+                    BytesIO(inline).read,
+                    None,
+                    at_hand=True,
+                    size=len(inline),
+                    read_at=lambda offset, size: inline[offset : offset + size],
+                )
+            )
             return
         parts = urlsplit(audio.uri or "")
         if parts.scheme == "file":
@@ -80,7 +88,9 @@ class Sources:
         file = self._roots.open(path)
         try:
             now = file.read_now if file.can_tell else None
-            return file, begin(Source(file.read, None, at_hand=True, read_now=now))
+            return file, begin(
+                Source(file.read, None, at_hand=True, read_now=now, size=file.size, read_at=file.read_at)
+            )
         except BaseException:
             file.close()
             raise
