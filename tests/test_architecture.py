@@ -35,7 +35,7 @@ _OUTER = {f"worker.{name}" for name in LEVEL if LEVEL[name] > LEVEL["jobs"]} | {
 #: Each library outside of the standard one, and the modules or whole packages that may use it.
 LIBRARIES = {
     "amqp": {"worker.broker"},
-    "av": {"worker.audio.container"},
+    "av": {"worker.audio.media"},
     "celery": {"worker.broker", "worker.process.worker"},
     "certifi": {"worker.network.trust"},
     "click": {"worker.cli"},

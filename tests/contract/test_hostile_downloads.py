@@ -15,6 +15,7 @@ import trustme
 from tests.contract.listening import BODY, SECRET, audio_sources, blocks, failure_of, opened, read
 from tests.contract.raw_host import RawHost, raw_host
 from tests.contract.web_host import WebHost, answer
+from tests.unit.audio.reading import job_of
 from worker.audio import speed
 from worker.audio.downloads import MOST_REDIRECTS
 from worker.audio.library import Library
@@ -262,9 +263,8 @@ def test_a_download_of_just_the_limit_is_read(host: WebHost) -> None:
 def listen(sources: Any, url: str) -> float:
     """Seconds of audio at a URL, as the library tells them."""
     library = Library(sources, chunk_seconds=0.25, max_seconds=3600, wav_as="pcm")
-    with library.open(
-        Audio(uri=url, media_type="audio/pcm; rate=16000; channels=1; bits=16"), Interrupt()
-    ) as audio:
+    raw = Audio(uri=url, media_type="audio/pcm; rate=16000; channels=1; bits=16")
+    with library.open(job_of(raw), Interrupt()) as audio:
         return sum(chunk.seconds for chunk in audio.chunks())
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.contract.listening import audio_sources, opened
 from tests.contract.raw_host import RawHost, deaf_port, raw_host
+from tests.unit.audio.reading import job_of
 from worker.audio.blocking import BlockingCalls
 from worker.audio.file import File
 from worker.audio.library import Library
@@ -167,7 +168,7 @@ def test_the_library_hands_an_interrupt_on_through_a_container() -> None:
         host.over.wait(60)
 
     def listen(interrupt: Interrupt) -> None:
-        with library.open(Audio(uri=host.url()), interrupt) as audio:
+        with library.open(job_of(Audio(uri=host.url())), interrupt) as audio:
             for _ in audio.chunks():
                 pass
 

@@ -68,8 +68,18 @@ def _base64_audio(data: str) -> str:
     return data
 
 
+def _different(channels: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(channels)) < len(channels):
+        raise ValueError("expected different channels, such as [1, 0]")
+    return channels
+
+
 class Audio(_Model):
-    """Where the audio is: a `uri`, or inline `data`; exactly one of them."""
+    """Where the audio is: a `uri`, or inline `data`; exactly one of them.
+
+    `channels` are those to send, counted from 0, in that order; empty for all of them as they are. With `mix`
+    all are mixed into one.
+    """
 
     uri: Annotated[str, Field(max_length=8192), AfterValidator(_known_scheme)] | None = None
     data: Annotated[str, AfterValidator(_base64_audio)] | None = None
@@ -77,6 +87,19 @@ class Audio(_Model):
         None
     )
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    when_truncated: Literal["refuse", "transcribe"] = "transcribe"
+    channels: Annotated[
+        tuple[Annotated[int, Field(ge=0, le=63)], ...],
+        Field(max_length=8),
+        AfterValidator(_different),
+    ] = ()
+    mix: bool = False
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        if self.channels and self.mix:
+            raise ValueError("expected either the key channels or mix: true")
+        return self
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

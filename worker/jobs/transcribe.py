@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from worker.concurrency.interrupt import Interrupt
-from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused
+from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
 from worker.contract.events import AudioFigures, Completed, Data, Facts, Progress, Segments
 from worker.contract.job import Job
-from worker.jobs.ports import AudioLibrary, Interaction, Interactions, Sent, Stream, Streams, Tokens
+from worker.jobs.audio import Audio, AudioLibrary
+from worker.jobs.ports import Interaction, Interactions, Sent, Stream, Streams, Tokens
 from worker.protocol import messages
 from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
 from worker.protocol.token import Token
@@ -36,6 +37,23 @@ def _observed(attempt: "Attempt", stream: Stream, interaction: Interaction) -> I
         # A first segment may have arrived that was not taken, before an interrupt or when the stream broke.
         attempt.observer.heard(stream.first_segment())
         attempt.observer.streamed(stream.figures()[0], interaction.id, failure)
+
+
+@contextmanager
+def _converting(attempt: "Attempt", audio: Audio) -> Iterator[None]:
+    """Have the next attempt convert audio of which a part cannot be read, by the worker or by the service."""
+    try:
+        yield
+    except JobError as error:
+        unreadable = error.reason in {Reason.AUDIO_DAMAGED, Reason.AUDIO_UNSUPPORTED}
+        if not unreadable or not audio.convertible or attempt.convert:
+            raise
+        attempt.convert = True
+        raise TransientError(
+            Reason.AUDIO_DAMAGED,
+            "a part of the audio cannot be read as it is; the next attempt converts it",
+            retry_after=0.0,
+        ) from None
 
 
 def _remaining(total: float | None, stream: Stream, pace: float) -> Callable[[], float | None]:
@@ -77,6 +95,7 @@ class Attempt:
         number: Of the attempt, from 1.
         interaction: The job's interaction, once there is one.
         remember: Told of an interaction as soon as it exists.
+        convert: Whether the audio is to be converted, because the service did not take it as it was.
         asked: Whether this worker has asked the service to create it; the answer may have got lost.
         observer: Told of what happens on the way.
     """
@@ -84,6 +103,7 @@ class Attempt:
     number: int = 1
     interaction: Interaction | None = None
     remember: Callable[[Interaction], None] = _forget
+    convert: bool = False
     asked: bool = False
     observer: AttemptObserver = field(default_factory=AttemptObserver)
 
@@ -110,7 +130,7 @@ class Transcriber:
             JobError: The attempt failed; its class says whether another one can help.
             Interrupted: By `interrupt`.
         """
-        with self.audio.open(job.audio, interrupt) as audio:
+        with self.audio.open(job, interrupt, convert=attempt.convert) as audio, _converting(attempt, audio):
             if attempt.interaction is None:
                 attempt.interaction = self._interaction(job, attempt)
                 attempt.remember(attempt.interaction)
@@ -154,7 +174,7 @@ class Transcriber:
             facts=transcript.facts,
             audio=figures,
             credits=usage,
-            warnings=warnings,
+            warnings=(*warnings, *audio.warnings()),
             attempts=attempt.number,
             metadata=job.metadata,
         )

@@ -1,7 +1,9 @@
 """A library of audio that holds one file, and the way to read it."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
 import pytest
@@ -12,50 +14,120 @@ from worker.audio.reading import Source, reader
 from worker.audio.source import Sources
 from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import PermanentError
-from worker.contract.job import Audio
+from worker.contract.job import Audio, Job, Transcription
 from worker.protocol.pace import Chunk
 
 T = TypeVar("T")
+
+
+def job_of(audio: Audio, **transcription: Any) -> Job:
+    """A job with this audio."""
+    told = {"language": "en", **transcription}
+    return Job(job_id="j", audio=audio, transcription=Transcription.model_validate_json(json.dumps(told)))
+
 
 RAW = "audio/pcm; rate=16000; channels=1; bits=16"
 
 
 class OneSource:
-    """Sources that hold one file, and know whether it was read whole and closed."""
+    """Sources that hold one file, and know whether it was read whole and closed.
 
-    def __init__(self, data: Iterator[bytes], served_as: str | None, *, at_hand: bool = True) -> None:
+    Args:
+        data: What can be read in order.
+        served_as: What the server says the type is.
+        at_hand: Whether reading never waits for a network.
+        whole: The file, if its size is known and it can be read at any offset.
+    """
+
+    def __init__(
+        self,
+        data: Iterator[bytes],
+        served_as: str | None,
+        *,
+        at_hand: bool = True,
+        whole: bytes | None = None,
+    ) -> None:
         self._data = data
         self._served_as = served_as
         self._at_hand = at_hand
+        self._whole = whole
         self.open_now = False
 
     @contextmanager
     def open(self, _: Audio, interrupt: Interrupt, begin: Callable[[Source], T]) -> Iterator[T]:
         interrupt.check()
         self.open_now = True
+        whole = self._whole
         try:
-            yield begin(Source(reader(self._data), self._served_as, at_hand=self._at_hand))
+            yield begin(
+                Source(
+                    reader(self._data),
+                    self._served_as,
+                    at_hand=self._at_hand,
+                    size=None if whole is None else len(whole),
+                    read_at=None if whole is None else lambda offset, size: whole[offset : offset + size],
+                )
+            )
         finally:
             self.open_now = False
 
 
-def read(
+@dataclass(frozen=True)
+class Heard:
+    """What became of audio."""
+
+    format: str | None
+    total_seconds: float | None
+    chunks: list[Chunk]
+    warnings: tuple[str, ...]
+    source_format: str
+    sent_format: str
+
+    @property
+    def seconds(self) -> float:
+        """How long the chunks last."""
+        return sum(chunk.seconds for chunk in self.chunks)
+
+
+def hear(
     data: bytes | Iterator[bytes],
     *,
     size: int = 1000,
     served_as: str | None = None,
     wav_as: Literal["pcm", "wav"] = "pcm",
     max_seconds: float = 60,
+    known_size: bool = False,
+    name: str = "a",
+    convert: bool = False,
+    transcription: dict[str, Any] | None = None,
     **told: Any,
-) -> tuple[str | None, list[Chunk]]:
-    """How this data is declared, and its chunks."""
-    source = OneSource(blocks(data, size) if isinstance(data, bytes) else data, served_as)
+) -> Heard:
+    """Open this data as a job's audio, and take it to its end."""
+    whole = data if known_size and isinstance(data, bytes) else None
+    source = OneSource(blocks(data, size) if isinstance(data, bytes) else data, served_as, whole=whole)
     library = Library(cast("Sources", source), chunk_seconds=0.25, max_seconds=max_seconds, wav_as=wav_as)
-    with library.open(Audio(uri="file:///a", **told), Interrupt()) as audio:
-        declared, chunks = audio.format, list(audio.chunks())
+    job = job_of(
+        Audio.model_validate_json(json.dumps({"uri": f"file:///{name}", **told})), **transcription or {}
+    )
+    with library.open(job, Interrupt(), convert=convert) as audio:
+        chunks = list(audio.chunks())
         held = source.open_now
+        heard = Heard(
+            audio.format,
+            audio.total_seconds,
+            chunks,
+            audio.warnings(),
+            audio.source_format,
+            audio.sent_format,
+        )
     assert (held, source.open_now) == (True, False)
-    return declared, chunks
+    return heard
+
+
+def read(data: bytes | Iterator[bytes], **how: Any) -> tuple[str | None, list[Chunk]]:
+    """How this data is declared, and its chunks."""
+    heard = hear(data, **how)
+    return heard.format, heard.chunks
 
 
 def sent(chunks: list[Chunk]) -> bytes:

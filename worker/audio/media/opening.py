@@ -1,0 +1,116 @@
+"""Opens compressed and wrapped audio: finds its track, decides how it goes to the service, and begins."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from worker.audio.media import plan
+from worker.audio.media.boxes import index_first
+from worker.audio.media.converting import Converter
+from worker.audio.media.files import OrderedFile, SeekableFile
+from worker.audio.media.formats import MEDIA_TYPES, PACKAGES
+from worker.audio.media.ogg import is_joined
+from worker.audio.media.passing import passed
+from worker.audio.media.repackaging import repackaged
+from worker.audio.media.track import Track
+from worker.audio.reading import Source
+from worker.contract.job import Job
+from worker.protocol.pace import Chunk
+
+#: How much of a source is read at a time where it is read in order.
+BLOCK = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A track on its way to the service.
+
+    Attributes:
+        track: Of the source; to be closed at the end.
+        sent: What it is for the service: an `audioFormat`.
+        how: How it goes there.
+        chunks: The audio.
+        gaps: Where silence stands for what could not be read, as (begin, seconds); grows.
+    """
+
+    track: Track
+    sent: str
+    how: plan.Way
+    chunks: Iterator[Chunk]
+    gaps: list[tuple[float, float]]
+
+
+class Opener:
+    """Opens tracks.
+
+    Args:
+        seconds: Wanted length of a chunk.
+        turn: Limits how many conversions compute at the same time.
+    """
+
+    def __init__(self, seconds: float, turn: AbstractContextManager[Any]) -> None:
+        self._seconds = seconds
+        self._turn = turn
+
+    def open(
+        self,
+        source: Source,
+        head: bytes,
+        demuxer: str,
+        job: Job,
+        *,
+        convert: bool,
+        options: dict[str, str] | None = None,
+    ) -> Opened:
+        """Open a track.
+
+        Args:
+            source: The bytes; those of `head` were read from it.
+            head: Its first bytes.
+            demuxer: The container.
+            job: What is to be sent.
+            convert: Whether to decode the track in any case.
+            options: What libavformat has to be told of raw samples.
+
+        Raises:
+            PermanentError: There is no sound that can be read, or its channels are not those of the job.
+            JobError, Interrupted: Whatever reading the source raised.
+        """
+        ordered = OrderedFile(chain([head], iter(partial(source.read, BLOCK), b"")), keep=True)
+        joined, in_order = False, demuxer != "matroska" or b"webm" in head
+        if source.read_at is None or source.size is None:
+            track = Track(ordered, demuxer, options=options)
+        else:
+            joined = demuxer == "ogg" and is_joined(source.read_at, source.size)
+            if demuxer == "mov":
+                in_order = index_first(source.read_at)
+            track = Track(SeekableFile(source.read_at, source.size), demuxer, joined=joined, options=options)
+        try:
+            return self._opened(track, ordered, job, in_order=in_order, joined=joined, convert=convert)
+        except BaseException:
+            track.close()
+            raise
+
+    def _opened(
+        self, track: Track, ordered: OrderedFile, job: Job, *, in_order: bool, joined: bool, convert: bool
+    ) -> Opened:
+        form, audio = track.format, job.audio
+        plan.check_channels(form.channels, audio, job.transcription)
+        chosen = audio.mix or bool(audio.channels)
+        how = plan.way(form, in_order=in_order, joined=joined, convert=convert or chosen)
+        if how is plan.Way.PASS:
+            if track.file is not ordered:
+                # The bytes are sent in order, so they are read in order, too.
+                track.close()
+                track = Track(ordered, form.demuxer, known=form)
+            chunks = passed(track, ordered, self._seconds)
+            return Opened(track, MEDIA_TYPES[form.demuxer], how, chunks, [])
+        ordered.keep = False
+        if how is plan.Way.REPACKAGE:
+            package, muxer = PACKAGES[form.codec]
+            return Opened(track, MEDIA_TYPES[package], how, repackaged(track, muxer, self._seconds), [])
+        converter = Converter(track, job.audio, self._seconds, self._turn)
+        return Opened(track, converter.audio_format, how, converter.chunks(), converter.gaps)
