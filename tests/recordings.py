@@ -78,6 +78,11 @@ RECIPES = (
 )
 
 
+def recipe(name: str) -> Recipe:
+    """The recipe of this name."""
+    return next(one for one in RECIPES if one.name == name)
+
+
 def available() -> tuple[bool, str]:
     """Whether ffmpeg is there, and what is missing otherwise."""
     return shutil.which("ffmpeg") is not None, "ffmpeg is not installed (Debian: apt-get install ffmpeg)"
@@ -94,16 +99,29 @@ def sounds() -> bytes:
     return samples.tobytes()
 
 
-def make(recipe: Recipe, folder: Path) -> Path:
+def make(how: Recipe, folder: Path) -> Path:
     """The file of a recipe, made on first use."""
-    path = folder / recipe.name
+    path = folder / how.name
     if path.exists():
         return path
     base = folder / "base.wav"
     if not base.exists():
         write_wav(base, sounds())
-    pictures = ["-f", "lavfi", "-i", "testsrc=size=160x120:rate=5", "-shortest"] if recipe.film else []
-    run(["-i", str(base), *pictures, *recipe.options.split(), str(path)])
+    pictures = ["-f", "lavfi", "-i", "testsrc=size=160x120:rate=5", "-shortest"] if how.film else []
+    # The same bytes each time: serial numbers would else be drawn at random.
+    run(
+        [
+            "-i",
+            str(base),
+            *pictures,
+            *how.options.split(),
+            "-flags",
+            "+bitexact",
+            "-fflags",
+            "+bitexact",
+            str(path),
+        ]
+    )
     return path
 
 

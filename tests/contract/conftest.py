@@ -8,6 +8,7 @@ from kombu.transport import redis as kombu_redis
 
 from ops.lib.servers import RabbitMqServer, RedisServer
 from ops.sandbox.launch import Sandbox, start
+from tests import recordings
 from tests.conftest import require
 from tests.contract.corti_side import CortiSide, corti_side
 from tests.contract.listening import audio_sources
@@ -17,6 +18,13 @@ from tests.contract.web_host import WebHost
 from tests.fakes import FakeClock, FakeRecorder
 from worker.audio.source import Sources
 from worker.broker import redis_corrections
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of recordings."""
+    require(*recordings.available())
+    return tmp_path_factory.mktemp("recordings")
 
 
 @pytest.fixture(scope="session")

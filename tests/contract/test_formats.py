@@ -9,11 +9,10 @@ import av
 import pytest
 
 from tests import recordings
-from tests.conftest import require
 from tests.contract.listening import audio_sources
 from tests.contract.studio import Studio
-from tests.recordings import ONSETS, RECIPES, SECONDS, Recipe, make
-from tests.unit.audio.reading import Heard, hear, job_of, refused
+from tests.recordings import ONSETS, RECIPES, SECONDS, Recipe, make, recipe
+from tests.unit.audio.reading import Heard, hear, job_of, onsets, refused
 from tests.unit.audio.sounds import tone, wav_file
 from worker.audio.library import Library
 from worker.concurrency.interrupt import Interrupt
@@ -24,13 +23,6 @@ from worker.protocol.messages import TranscriptMessage
 
 #: As the documentation promises.
 _TOLERANCE = 0.3
-
-
-@pytest.fixture(scope="session")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of recordings."""
-    require(*recordings.available())
-    return tmp_path_factory.mktemp("recordings")
 
 
 class Told:
@@ -65,18 +57,18 @@ def told(room: Studio, path: Path, **transcription: Any) -> Told:
     return Told(room, job_of(Audio(uri=path.as_uri()), **transcription), path.parent)
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_a_recording_is_transcribed_at_the_right_times(room: Studio, shelf: Path, recipe: Recipe) -> None:
-    heard = told(room, make(recipe, shelf))
-    assert heard.sent_format.endswith(f"({recipe.how})")
+@pytest.mark.parametrize("one", RECIPES, ids=lambda one: one.name)
+def test_a_recording_is_transcribed_at_the_right_times(room: Studio, shelf: Path, one: Recipe) -> None:
+    heard = told(room, make(one, shelf))
+    assert heard.sent_format.endswith(f"({one.how})")
     assert heard.starts() == [pytest.approx(onset, abs=_TOLERANCE) for onset in ONSETS]
     assert heard.figures.seconds == pytest.approx(SECONDS, abs=_TOLERANCE)
     assert heard.warnings == ()
 
 
-@pytest.mark.parametrize("recipe", [one for one in RECIPES if one.film], ids=lambda recipe: recipe.name)
-def test_pictures_do_not_leave_the_house(shelf: Path, recipe: Recipe) -> None:
-    data = make(recipe, shelf).read_bytes()
+@pytest.mark.parametrize("one", [one for one in RECIPES if one.film], ids=lambda one: one.name)
+def test_pictures_do_not_leave_the_house(shelf: Path, one: Recipe) -> None:
+    data = make(one, shelf).read_bytes()
     heard = hear(data, known_size=True)
     sent = b"".join(chunk.data for chunk in heard.chunks)
     with av.open(io.BytesIO(sent)) as container:
@@ -88,24 +80,6 @@ def hear_file(data: bytes, **how: Any) -> Heard:
     in_order, at_will = hear(data, **how), hear(data, known_size=True, **how)
     assert in_order.seconds == pytest.approx(at_will.seconds, abs=0.1)
     return at_will
-
-
-def onsets(heard: Heard) -> list[float]:
-    """When the sounds begin in what was sent."""
-    sent = b"".join(chunk.data for chunk in heard.chunks)
-    if str(heard.format).startswith("audio/pcm"):
-        parameters = dict(part.strip().split("=") for part in str(heard.format).split(";")[1:])
-        rate, samples = int(parameters["rate"]), array("h", sent)[:: int(parameters["channels"])]
-    else:
-        samples, rate = array("h"), recordings.RATE
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
-        with av.open(io.BytesIO(sent)) as container:
-            for frame in container.decode(audio=0):
-                for one in resampler.resample(frame):
-                    samples.frombytes(bytes(one.planes[0])[: 2 * one.samples])
-    step = rate // 20
-    loud = [max(map(abs, samples[at : at + step]), default=0) > 1500 for at in range(0, len(samples), step)]
-    return [at / 20 for at, now in enumerate(loud) if now and not any(loud[max(0, at - 8) : at])]
 
 
 def at_the_right_times(heard: Heard, begin: float = 0.0) -> bool:
@@ -125,7 +99,7 @@ def test_amr_narrowband_is_converted() -> None:
 
 
 def test_a_picture_in_front_of_an_mp3_stays_here(shelf: Path) -> None:
-    mp3 = make(next(one for one in RECIPES if one.name == "cbr.mp3"), shelf).read_bytes()
+    mp3 = make(recipe("cbr.mp3"), shelf).read_bytes()
     heard = hear_file(recordings.pictured_mp3(mp3, 2_000_000), size=20_000)
     assert sum(len(chunk.data) for chunk in heard.chunks) < len(mp3) + 2000
     assert heard.format == "audio/mpeg"
@@ -142,7 +116,7 @@ def test_a_wav_header_that_does_not_know_the_length_is_no_hindrance(size: int) -
 @pytest.mark.parametrize("name", ["opus.ogg", "vorbis.ogg"])
 @pytest.mark.parametrize("known", [True, False], ids=["at will", "in order"])
 def test_joined_ogg_files_are_paced_to_their_end(shelf: Path, name: str, *, known: bool) -> None:
-    ogg = make(next(one for one in RECIPES if one.name == name), shelf).read_bytes()
+    ogg = make(recipe(name), shelf).read_bytes()
     other = ogg.replace(ogg[14:18], b"abcd")
     heard = hear(_with_checksums(ogg + other), known_size=known)
     assert heard.seconds == pytest.approx(2 * SECONDS, abs=_TOLERANCE)

@@ -20,7 +20,7 @@ from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import PermanentError, Reason
 from worker.contract.job import Job
 from worker.jobs.audio import Audio
-from worker.protocol.pace import Read, exactly
+from worker.protocol.pace import Chunk, Read, exactly
 
 
 class Library:
@@ -133,9 +133,12 @@ class Library:
             if form.seconds is not None:
                 plan.check_length(form.seconds, self._longest)
             chunks = truncation.watched(limited(opened.chunks, self._longest), form.seconds)
-            first = list(islice(chunks, 1))
-            if form.seconds is None or not first:
-                plan.check_length(first[0].seconds if first else 0.0, self._longest)
+            first: list[Chunk] = []
+            while sum(chunk.seconds for chunk in first) < plan.SHORTEST:
+                if not (more := list(islice(chunks, 1))):
+                    break
+                first += more
+            plan.check_length(sum(chunk.seconds for chunk in first), self._longest)
         except BaseException:
             opened.track.close()
             raise

@@ -1,13 +1,17 @@
 """A library of audio that holds one file, and the way to read it."""
 
+import io
 import json
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
+import av
 import pytest
 
+from tests.recordings import RATE
 from tests.unit.audio.sounds import blocks
 from worker.audio.library import Library
 from worker.audio.reading import Source, reader
@@ -140,3 +144,21 @@ def refused(data: bytes, **how: Any) -> PermanentError:
     with pytest.raises(PermanentError) as caught:
         read(data, **how)
     return caught.value
+
+
+def onsets(heard: Heard) -> list[float]:
+    """When the sounds begin in what was sent."""
+    sent = b"".join(chunk.data for chunk in heard.chunks)
+    if str(heard.format).startswith("audio/pcm"):
+        parameters = dict(part.strip().split("=") for part in str(heard.format).split(";")[1:])
+        rate, samples = int(parameters["rate"]), array("h", sent)[:: int(parameters["channels"])]
+    else:
+        samples, rate = array("h"), RATE
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
+        with av.open(io.BytesIO(sent)) as container:
+            for frame in container.decode(audio=0):
+                for one in resampler.resample(frame):
+                    samples.frombytes(bytes(one.planes[0])[: 2 * one.samples])
+    step = rate // 20
+    loud = [max(map(abs, samples[at : at + step]), default=0) > 1500 for at in range(0, len(samples), step)]
+    return [at / 20 for at, now in enumerate(loud) if now and not any(loud[max(0, at - 8) : at])]

@@ -60,5 +60,5 @@ class AudioClock:
             gap = 0.0
         begin = self.position + gap
         self.position = begin + seconds
-        self._vague = seconds == 0
+        self._vague = seconds == 0 and stamp is not None
         return begin, gap

@@ -73,8 +73,7 @@ class Converter:
         clock = AudioClock(self._track.format.seconds)
         resampler = _Resampler("mono" if self._mix else None)
         for frame in self._frames():
-            stamp = frame.time
-            missing = clock.gap(stamp)
+            missing = clock.gap(None if frame.time is None else frame.time + self._track.lost)
             if missing:
                 self.gaps.append((clock.position, missing))
                 yield from self._silence(missing)

@@ -15,8 +15,9 @@ from worker.audio.media.formats import MEDIA_TYPES, PACKAGES
 from worker.audio.media.ogg import is_joined
 from worker.audio.media.passing import passed
 from worker.audio.media.repackaging import repackaged
-from worker.audio.media.track import Track
+from worker.audio.media.track import Format, Track
 from worker.audio.reading import Source
+from worker.contract.errors import PermanentError
 from worker.contract.job import Job
 from worker.protocol.pace import Chunk
 
@@ -102,15 +103,25 @@ class Opener:
         chosen = audio.mix or bool(audio.channels)
         how = plan.way(form, in_order=in_order, joined=joined, convert=convert or chosen)
         if how is plan.Way.PASS:
-            if track.file is not ordered:
-                # The bytes are sent in order, so they are read in order, too.
-                track.close()
-                track = Track(ordered, form.demuxer, known=form)
-            chunks = passed(track, ordered, self._seconds)
-            return Opened(track, MEDIA_TYPES[form.demuxer], how, chunks, [])
+            # The bytes are sent in order, so they are read in order, too.
+            sent = track if track.file is ordered else _reopened(ordered, form)
+            if sent is not None:
+                if sent is not track:
+                    track.close()
+                chunks = passed(sent, ordered, self._seconds)
+                return Opened(sent, MEDIA_TYPES[form.demuxer], how, chunks, [])
+            how = plan.Way.REPACKAGE
         ordered.keep = False
         if how is plan.Way.REPACKAGE:
             package, muxer = PACKAGES[form.codec]
             return Opened(track, MEDIA_TYPES[package], how, repackaged(track, muxer, self._seconds), [])
         converter = Converter(track, job.audio, self._seconds, self._turn)
         return Opened(track, converter.audio_format, how, converter.chunks(), converter.gaps)
+
+
+def _reopened(file: OrderedFile, form: Format) -> Track | None:
+    """The track, read in order; None for a damaged file that can only be read at will."""
+    try:
+        return Track(file, form.demuxer, known=form)
+    except PermanentError:
+        return None

@@ -5,6 +5,7 @@ from typing import Any
 
 from worker.audio.media.clock import AudioClock
 from worker.audio.media.files import OrderedFile
+from worker.audio.media.repair import length_of, stamp_of
 from worker.audio.media.track import ERRORS, Track
 from worker.contract.errors import Reason, TransientError
 from worker.protocol.pace import MAX_CHUNK_BYTES, Chunk
@@ -24,12 +25,10 @@ class Damaged(TransientError):
         )
 
 
-def times(packet: Any) -> tuple[float | None, float]:
+def times(track: Track, packet: Any) -> tuple[float | None, float]:
     """A packet's time stamp and length in seconds; None and 0 where it has none."""
-    if packet.time_base is None:
-        return None, 0.0
-    stamp = None if packet.pts is None else float(packet.pts * packet.time_base)
-    return stamp, float((packet.duration or 0) * packet.time_base)
+    stamp = stamp_of(packet)
+    return None if stamp is None else stamp + track.lost, length_of(packet)
 
 
 def passed(track: Track, file: OrderedFile, seconds: float) -> Iterator[Chunk]:
@@ -49,7 +48,7 @@ def passed(track: Track, file: OrderedFile, seconds: float) -> Iterator[Chunk]:
     floor = None  # no cut at or before this offset: there is the header, or a page that was cut already
     try:
         for packet in track.packets():
-            now, gap = clock.packet(*times(packet))
+            now, gap = clock.packet(*times(track, packet))
             if track.errors or (gap and track.format.demuxer not in _STAMPED):
                 raise Damaged
             until = packet.pos if packet.pos is not None and packet.pos > 0 else file.offset

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from worker.audio.media.clock import AudioClock
 from worker.audio.media.packing import Package
 from worker.audio.media.passing import Damaged, split, times
+from worker.audio.media.repair import UNSTAMPED
 from worker.audio.media.track import ERRORS, Track
 from worker.protocol.pace import Chunk
 
@@ -27,8 +28,8 @@ def repackaged(track: Track, muxer: str, seconds: float) -> Iterator[Chunk]:
         package = Package(muxer, track.stream)
         data = b""
         for packet in track.packets():
-            begin, _ = clock.packet(*times(packet))
-            if track.errors:
+            begin, gap = clock.packet(*times(track, packet))
+            if track.errors or (gap and track.format.demuxer in UNSTAMPED):
                 raise Damaged
             package.put(packet, begin)
             data += package.taken()

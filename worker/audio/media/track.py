@@ -10,6 +10,7 @@ import av.error
 
 from worker.audio.media.files import OrderedFile, SeekableFile
 from worker.audio.media.formats import name_of
+from worker.audio.media.repair import UNSTAMPED, LostAudio, repaired
 from worker.contract.errors import PermanentError, Reason
 
 #: How many packets may be tried until one decodes. A file of which none does cannot be read at all.
@@ -76,6 +77,8 @@ class Track:
     ) -> None:
         self.file = file
         self.errors = 0
+        #: Seconds that are missing before the packet at hand, and that its time stamp does not count.
+        self.lost = 0.0
         self._demuxer = demuxer
         self._joined = joined
         self._known = known
@@ -99,11 +102,16 @@ class Track:
             )
         self.stream: Any = streams.best("audio") or streams.audio[0]
         context = self.stream.codec_context
-        if self.stream.codec_context.codec_tag in _ENCRYPTED_TAGS:
+        if context is None:
+            raise PermanentError(
+                Reason.AUDIO_UNSUPPORTED,
+                f"the {name_of(self._demuxer)} file's sound is coded in a way that this worker does not know",
+            )
+        if context.codec_tag in _ENCRYPTED_TAGS:
             raise PermanentError(
                 Reason.AUDIO_ENCRYPTED, "the sound track is encrypted; send it without encryption"
             )
-        self._packets = self._demux()
+        self._packets = repaired(self._demux())
         if self._known is not None:
             self.format = self._known
             return
@@ -127,7 +135,14 @@ class Track:
 
     def packets(self) -> Iterator[Any]:
         """The sound track's packets from the beginning, once. Counts in `errors` what could not be read."""
-        return self._packets
+        if self._demuxer not in UNSTAMPED:
+            yield from self._packets
+            return
+        lost = LostAudio(self._demuxer)
+        for packet in self._packets:
+            lost.packet(packet)
+            self.lost = lost.seconds
+            yield packet
 
     def raise_failure(self) -> None:
         """Raise what reading the source raised, if it did."""
