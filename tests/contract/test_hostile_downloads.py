@@ -16,8 +16,8 @@ from tests.contract.listening import BODY, SECRET, audio_sources, blocks, failur
 from tests.contract.raw_host import RawHost, raw_host
 from tests.contract.web_host import WebHost, answer
 from worker.audio import speed
-from worker.audio.downloads import MOST_REDIRECTS
 from worker.audio.library import Library
+from worker.audio.requesting import MOST_REDIRECTS
 from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import JobError, PermanentError, TransientError
 from worker.contract.job import Audio
