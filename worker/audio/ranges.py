@@ -10,15 +10,13 @@ from collections.abc import Callable
 
 from worker.audio.remote import RemoteFile
 from worker.audio.span import Count, Span
+from worker.audio.speed import BYTES_PER_SECOND
 
 #: The first block of a place in the file, and the largest one, which reading on leads to. A jump is often for
 #: a few bytes, and reading on is often to the end.
 SMALLEST_BLOCK, LARGEST_BLOCK = 64 * 1024, 256 * 1024
 #: How many blocks are kept.
 KEPT = 3
-#: So many bytes count as a second of audio for the speed limit: 16 kHz, 16 bit. What is read at an offset is
-#: an index, or audio whose length is not known yet.
-BYTES_PER_SECOND = 32_000
 
 
 class Ranges:

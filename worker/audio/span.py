@@ -17,8 +17,9 @@ from worker.contract.errors import TransientError
 
 #: How much of a download is read at a time.
 BLOCK_BYTES = 16 * 1024
-#: Seconds before each further request in a row that brought less than a block. The first one waits for nothing:
-#: mostly a connection was cut, and the server is well. Longer pauses would leave a stream without audio.
+#: Seconds before each further request in a row that brought less than a block. The first one waits for
+#: nothing: mostly a connection was cut, and the server is well. Longer pauses would leave a stream without
+#: audio.
 PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 #: Adds bytes that have come to those of before; raises if these are too many.
