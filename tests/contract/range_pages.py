@@ -53,7 +53,7 @@ def giving(
     breaks: Break | None = None,
     after: int = 1 << 60,
     times: int = 1 << 60,
-    **headers: str | None,
+    **headers: Any,
 ) -> Page:
     """A page that gives a file, or the part of it that is asked for.
 
@@ -62,7 +62,7 @@ def giving(
         breaks: How a body ends that has more bytes than `after`.
         after: See `breaks`.
         times: How often that happens.
-        headers: Instead of those of a well-behaved server; None for none.
+        headers: Instead of those of a well-behaved server, `_` for each `-`; None for none.
     """
     head = {"Accept_Ranges": "bytes", "ETag": TAG, "Last_Modified": LONG_AGO, **headers}
     left = [times]

@@ -259,12 +259,10 @@ def test_a_download_of_just_the_limit_is_read(host: WebHost) -> None:
         assert read(sources, host.add("/a", answer(200, BODY))) == BODY
 
 
-def listen(sources: Any, url: str) -> float:
+def listen(sources: Any, url: str, media_type: str = "audio/pcm; rate=16000; channels=1; bits=16") -> float:
     """Seconds of audio at a URL, as the library tells them."""
     library = Library(sources, chunk_seconds=0.25, max_seconds=3600, wav_as="pcm")
-    with library.open(
-        Audio(uri=url, media_type="audio/pcm; rate=16000; channels=1; bits=16"), Interrupt()
-    ) as audio:
+    with library.open(Audio(uri=url, media_type=media_type), Interrupt()) as audio:
         return sum(chunk.seconds for chunk in audio.chunks())
 
 

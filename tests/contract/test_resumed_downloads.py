@@ -1,6 +1,7 @@
 """Downloads whose connection breaks: they go on where they stopped, and never with another file."""
 
 import time
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ AT = 100_000
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests do not wait for seconds."""
+    """Tests wait for as little as can be."""
     monkeypatch.setattr(span, "PAUSES", (0.0, 0.05, 0.05, 0.05, 0.05))
 
 
@@ -80,9 +81,9 @@ def test_a_server_that_wants_to_be_left_for_long_is_left_to_the_next_attempt(
 
 
 def test_a_server_that_wants_to_be_left_for_a_moment_is(
-    host: WebHost, sources: Sources, monkeypatch: pytest.MonkeyPatch
+    host: WebHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(span, "PAUSES", (0.0, 2.0))
+    monkeypatch.setattr(span, "PAUSES", (0.0, 0.0, 2.0))
     url = host.add("/a", in_turn(broken(), answer(503, Retry_After="1"), giving(BODY)))
     began = time.monotonic()
     with audio_sources(least_speed=0.0) as sources:
@@ -108,7 +109,7 @@ def test_a_weak_tag_leaves_it_to_the_date(host: WebHost, sources: Sources) -> No
     assert host.seen[1]["If-Range"] == LONG_AGO
 
 
-_UNTOLD: dict[str, dict[str, str | None]] = {
+_UNTOLD: dict[str, dict[str, Any]] = {
     "no validator": {"ETag": None, "Last_Modified": None},
     "a weak tag alone": {"ETag": 'W/"one"', "Last_Modified": None},
     "a tag that is none": {"ETag": "one", "Last_Modified": None},
@@ -120,7 +121,7 @@ _UNTOLD: dict[str, dict[str, str | None]] = {
 
 @pytest.mark.parametrize("headers", _UNTOLD.values(), ids=_UNTOLD)
 def test_a_file_that_cannot_be_told_from_another_is_not_gone_on_with(
-    host: WebHost, sources: Sources, headers: dict[str, str | None]
+    host: WebHost, sources: Sources, headers: dict[str, Any]
 ) -> None:
     page = giving(BODY, breaks=ends, after=AT, **headers)
     error = failure_of(sources, host.add(f"/{SECRET}", page))
@@ -163,7 +164,7 @@ def test_a_file_that_has_changed_is_never_gone_on_with(host: WebHost, sources: S
     ids=["another date", "another weak tag"],
 )
 def test_a_changed_file_is_told_by_its_date_and_by_weak_tags_too(
-    host: WebHost, sources: Sources, first: dict[str, str | None], second: dict[str, str]
+    host: WebHost, sources: Sources, first: dict[str, Any], second: dict[str, str]
 ) -> None:
     whole = f"bytes {AT}-{len(BODY) - 1}/{len(BODY)}"
     headers = {name: value for name, value in second.items() if value}
