@@ -165,6 +165,23 @@ def test_every_pod_meets_the_restricted_pod_security_standard(rendered: Rendered
 
 
 @every_case
+def test_what_a_worker_copies_fits_into_its_temporary_volume(rendered: Rendered) -> None:
+    pod = rendered.worker()
+    (limit,) = [volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"] if volume["name"] == "tmp"]
+    (place,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "tmp"]
+    copies = int(environment(rendered, pod)["CORTI_WORKER_SPOOL_BYTES"])
+    assert place["mountPath"] == "/tmp"  # noqa: S108  # where Python looks for a place
+    assert int(limit.removesuffix("Mi")) << 20 == copies + (256 << 20)
+    assert not place.get("readOnly", False)
+
+
+def test_the_place_for_copies_is_as_large_as_one_likes() -> None:
+    rendered = render({"spoolMebibytes": 20_480})
+    assert environment(rendered, rendered.worker())["CORTI_WORKER_SPOOL_BYTES"] == str(20_480 << 20)
+    assert {"name": "tmp", "emptyDir": {"sizeLimit": "20736Mi"}} in rendered.worker()["volumes"]
+
+
+@every_case
 def test_no_token_for_the_kubernetes_api_is_mounted_into_a_worker(rendered: Rendered) -> None:
     for pod in rendered.pods().values():
         assert pod["automountServiceAccountToken"] is False

@@ -8,8 +8,8 @@ import pytest
 
 from tests.contract.listening import BODY, SECRET, blocks, failure_of, opened, read
 from tests.contract.web_host import Page, WebHost, answer
-from worker.audio.downloads import BLOCK_BYTES
 from worker.audio.source import Sources
+from worker.audio.span import BLOCK_BYTES
 from worker.contract.errors import JobError, PermanentError, TransientError
 from worker.contract.job import Audio
 

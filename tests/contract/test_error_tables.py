@@ -19,7 +19,7 @@ import redis.exceptions
 import requests
 import websocket
 
-from worker.audio.downloads import mapped as download_mapped
+from worker.audio.failures import mapped as download_mapped
 from worker.broker.confirms import ConfirmingConnection
 from worker.broker.senders import RedisSender
 from worker.clock import SystemClock

@@ -17,8 +17,8 @@ from tests.contract.raw_host import RawHost, raw_host
 from tests.contract.web_host import WebHost, answer
 from tests.unit.audio.reading import job_of
 from worker.audio import speed
-from worker.audio.downloads import MOST_REDIRECTS
 from worker.audio.library import Library
+from worker.audio.requesting import MOST_REDIRECTS
 from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import JobError, PermanentError, TransientError
 from worker.contract.job import Audio
@@ -260,12 +260,12 @@ def test_a_download_of_just_the_limit_is_read(host: WebHost) -> None:
         assert read(sources, host.add("/a", answer(200, BODY))) == BODY
 
 
-def listen(sources: Any, url: str) -> float:
+def listen(sources: Any, url: str, media_type: str = "audio/pcm; rate=16000; channels=1; bits=16") -> float:
     """Seconds of audio at a URL, as the library tells them."""
     library = Library(sources, chunk_seconds=0.25, max_seconds=3600, wav_as="pcm")
-    raw = Audio(uri=url, media_type="audio/pcm; rate=16000; channels=1; bits=16")
-    with library.open(job_of(raw), Interrupt()) as audio:
-        return sum(chunk.seconds for chunk in audio.chunks())
+    audio = job_of(Audio(uri=url, media_type=media_type))
+    with library.open(audio, Interrupt()) as recording:
+        return sum(chunk.seconds for chunk in recording.chunks())
 
 
 @pytest.fixture

@@ -101,6 +101,17 @@ class Fields(BaseModel):
     download_max_bytes: int = Field(
         4294967296, ge=1, le=1 << 50, description="Largest download, in bytes (4 GiB)."
     )
+    spool_dir: ExistingDirectory | None = Field(
+        None,
+        description="Directory for temporary copies of recordings that must be read at any offset and come "
+        "from a server that gives no ranges; unset: the system's directory for temporary files.",
+    )
+    spool_bytes: int = Field(
+        2147483648,
+        ge=1,
+        le=1 << 50,
+        description="What these copies may hold at once in this process, in bytes (2 GiB).",
+    )
     audio_max_seconds: Seconds = Field(14400, description="Longest audio that is accepted.")
     wav_as: Literal["pcm", "wav"] = Field(
         "pcm", description="Send WAV as declared raw PCM, or as the file it is, header included."
