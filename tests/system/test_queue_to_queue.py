@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.system.audio import clip
 from tests.system.installation import Installation
 
@@ -92,6 +94,9 @@ def test_compressed_audio_is_passed_through_as_it_is(installation: Installation)
     assert record["audio_bytes"] == sample.stat().st_size
     assert abs(final["data"]["audio"]["seconds"] - 28.6) < 0.2
     assert len(final["data"]["segments"]) >= 6
+    assert final["data"]["text"].count("\n") == len(final["data"]["segments"]) - 1
+    audio = final["data"]["audio"]
+    assert audio["speech_seconds"] + audio["silence_seconds"] == pytest.approx(audio["seconds"])
 
 
 def test_a_job_that_cannot_succeed_becomes_one_failure_and_one_dead_letter(

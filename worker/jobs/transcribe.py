@@ -19,7 +19,8 @@ from worker.protocol.transcript import Transcript, speech_seconds
 T = TypeVar("T")
 Report = Callable[[Data], None]
 
-_NO_SPEECH = "no speech was recognised in the audio"
+#: A warning in the result of audio of which the transcript is empty.
+NO_SPEECH = "no speech was recognised in the audio"
 
 
 def _forget(_: Interaction) -> None:
@@ -160,7 +161,7 @@ class Transcriber:
             facts=transcript.facts,
             audio=ResultAudio.of(figures, speech_seconds(segments, figures.seconds)),
             credits=usage,
-            warnings=warnings if text else (*warnings, _NO_SPEECH),
+            warnings=warnings if text else (*warnings, NO_SPEECH),
             attempts=attempt.number,
             metadata=job.metadata,
         )

@@ -7,6 +7,9 @@ from typing import NamedTuple
 from worker.contract.events import HeardSegment, Segment
 from worker.contract.job import Role, Transcription
 
+#: Roles of one person; a channel with the role `multiple` has several.
+_PERSONS = frozenset({"doctor", "patient"})
+
 
 class Roles:
     """The roles of a job's participants.
@@ -47,11 +50,14 @@ class _Voice(NamedTuple):
     speaker: int | None
 
     @property
+    def is_one_person(self) -> bool:
+        """Whether what is heard here is of one person, as far as job and service say."""
+        return self.role in _PERSONS or self.speaker is not None
+
+    @property
     def name(self) -> str:
         """The role of one person; else the speaker's number; else what is known of the channel."""
-        if self.role in {"doctor", "patient"}:
-            return self.role
-        if self.speaker is not None:
+        if self.speaker is not None and self.role not in _PERSONS:
             return f"speaker {self.speaker}"
         return self.role or f"channel {self.channel}"
 
@@ -68,10 +74,11 @@ class _Voice(NamedTuple):
 def plain_text(segments: Iterable[Segment]) -> str:
     """The transcript as text: a line for each turn, with a label, a colon and what was said.
 
-    Segments of one voice that follow each other are one turn. A label is short where no other voice of this
-    transcript has the same, and else has role, channel and speaker: two people never share one, as far as
-    the service tells them apart. Line breaks within a segment become spaces, because a segment must not
-    look like the turn of somebody else. A segment without words is left out.
+    Segments of one person that follow each other are one turn. Where the service does not tell apart who
+    speaks on a channel of several people, each segment is a turn, because the next may be somebody else's.
+    A label is short where no other voice of this transcript has the same; else it has role, channel and
+    speaker. So voices that the service tells apart never share one. Line breaks within a segment become
+    spaces, because a segment must not look like a turn of somebody else. A segment without words is left out.
 
     Args:
         segments: In the order in which they are to be read.
@@ -82,7 +89,7 @@ def plain_text(segments: Iterable[Segment]) -> str:
         if not words:
             continue
         voice = _Voice(segment.role, segment.channel, segment.speaker)
-        if turns and turns[-1][0] == voice:
+        if turns and turns[-1][0] == voice and voice.is_one_person:
             turns[-1][1].append(words)
         else:
             turns.append((voice, [words]))

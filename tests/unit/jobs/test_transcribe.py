@@ -52,7 +52,7 @@ def test_what_the_service_said_is_folded_into_one_result() -> None:
     assert result == Completed(
         interaction_id="interaction-1",
         segments=FINAL,
-        text="multiple: It hurts. Where?",
+        text="multiple: It hurts.\nmultiple: Where?",
         facts=(fact("f1"),),
         audio=ResultAudio(seconds=0.625, bytes=20, speech_seconds=0.0, silence_seconds=0.625),
         credits=0.04,

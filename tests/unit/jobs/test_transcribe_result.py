@@ -6,10 +6,10 @@ from typing import Any
 from tests.unit.examples import body, fact, heard
 from tests.unit.jobs.world import World
 from worker.contract.events import COMPLETED, SEGMENTS
+from worker.jobs.transcribe import NO_SPEECH
 from worker.protocol.messages import FactsMessage, TranscriptMessage
 from worker.protocol.pace import Chunk
 
-NO_SPEECH = "no speech was recognised in the audio"
 STEREO = {
     "language": "en",
     "multichannel": True,
