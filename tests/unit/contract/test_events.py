@@ -163,9 +163,10 @@ def test_speech_and_silence_add_up_to_the_audio_and_are_never_negative(seconds: 
 def test_the_seconds_of_speech_are_told_in_thousandths() -> None:
     audio = ResultAudio.of(AudioFigures(seconds=3.0, bytes=0), 1.23456)
     assert (audio.speech_seconds, audio.silence_seconds) == (1.235, 1.765)
-    # Rounded up, the speech is longer than the audio.
+    assert ResultAudio.of(AudioFigures(seconds=0.3, bytes=0), 0.1).silence_seconds == 0.2, "not a digit more"
+    # Rounded up, the speech is longer than the audio, and JSON has a -0.0.
     whole = ResultAudio.of(AudioFigures(seconds=1.2345678, bytes=0), 1.2345678)
-    assert (whole.speech_seconds, whole.silence_seconds) == (1.235, 0.0)
+    assert (whole.speech_seconds, str(whole.silence_seconds)) == (1.235, "0.0")
 
 
 def test_text_of_any_script_is_not_escaped() -> None:
