@@ -36,6 +36,7 @@ Status = Literal["planned", "in-progress", "on-hold", "completed", "cancelled", 
 EncounterType = Literal["first_consultation", "consultation", "emergency", "inpatient", "outpatient"]
 Retention = Literal["retain", "none"]
 LiveEvent = Literal["progress", "transcript", "facts"]
+Role = Literal["doctor", "patient", "multiple"]
 
 
 class _Model(NullMeansAbsent):
@@ -152,7 +153,7 @@ class Participant(_Model):
     """Who speaks on a channel (PROTOCOL.md 4.3)."""
 
     channel: Annotated[int, Field(ge=0, le=7)]
-    role: Literal["doctor", "patient", "multiple"]
+    role: Role
 
 
 class Replacement(_Model):

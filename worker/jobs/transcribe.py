@@ -7,17 +7,21 @@ from typing import TypeVar
 
 from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
-from worker.contract.events import AudioFigures, Completed, Data, Facts, Progress, Segments
+from worker.contract.events import AudioFigures, Completed, Data, Facts, Progress, ResultAudio, Segments
 from worker.contract.job import Job
 from worker.jobs.audio import Audio, AudioLibrary
 from worker.jobs.ports import Interaction, Interactions, Sent, Stream, Streams, Tokens
 from worker.protocol import messages
 from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
+from worker.protocol.speakers import Roles, plain_text
 from worker.protocol.token import Token
-from worker.protocol.transcript import Transcript
+from worker.protocol.transcript import Transcript, speech_seconds
 
 T = TypeVar("T")
 Report = Callable[[Data], None]
+
+#: A warning in the result of audio of which the transcript is empty.
+NO_SPEECH = "no speech was recognised in the audio"
 
 
 def _forget(_: Interaction) -> None:
@@ -137,7 +141,7 @@ class Transcriber:
             interrupt.check()
             interaction = attempt.interaction
             configuration = messages.configuration(job, audio.format)
-            transcript, usage = Transcript(), None
+            transcript, roles, usage = Transcript(), Roles(job.transcription), None
             opened = self._authorised(lambda token: self.streams.open(interaction, token, configuration))
             with (
                 opened as stream,
@@ -157,7 +161,7 @@ class Transcriber:
                             attempt.observer.heard(stream.first_segment())
                             transcript.add_segments(segments)
                             if "transcript" in job.events:
-                                report(Segments(segments=segments))
+                                report(Segments(segments=roles.give(segments)))
                         case FactsMessage(facts):
                             transcript.add_facts(facts)
                             if "facts" in job.events:
@@ -168,13 +172,21 @@ class Transcriber:
                             if "progress" in job.events:
                                 report(Progress(audio_seconds=seconds, total_seconds=audio.total_seconds))
                 figures, warnings = stream.figures()
+        segments = roles.give(transcript.segments)
+        text = plain_text(segments)
         return Completed(
             interaction_id=interaction.id,
-            segments=transcript.segments,
+            segments=segments,
+            text=text,
             facts=transcript.facts,
-            audio=figures,
+            audio=ResultAudio.of(
+                figures,
+                speech_seconds(segments, figures.seconds),
+                audio.source_format,
+                audio.sent_format,
+            ),
             credits=usage,
-            warnings=(*warnings, *audio.warnings()),
+            warnings=(*warnings, *audio.warnings(), *(() if text else (NO_SPEECH,))),
             attempts=attempt.number,
             metadata=job.metadata,
         )
