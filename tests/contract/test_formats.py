@@ -12,11 +12,10 @@ from tests import recordings
 from tests.contract.listening import audio_sources
 from tests.contract.studio import Studio
 from tests.recordings import ONSETS, RECIPES, SECONDS, Recipe, make, recipe
-from tests.unit.audio.reading import Heard, hear, job_of, onsets, refused
+from tests.unit.audio.reading import Heard, hear, job_of, library_of, onsets, refused
 from tests.unit.audio.sounds import tone, wav_file
-from worker.audio.library import Library
 from worker.concurrency.interrupt import Interrupt
-from worker.contract.events import Segment
+from worker.contract.events import HeardSegment
 from worker.contract.job import Audio, Job
 from worker.protocol import messages
 from worker.protocol.messages import TranscriptMessage
@@ -30,7 +29,7 @@ class Told:
 
     def __init__(self, room: Studio, job: Job, folder: Path) -> None:
         with audio_sources(folder) as sources:
-            library = Library(sources, chunk_seconds=0.25, max_seconds=60, wav_as="pcm")
+            library = library_of(sources, max_seconds=60)
             interaction = room.interaction()
             with library.open(job, Interrupt()) as audio:
                 configuration = messages.configuration(job, audio.format)
@@ -44,7 +43,7 @@ class Told:
                 self.warnings = audio.warnings()
                 self.sent_format = audio.sent_format
                 self.source_format = audio.source_format
-        self.segments: list[Segment] = [
+        self.segments: list[HeardSegment] = [
             one for item in came if isinstance(item, TranscriptMessage) for one in item.segments
         ]
 

@@ -15,10 +15,9 @@ import pytest
 
 from tests.contract.listening import audio_sources, opened
 from tests.contract.raw_host import RawHost, deaf_port, raw_host
-from tests.unit.audio.reading import job_of
+from tests.unit.audio.reading import job_of, library_of
 from worker.audio.blocking import BlockingCalls
 from worker.audio.file import File
-from worker.audio.library import Library
 from worker.audio.roots import Roots
 from worker.audio.source import Sources
 from worker.concurrency.interrupt import Interrupt, Interrupted, InterruptReason
@@ -173,7 +172,7 @@ def test_the_library_hands_an_interrupt_on_through_a_container() -> None:
                 pass
 
     with raw_host(an_ogg_that_stalls) as host, audio_sources(timeout=FOR_EVER) as sources:
-        library = Library(sources, chunk_seconds=0.25, max_seconds=3600, wav_as="pcm")
+        library = library_of(sources, max_seconds=3600)
         with interrupted(listen, lambda: host.asked.wait(5)):
             pass
 

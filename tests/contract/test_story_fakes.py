@@ -12,9 +12,8 @@ from tests.contract.listening import audio_sources
 from tests.contract.studio import FAST, chunks_of, sha256, speech
 from tests.contract.token_world import TokenWorld
 from tests.fakes import FakeAudioLibrary, FakeTokens
-from tests.unit.audio.reading import job_of
+from tests.unit.audio.reading import job_of, library_of
 from tests.unit.audio.sounds import tone, wav_file
-from worker.audio.library import Library
 from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import PermanentError, Reason, TokenRefused
 from worker.contract.job import Audio, Job
@@ -140,7 +139,7 @@ def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AudioLib
         return
     (tmp_path / "visit.wav").write_bytes(wav_file(SAMPLES))
     with audio_sources(tmp_path) as sources:
-        yield Library(sources, chunk_seconds=0.25, max_seconds=60.0, wav_as="pcm")
+        yield library_of(sources, max_seconds=60.0)
 
 
 def recording(tmp_path: Path) -> Job:

@@ -3,24 +3,30 @@
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from typing import Literal
 
-from worker.audio.media import formats, plan
-from worker.audio.media.opening import Opener
+from worker.audio.media import boxes, formats, plan
+from worker.audio.media.files import OrderedFile
+from worker.audio.media.opening import Opened, Opener
 from worker.audio.opened import OpenedAudio, Truncation, limited
 from worker.audio.pcm import PcmOpener, declared, wav_header
-from worker.audio.reading import Source
+from worker.audio.reading import Source, reader
 from worker.audio.source import Sources
+from worker.audio.spool import Spool
 from worker.audio.wav import is_wav
 from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import PermanentError, Reason
 from worker.contract.job import Job
 from worker.jobs.audio import Audio
 from worker.protocol.pace import Chunk, Read, exactly
+
+_BLOCK = 16 * 1024
+#: The index of an MP4 file that can be read in order begins within so many bytes.
+_INDEX_WITHIN = 64 * 1024
 
 
 class Library:
@@ -32,6 +38,7 @@ class Library:
         max_seconds: Longest audio that is accepted.
         wav_as: `pcm` declares the samples of a WAV file and leaves its header out; `wav` sends the
             file as it is, undeclared, as the vendor's quick start does (PROTOCOL.md 10, row 11).
+        spool: For audio that comes in order, and that cannot be read in order.
         conversions: How many conversions may compute at the same time. The others wait, so that they do not
             take the processor away from running streams.
     """
@@ -43,34 +50,56 @@ class Library:
         chunk_seconds: float,
         max_seconds: float,
         wav_as: Literal["pcm", "wav"],
+        spool: Spool,
         conversions: int = 2,
     ) -> None:
         self._sources = sources
         self._longest = max_seconds
+        self._spool = spool
         self._pcm = PcmOpener(chunk_seconds, max_seconds, wav_as)
         self._opener = Opener(chunk_seconds, threading.BoundedSemaphore(conversions))
 
     @contextmanager
     def open(self, job: Job, interrupt: Interrupt, *, convert: bool = False) -> Iterator[Audio]:
         """See `worker.jobs.audio.AudioLibrary`."""
-        # In a separate method: local variables here would keep the first blocks while the job runs.
-        begin = partial(self._begun, job=job, convert=convert)
-        with self._sources.open(job.audio, interrupt, begin) as opened:
+        # In another object: local variables here would keep the first blocks while the job runs.
+        opening = _Opening(job, convert, self._longest, self._spool, self._pcm, self._opener)
+        with self._sources.open(job.audio, interrupt, opening.begin) as opened:
+            del opening
             try:
                 yield opened
             finally:
                 opened.close()
 
-    def _begun(self, source: Source, job: Job, convert: bool) -> OpenedAudio:
+
+class _Opening:
+    """Finds out what the audio of one job is."""
+
+    def __init__(
+        self, job: Job, convert: bool, longest: float, spool: Spool, pcm: PcmOpener, opener: Opener
+    ) -> None:
+        self._job = job
+        self._told = job.audio.media_type
+        self._convert = convert
+        self._chosen = job.audio.mix or bool(job.audio.channels)
+        self._longest = longest
+        self._spool = spool
+        self._pcm = pcm
+        self._opener = opener
+        self._notes: list[str] = []
+        self._truncation = Truncation(job.audio.when_truncated, self._notes)
+        # Of the bytes that a WAV header announces, the share that is there.
+        self._there = 1.0
+
+    def begin(self, source: Source) -> OpenedAudio:
         """Find out what the audio is, and read its first chunk.
 
         The first chunk is read here because an interrupt can end the wait here. Later the job's own thread
         takes that chunk, and must not wait for a file.
         """
-        if job.audio.sha256:
-            source = replace(
-                source, read=_verified(source.read, job.audio.sha256), read_now=None, read_at=None
-            )
+        sha256 = self._job.audio.sha256
+        if sha256:
+            source = replace(source, read=_verified(source.read, sha256), read_now=None, read_at=None)
         head = exactly(source.read, formats.HEAD_BYTES)
         if not head:
             raise PermanentError(Reason.AUDIO_EMPTY, "the audio is empty: there are no bytes")
@@ -78,21 +107,19 @@ class Library:
             raise PermanentError(
                 Reason.AUDIO_ENCRYPTED, "the audio is an encrypted file; send it without encryption"
             )
-        opened = self._opened(head, source, job, convert)
+        opened = self._find(head, source)
         if source.heard is not None:
             opened.report_to(source.heard)
         return opened
 
-    def _opened(self, head: bytes, source: Source, job: Job, convert: bool) -> OpenedAudio:
-        """Find the audio's type. What its bytes show counts more than what the job or a server say."""
-        told = job.audio.media_type
-        notes: list[str] = []
+    def _find(self, head: bytes, source: Source) -> OpenedAudio:
+        """What the bytes show counts more than what the job or a server say."""
+        told, job = self._told, self._job
         demuxer = formats.sniff(head)
-        truncation = Truncation(job.audio.when_truncated, notes)
         if demuxer is None and formats.essence(told) == "audio/pcm":
             raw = declared(told or "")
-            if job.audio.channels or job.audio.mix:
-                return self._track(head, source, raw.demuxer, job, convert, truncation, notes, raw.options)
+            if self._chosen:
+                return self._track(head, source, raw.demuxer, raw.options)
             plan.check_channels(raw.channels, job.audio, job.transcription)
             return self._pcm.raw(told or "", head, source)
         demuxer = (
@@ -106,42 +133,67 @@ class Library:
                 "audio/pcm; rate=R; channels=C; bits=B",
             )
         if (said := formats.contradiction(demuxer, told)) is not None:
-            notes.append(said)
+            self._notes.append(said)
         if is_wav(head):
             header, head = wav_header(head, source)
-            if header.plain and not (job.audio.channels or job.audio.mix or convert):
+            if header.plain and not (self._chosen or self._convert):
                 plan.check_channels(header.channels, job.audio, job.transcription)
-                opened = self._pcm.wav(header, head, source, truncation, hashed=job.audio.sha256 is not None)
-                opened.notes = notes
+                hashed = job.audio.sha256 is not None
+                opened = self._pcm.wav(header, head, source, self._truncation, hashed=hashed)
+                opened.notes = self._notes
                 return opened
-        return self._track(head, source, demuxer, job, convert, truncation, notes)
+            if header.data_size and source.size is not None:
+                self._there = min(1.0, max(0, source.size - header.data_offset) / header.data_size)
+        return self._track(head, source, demuxer)
 
     def _track(
-        self,
-        head: bytes,
-        source: Source,
-        demuxer: str,
-        job: Job,
-        convert: bool,
-        truncation: Truncation,
-        notes: list[str],
-        options: dict[str, str] | None = None,
+        self, head: bytes, source: Source, demuxer: str, options: dict[str, str] | None = None
     ) -> OpenedAudio:
-        opened = self._opener.open(source, head, demuxer, job, convert=convert, options=options)
-        try:
-            form = opened.track.format
-            if form.seconds is not None:
-                plan.check_length(form.seconds, self._longest)
-            chunks = truncation.watched(limited(opened.chunks, self._longest), form.seconds)
-            first: list[Chunk] = []
-            while sum(chunk.seconds for chunk in first) < plan.SHORTEST:
-                if not (more := list(islice(chunks, 1))):
-                    break
-                first += more
-            plan.check_length(sum(chunk.seconds for chunk in first), self._longest)
-        except BaseException:
-            opened.track.close()
-            raise
+        """Open what PyAV has to read."""
+        with ExitStack() as stack:
+            if source.read_at is None and not _in_order(demuxer, head := _more(head, source, demuxer)):
+                source, head = self._copied(stack, source, iter((head,))), b""
+            blocks = iter(partial(source.read, _BLOCK), b"")
+            ordered = OrderedFile(chain((head,), blocks) if head else blocks, keep=True)
+            open_track = partial(
+                self._opener.open,
+                demuxer=demuxer,
+                job=self._job,
+                webm=b"webm" in head,
+                convert=self._convert,
+                options=options,
+            )
+            try:
+                opened = open_track(source, ordered)
+            except PermanentError as error:
+                if source.read_at is not None or error.reason is Reason.AUDIO_CHANNELS:
+                    raise
+                # A damaged file may be readable at will where it is not in order.
+                source = self._copied(stack, source, ordered.again())
+                opened = open_track(source, OrderedFile(iter(partial(source.read, _BLOCK), b""), keep=True))
+            stack.callback(opened.track.close)
+            return self._audio(opened, source, stack)
+
+    def _copied(self, stack: ExitStack, source: Source, before: Iterator[bytes]) -> Source:
+        """A copy of a source that can be read at any offset; `before` was read from it already."""
+        blocks = chain(before, iter(partial(source.read, _BLOCK), b""))
+        return stack.enter_context(self._spool.spooled(replace(source, read=reader(blocks), size=None)))
+
+    def _audio(self, opened: Opened, source: Source, stack: ExitStack) -> OpenedAudio:
+        form = opened.track.format
+        if form.seconds is not None:
+            plan.check_length(form.seconds, self._longest)
+            if 0 < self._there < 1:
+                self._truncation.found(form.seconds / self._there - form.seconds, form.seconds / self._there)
+        chunks = self._truncation.watched(limited(opened.chunks, self._longest), form.seconds)
+        if self._job.audio.sha256:
+            chunks = _to_the_end(chunks, source.read)
+        first: list[Chunk] = []
+        while sum(chunk.seconds for chunk in first) < plan.SHORTEST:
+            if not (more := list(islice(chunks, 1))):
+                break
+            first += more
+        plan.check_length(sum(chunk.seconds for chunk in first), self._longest)
         return OpenedAudio(
             chain(first, chunks),
             opened.sent,
@@ -151,10 +203,30 @@ class Library:
             # To decode or to write takes long: the job's own thread does it, so that no other stream waits.
             at_hand=source.at_hand and opened.how is plan.Way.PASS,
             convertible=opened.how is not plan.Way.CONVERT,
-            notes=notes,
+            notes=self._notes,
             gaps=opened.gaps,
-            close=opened.track.close,
+            close=stack.pop_all().close,
         )
+
+
+def _more(head: bytes, source: Source, demuxer: str) -> bytes:
+    """The first bytes of a source; so many that they show where the index of an MP4 file is."""
+    if demuxer != "mov":
+        return head
+    return head + exactly(source.read, _INDEX_WITHIN - len(head))
+
+
+def _in_order(demuxer: str, head: bytes) -> bool:
+    """Whether a container can be read from front to back."""
+    if demuxer == "caf":
+        return False  # the table of its packets may lie behind them
+    return demuxer != "mov" or boxes.index_first(lambda offset, size: head[offset : offset + size])
+
+
+def _to_the_end(chunks: Iterator[Chunk], read: Read) -> Iterator[Chunk]:
+    yield from chunks
+    while read(_BLOCK):
+        pass
 
 
 def _verified(read: Read, expected: str) -> Read:

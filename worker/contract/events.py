@@ -113,7 +113,8 @@ class ResultAudio(AudioFigures):
     """The audio of a result: what it was, what was sent, and how many of its seconds have speech.
 
     `source_format` and `sent_format` are texts for people, such as `aac in MP4, 48000 Hz, 1 channel` and
-    `audio/mp4 (repackaged)`. A second has speech if it lies in at least one segment of any channel. Both add up to `seconds`.
+    `audio/mp4 (repackaged)`. A second has speech if it lies in at least one segment of any channel. Seconds
+    with and without speech add up to `seconds`.
     """
 
     source_format: str

@@ -12,6 +12,7 @@ from worker.audio.downloads import Downloads
 from worker.audio.library import Library
 from worker.audio.roots import Roots
 from worker.audio.source import Sources
+from worker.audio.spool import Spool
 from worker.clock import Clock
 from worker.concurrency.heartbeat import Heartbeat
 from worker.concurrency.offload import OffloadExecutor
@@ -74,6 +75,8 @@ class CortiSide:
             chunk_seconds=settings.chunk_seconds,
             max_seconds=settings.audio_max_seconds,
             wav_as=settings.wav_as,
+            spool=Spool(settings.spool_dir, settings.spool_bytes),
+            conversions=settings.conversions,
         )
         pace, feed = Heartbeat(clock), Heartbeat(clock)
         telemetry.live |= {"pacer": pace.check, "feeder": feed.check}

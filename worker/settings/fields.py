@@ -112,6 +112,13 @@ class Fields(BaseModel):
         le=1 << 50,
         description="What these copies may hold at once in this process, in bytes (2 GiB).",
     )
+    conversions: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="How many recordings may be decoded at the same moment, where the service does not take "
+        "their format; the others wait, so that running streams do not.",
+    )
     audio_max_seconds: Seconds = Field(14400, description="Longest audio that is accepted.")
     wav_as: Literal["pcm", "wav"] = Field(
         "pcm", description="Send WAV as declared raw PCM, or as the file it is, header included."

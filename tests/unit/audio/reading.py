@@ -16,6 +16,7 @@ from tests.unit.audio.sounds import blocks
 from worker.audio.library import Library
 from worker.audio.reading import Source, reader
 from worker.audio.source import Sources
+from worker.audio.spool import Spool
 from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import PermanentError
 from worker.contract.job import Audio, Job, Transcription
@@ -93,6 +94,20 @@ class Heard:
         return sum(chunk.seconds for chunk in self.chunks)
 
 
+def library_of(sources: object, **options: Any) -> Library:
+    """A library of these sources, with what a worker has beside them."""
+    return Library(
+        cast("Sources", sources),
+        **{
+            "chunk_seconds": 0.25,
+            "max_seconds": 60,
+            "wav_as": "pcm",
+            "spool": Spool(None, 1 << 30),
+            **options,
+        },
+    )
+
+
 def hear(
     data: bytes | Iterator[bytes],
     *,
@@ -109,7 +124,7 @@ def hear(
     """Open this data as a job's audio, and take it to its end."""
     whole = data if known_size and isinstance(data, bytes) else None
     source = OneSource(blocks(data, size) if isinstance(data, bytes) else data, served_as, whole=whole)
-    library = Library(cast("Sources", source), chunk_seconds=0.25, max_seconds=max_seconds, wav_as=wav_as)
+    library = library_of(source, max_seconds=max_seconds, wav_as=wav_as)
     job = job_of(
         Audio.model_validate_json(json.dumps({"uri": f"file:///{name}", **told})), **transcription or {}
     )

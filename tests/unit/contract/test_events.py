@@ -42,7 +42,14 @@ EVERY: dict[EventType, Data] = {
         segments=(segment("it hurts", 0.5, 1.75),),
         text="channel 0: it hurts",
         facts=(fact("f1"),),
-        audio=ResultAudio(source_format="PCM", sent_format="audio/pcm", seconds=2.0, bytes=64000, speech_seconds=1.25, silence_seconds=0.75),
+        audio=ResultAudio(
+            source_format="PCM",
+            sent_format="audio/pcm",
+            seconds=2.0,
+            bytes=64000,
+            speech_seconds=1.25,
+            silence_seconds=0.75,
+        ),
         credits=0.04,
         warnings=("stream error unknown",),
         attempts=2,
@@ -163,7 +170,9 @@ def test_speech_and_silence_add_up_to_the_audio_and_are_never_negative(seconds: 
 def test_the_seconds_of_speech_are_told_in_thousandths() -> None:
     audio = ResultAudio.of(AudioFigures(seconds=3.0, bytes=0), 1.23456, "PCM", "audio/pcm")
     assert (audio.speech_seconds, audio.silence_seconds) == (1.235, 1.765)
-    assert ResultAudio.of(AudioFigures(seconds=0.3, bytes=0), 0.1, "PCM", "audio/pcm").silence_seconds == 0.2, "not a digit more"
+    assert (
+        ResultAudio.of(AudioFigures(seconds=0.3, bytes=0), 0.1, "PCM", "audio/pcm").silence_seconds == 0.2
+    ), "not a digit more"
     # Rounded up, the speech is longer than the audio, and JSON has a -0.0.
     whole = ResultAudio.of(AudioFigures(seconds=1.2345678, bytes=0), 1.2345678, "PCM", "audio/pcm")
     assert (whole.speech_seconds, str(whole.silence_seconds)) == (1.235, "0.0")

@@ -47,6 +47,12 @@ class OrderedFile:
             self.cut(self.offset)
         return data
 
+    def again(self) -> Iterator[bytes]:
+        """All bytes from the beginning, those that PyAV has read included; nothing may have been cut."""
+        yield bytes(self._kept)
+        yield self._ahead
+        yield from self._blocks
+
     def cut(self, until: int) -> bytes:
         """Take the bytes before offset `until`."""
         count = max(0, min(until - self._base, len(self._kept)))

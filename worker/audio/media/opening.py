@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain
 from typing import Any
 
 from worker.audio.media import plan
@@ -20,9 +18,6 @@ from worker.audio.reading import Source
 from worker.contract.errors import PermanentError
 from worker.contract.job import Job
 from worker.protocol.pace import Chunk
-
-#: How much of a source is read at a time where it is read in order.
-BLOCK = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +54,22 @@ class Opener:
     def open(
         self,
         source: Source,
-        head: bytes,
+        ordered: OrderedFile,
         demuxer: str,
         job: Job,
         *,
+        webm: bool,
         convert: bool,
         options: dict[str, str] | None = None,
     ) -> Opened:
         """Open a track.
 
         Args:
-            source: The bytes; those of `head` were read from it.
-            head: Its first bytes.
+            source: The bytes.
+            ordered: The same bytes in order, from the beginning.
             demuxer: The container.
             job: What is to be sent.
+            webm: Whether a Matroska file says that it is WebM, the kind that the service takes.
             convert: Whether to decode the track in any case.
             options: What libavformat has to be told of raw samples.
 
@@ -80,8 +77,7 @@ class Opener:
             PermanentError: There is no sound that can be read, or its channels are not those of the job.
             JobError, Interrupted: Whatever reading the source raised.
         """
-        ordered = OrderedFile(chain([head], iter(partial(source.read, BLOCK), b"")), keep=True)
-        joined, in_order = False, demuxer != "matroska" or b"webm" in head
+        joined, in_order = False, demuxer != "matroska" or webm
         if source.read_at is None or source.size is None:
             track = Track(ordered, demuxer, options=options)
         else:
