@@ -25,6 +25,7 @@ from worker.contract.nulls import NullMeansAbsent, without_nulls
 
 MAX_INLINE_AUDIO_BYTES = 256 * 1024
 MAX_METADATA_BYTES = 16 * 1024
+_SCHEMES = frozenset({"file", "http", "https", "s3", "gs", "az", "abfs", "abfss"})
 
 #: A restricted alphabet, because the job id is the one value of a job that logs show: with it,
 #: nobody can put a sentence or a name with spaces there.
@@ -48,9 +49,9 @@ def _known_scheme(uri: str) -> str:
         urlsplit(uri)
     except ValueError:  # brackets that do not close, for example
         colon = ""
-    if not colon or scheme.lower() not in {"file", "http", "https", "s3"}:
+    if not colon or scheme.lower() not in _SCHEMES:
         raise ValueError(
-            "expected a URI that starts with file:, https:, http: or s3:, "
+            "expected a URI that starts with file:, https:, http:, s3:, gs:, az:, abfs: or abfss:, "
             "such as https://ehr.example/audio/4711.wav"
         )
     return uri
