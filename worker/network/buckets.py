@@ -4,7 +4,7 @@ A producer names the object, and the credentials of the worker may open more tha
 Therefore each tenant has a list, and what is not on it is not asked for.
 
 An address is read strictly. Where two programs could understand it differently (percent-encoding, double
-slashes, `..`), it is refused: otherwise a prefix would be compared with another key than the one that is read.
+slashes, `..`), it is refused: a prefix must be compared with the very key that is read.
 """
 
 import re
@@ -19,6 +19,9 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,221}")
 _WITH_ACCOUNT = re.compile(r"(?P<bucket>[^@]+)@(?P<account>[a-z0-9]{3,24})\.dfs\.core\.windows\.net")
 #: `?` and `#` begin other parts of a URL, `%` begins an encoded character, and Azure takes `\` for `/`.
 _AMBIGUOUS = re.compile(r"[%?#\\\x00-\x1f\x7f]")
+
+#: Of all three stores. From a far longer one the library for them could make no request.
+_LONGEST_KEY = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Location:
             raise ValueError("the name of its bucket is not valid")
         if _AMBIGUOUS.search(key):
             raise ValueError("its key has one of % ? # \\ or a control character; keys are read literally")
+        if len(key.encode(errors="replace")) > _LONGEST_KEY:
+            raise ValueError("its key is longer than 1024 bytes")
         if any(part in {"", ".", ".."} for part in key.removesuffix("/").split("/")) and key:
             raise ValueError("its key has an empty part, or one of . and .. between slashes")
         return cls(kind, bucket, key, account)
@@ -66,7 +71,7 @@ class BucketRules:
     """The places that objects may be read from.
 
     Attributes:
-        places: What is allowed; a key in it is a prefix that ends with a slash, or empty for all of the bucket.
+        places: What is allowed; the key in each is a prefix that ends with a slash, or empty for all.
     """
 
     places: tuple[Location, ...] = ()
@@ -87,8 +92,8 @@ class BucketRules:
         if not places or any(place.key and not place.key.endswith("/") for place in places):
             raise ValueError(
                 "expected a list separated by commas of buckets (s3://bucket, gs://bucket, az://container, "
-                "abfss://container@account.dfs.core.windows.net), each perhaps with a prefix that ends with a "
-                "slash (s3://bucket/recordings/)"
+                "abfss://container@account.dfs.core.windows.net), each perhaps with a prefix that ends with "
+                "a slash (s3://bucket/recordings/)"
             )
         return cls(places)
 

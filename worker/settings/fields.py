@@ -95,8 +95,8 @@ class Fields(BaseModel):
     audio_buckets: AudioBuckets | None = Field(
         None,
         description="What audio may be read from in object stores, separated by commas: buckets "
-        "(`s3://bucket`, `gs://bucket`, `az://container`), each perhaps with a prefix (`s3://bucket/visits/`). "
-        "For jobs without a tenant of `CORTI_WORKER_TENANTS_DIR`: those have a file. Unset: none is read.",
+        "(`s3://bucket`, `gs://bucket`, `az://container`), each perhaps with a prefix (`s3://bucket/visits/`); "
+        "unset: none is read. Tenants of `CORTI_WORKER_TENANTS_DIR` have a file each instead.",
     )
     s3_endpoint: HttpUrl | None = Field(
         None, description="Server to ask for `s3:` audio, instead of Amazon's: any that speaks S3."
