@@ -95,7 +95,7 @@ class Fields(BaseModel):
     audio_buckets: AudioBuckets | None = Field(
         None,
         description="What audio may be read from in object stores, separated by commas: buckets "
-        "(`s3://bucket`, `gs://bucket`, `az://container`), each perhaps with a prefix (`s3://bucket/visits/`); "
+        "(`s3://bucket`, `gs://bucket`, `az://container`), each perhaps with a prefix (`s3://bucket/a/`); "
         "unset: none is read. Tenants of `CORTI_WORKER_TENANTS_DIR` have a file each instead.",
     )
     s3_endpoint: HttpUrl | None = Field(
