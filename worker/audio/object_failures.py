@@ -19,7 +19,7 @@ _NO_BUCKET = "the bucket of audio.uri does not exist: compare audio.uri with the
 _REGION = (
     "the bucket lies in another region: set CORTI_WORKER_S3_REGION, or region in the tenant's s3-credentials"
 )
-_HTTP = "the address of the object store begins with http://: set CORTI_WORKER_S3_ALLOW_HTTP to allow that"
+_HTTP = "the address of the object store is one without TLS: set CORTI_WORKER_S3_ALLOW_HTTP to allow that"
 _RIGHTS = (
     "the object store refused the access: give the credentials the right to read the object; a missing "
     "object is refused so, too, where they may not list the bucket"
@@ -86,8 +86,14 @@ FAILURES: tuple[tuple[type[BaseException], tuple[str, ...], type[JobError], str]
     ),
     (obstore.GenericError, ("kind: Connect",), TransientError, "the object store could not be connected to"),
     (obstore.BaseError, (), TransientError, "reading from the object store failed"),
-    # A key that the library does not take; also a credentials or CA file that changed into something else.
-    (ValueError, (), PermanentError, "the object store's address, credentials or authorities are not valid"),
+    (ValueError, ("Could not parse path",), PermanentError, "audio.uri has a key that is not valid"),
+    # They were of their form when the worker started. Perhaps they are being replaced at this moment.
+    (
+        ValueError,
+        (),
+        TransientError,
+        "the tenant's file of credentials, or CORTI_WORKER_S3_CA_FILE, is not of its form: mend it",
+    ),
     (OSError, (), TransientError, "a file for the object store (credentials, authorities) could not be read"),
 )
 

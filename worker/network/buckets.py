@@ -50,7 +50,7 @@ class Location:
         scheme, separator, rest = uri.partition("://")
         kind = SCHEMES.get(scheme.lower())
         if not separator or kind is None:
-            raise ValueError("it begins with none of s3://, gs://, az://, abfs:// and abfss://")
+            raise ValueError("its scheme is none of s3, gs, az, abfs and abfss")
         bucket, _, key = rest.partition("/")
         account = ""
         if kind == "az" and (both := _WITH_ACCOUNT.fullmatch(bucket)):
