@@ -41,6 +41,7 @@ LIBRARIES = {
     "click": {"worker.cli"},
     "cryptography": {"worker.settings.kinds", "worker.store.cipher", "worker.store.token_cache.store"},
     "kombu": {"worker.broker"},
+    "obstore": {"worker.audio.object_failures", "worker.audio.objects", "worker.audio.stores"},
     "opentelemetry": {"worker.telemetry.otel"},
     "prometheus_client": {"worker.telemetry.metrics"},
     "pydantic": {"worker.cli", "worker.contract", "worker.settings"},

@@ -10,7 +10,7 @@ from tests.contract.range_pages import Long, giving
 from tests.contract.web_host import WebHost
 from worker.audio.reading import Source
 from worker.audio.spool import Spool
-from worker.contract.job import Audio
+from worker.contract.audio import Audio
 
 LENGTH = 500_000_000
 MOST_GROWTH = 20_000_000

@@ -15,8 +15,8 @@ import pytest
 
 from tests.contract.listening import BODY, audio_sources, blocks, failure_of, opened, read
 from worker.audio.source import Sources
+from worker.contract.audio import Audio
 from worker.contract.errors import PermanentError
-from worker.contract.job import Audio
 
 
 def test_inline_audio_is_the_audio(sources: Sources) -> None:

@@ -15,8 +15,9 @@ from tests.recordings import ONSETS, RECIPES, SECONDS, Recipe, make, recipe
 from tests.unit.audio.reading import Heard, hear, job_of, library_of, onsets, refused
 from tests.unit.audio.sounds import tone, wav_file
 from worker.concurrency.interrupt import Interrupt
+from worker.contract.audio import Audio
 from worker.contract.events import HeardSegment
-from worker.contract.job import Audio, Job
+from worker.contract.job import Job
 from worker.protocol import messages
 from worker.protocol.messages import TranscriptMessage
 

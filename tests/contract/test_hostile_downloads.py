@@ -19,8 +19,8 @@ from tests.unit.audio.reading import job_of, library_of
 from worker.audio import speed
 from worker.audio.requesting import MOST_REDIRECTS
 from worker.concurrency.interrupt import Interrupt
+from worker.contract.audio import Audio
 from worker.contract.errors import JobError, PermanentError, TransientError
-from worker.contract.job import Audio
 
 
 def resolving(*addresses: str) -> Any:

@@ -20,8 +20,8 @@ from worker.audio.ranges import KEPT, LARGEST_BLOCK, SMALLEST_BLOCK
 from worker.audio.reading import ReadAt, Source
 from worker.audio.source import Sources
 from worker.concurrency.interrupt import Interrupt
+from worker.contract.audio import Audio
 from worker.contract.errors import JobError, PermanentError, TransientError
-from worker.contract.job import Audio
 
 MB = 1_000_000
 

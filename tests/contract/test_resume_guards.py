@@ -20,8 +20,8 @@ from tests.contract.web_host import Page, WebHost, answer
 from worker.audio import span, speed
 from worker.audio.source import Sources
 from worker.concurrency.interrupt import Interrupt
+from worker.contract.audio import Audio
 from worker.contract.errors import PermanentError, TransientError
-from worker.contract.job import Audio
 
 AT = 100_000
 

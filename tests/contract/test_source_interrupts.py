@@ -21,7 +21,7 @@ from worker.audio.file import File
 from worker.audio.roots import Roots
 from worker.audio.source import Sources
 from worker.concurrency.interrupt import Interrupt, Interrupted, InterruptReason
-from worker.contract.job import Audio
+from worker.contract.audio import Audio
 
 #: Longer than any test: only the interrupt can end what waits.
 FOR_EVER = 600.0

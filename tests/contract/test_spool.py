@@ -22,8 +22,8 @@ from worker.audio import speed
 from worker.audio.reading import Source, reader
 from worker.audio.spool import Spool
 from worker.concurrency.interrupt import Interrupt
+from worker.contract.audio import Audio
 from worker.contract.errors import JobError, PermanentError, Reason, TransientError
-from worker.contract.job import Audio
 
 ROOT = Path(__file__).parents[2]
 

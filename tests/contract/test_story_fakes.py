@@ -15,8 +15,9 @@ from tests.fakes import FakeAudioLibrary, FakeTokens
 from tests.unit.audio.reading import job_of, library_of
 from tests.unit.audio.sounds import tone, wav_file
 from worker.concurrency.interrupt import Interrupt
+from worker.contract.audio import Audio
 from worker.contract.errors import PermanentError, Reason, TokenRefused
-from worker.contract.job import Audio, Job
+from worker.contract.job import Job
 from worker.jobs.audio import AudioLibrary
 from worker.jobs.ports import Sent, Tokens
 from worker.protocol.pace import Chunk, PcmChunks

@@ -1,13 +1,12 @@
 """Opens a job's audio, finds out what it is, and cuts it into timed chunks. Implements `AudioLibrary`."""
 
 import hashlib
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
-from typing import Literal
+from typing import Any, Literal
 
 from worker.audio.media import boxes, formats, plan
 from worker.audio.media.files import OrderedFile
@@ -39,7 +38,7 @@ class Library:
         wav_as: `pcm` declares the samples of a WAV file and leaves its header out; `wav` sends the
             file as it is, undeclared, as the vendor's quick start does (PROTOCOL.md 10, row 11).
         spool: For audio that comes in order, and that cannot be read in order.
-        conversions: How many conversions may compute at the same time. The others wait, so that they do not
+        turn: Held while a conversion computes. It limits how many do so at the same time, so that they do not
             take the processor away from running streams.
     """
 
@@ -51,13 +50,13 @@ class Library:
         max_seconds: float,
         wav_as: Literal["pcm", "wav"],
         spool: Spool,
-        conversions: int = 2,
+        turn: AbstractContextManager[Any],
     ) -> None:
         self._sources = sources
         self._longest = max_seconds
         self._spool = spool
         self._pcm = PcmOpener(chunk_seconds, max_seconds, wav_as)
-        self._opener = Opener(chunk_seconds, threading.BoundedSemaphore(conversions))
+        self._opener = Opener(chunk_seconds, turn)
 
     @contextmanager
     def open(self, job: Job, interrupt: Interrupt, *, convert: bool = False) -> Iterator[Audio]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
-from worker.audio.blocking import STEP_SECONDS
+from worker.audio.blocking import STEP_SECONDS, BlockingCalls
 from worker.audio.failures import silent, too_slow
 from worker.audio.speed import Speed
 from worker.clock import Clock
@@ -93,14 +93,34 @@ class Wait:
                 result, done = step(), True
             except TimeoutError:
                 done = False
-            now = self._clock.monotonic()
-            if self._deadline is None and self.speed.waited(now - before):
-                raise too_slow()
+            before = self._waited(before)
             if done:
                 return result
-            if now - began >= self._timeout:
+            if before - began >= self._timeout:
                 raise silent()
-            before = now
+
+    def until_returned(self, calls: BlockingCalls, function: Callable[[], T]) -> T:
+        """Make a call that cannot wait in steps; returns what it returns, and raises what it raises."""
+        began = before = self._clock.monotonic()
+
+        def look() -> None:
+            nonlocal before
+            self.check()
+            before = self._waited(before)
+            if before - began >= self._timeout:
+                raise silent()
+
+        self.check()
+        result = calls.call(function, look)
+        self._waited(before)
+        return result
+
+    def _waited(self, since: float) -> float:
+        """Count the waiting since a time; returns the time now."""
+        now = self._clock.monotonic()
+        if self._deadline is None and self.speed.waited(now - since):
+            raise too_slow()
+        return now
 
 
 class _Current(threading.local):

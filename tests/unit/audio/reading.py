@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +19,9 @@ from worker.audio.reading import Source, reader
 from worker.audio.source import Sources
 from worker.audio.spool import Spool
 from worker.concurrency.interrupt import Interrupt
+from worker.contract.audio import Audio
 from worker.contract.errors import PermanentError
-from worker.contract.job import Audio, Job, Transcription
+from worker.contract.job import Job, Transcription
 from worker.protocol.pace import Chunk
 
 T = TypeVar("T")
@@ -103,6 +105,7 @@ def library_of(sources: object, **options: Any) -> Library:
             "max_seconds": 60,
             "wav_as": "pcm",
             "spool": Spool(None, 1 << 30),
+            "turn": threading.BoundedSemaphore(2),
             **options,
         },
     )

@@ -12,8 +12,8 @@ from tests.unit.audio.reading import RAW, OneSource, T, job_of, library_of, read
 from tests.unit.audio.sounds import blocks, encoded, fmt, riff, riff_chunk, tone, wav_file
 from worker.audio.reading import Source
 from worker.concurrency.interrupt import Interrupt
+from worker.contract.audio import Audio
 from worker.contract.errors import PermanentError, Reason, TransientError
-from worker.contract.job import Audio
 
 
 @pytest.mark.parametrize("data", [wav_file(tone(0.6)), b"ID3"], ids=["wav", "short"])

@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from tests.unit.examples import FULL, SMALLEST, body, job
-from worker.contract.job import MAX_INLINE_AUDIO_BYTES, MAX_METADATA_BYTES, Job
+from worker.contract.audio import MAX_INLINE_AUDIO_BYTES
+from worker.contract.job import MAX_METADATA_BYTES, Job
 from worker.contract.message import InvalidJob
 
 NO_SUCH_KEY = "no such key: the contract does not know it"

@@ -9,7 +9,7 @@ import av
 
 from worker.audio.media.clock import AudioClock
 from worker.audio.media.track import ERRORS, Track
-from worker.contract.job import Audio
+from worker.contract.audio import Audio
 from worker.protocol.pace import MAX_CHUNK_BYTES, Chunk
 
 #: What speech recognition needs, and what the service recommends (PROTOCOL.md 5).

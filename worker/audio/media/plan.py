@@ -4,8 +4,9 @@ from enum import Enum
 
 from worker.audio.media.formats import PACKAGES, TAKEN
 from worker.audio.media.track import Format
+from worker.contract.audio import Audio
 from worker.contract.errors import PermanentError, Reason
-from worker.contract.job import Audio, Transcription
+from worker.contract.job import Transcription
 
 #: Most channels that the service takes (PROTOCOL.md 5).
 MOST_CHANNELS = 8
