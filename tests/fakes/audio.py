@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.concurrency.interrupt import Interrupt
 from worker.contract.job import Job
@@ -18,19 +18,23 @@ class FakeAudioLibrary:
     total_seconds: float | None = None
     at_hand: bool = True
     convertible: bool = False
+    said: tuple[str, ...] = ()
     open_now: int = 0
+    converted: list[bool] = field(default_factory=list)
 
     @contextmanager
     def open(self, _job: Job, _interrupt: Interrupt, *, convert: bool = False) -> Iterator["OpenAudio"]:
         if self.failure is not None:
             raise self.failure
         self.open_now += 1
+        self.converted.append(convert)
         try:
             yield OpenAudio(
                 self.chunks,
                 total_seconds=self.total_seconds,
                 at_hand=self.at_hand,
                 convertible=self.convertible and not convert,
+                said=self.said,
             )
         finally:
             self.open_now -= 1

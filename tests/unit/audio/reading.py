@@ -22,6 +22,7 @@ from worker.concurrency.interrupt import Interrupt
 from worker.contract.audio import Audio
 from worker.contract.errors import PermanentError
 from worker.contract.job import Job, Transcription
+from worker.jobs.audio import Audio as OpenAudio
 from worker.protocol.pace import Chunk
 
 T = TypeVar("T")
@@ -111,6 +112,14 @@ def library_of(sources: object, **options: Any) -> Library:
     )
 
 
+def heard_of(audio: OpenAudio) -> Heard:
+    """What becomes of opened audio."""
+    chunks = list(audio.chunks())
+    return Heard(
+        audio.format, audio.total_seconds, chunks, audio.warnings(), audio.source_format, audio.sent_format
+    )
+
+
 def hear(
     data: bytes | Iterator[bytes],
     *,
@@ -132,16 +141,8 @@ def hear(
         Audio.model_validate_json(json.dumps({"uri": f"file:///{name}", **told})), **transcription or {}
     )
     with library.open(job, Interrupt(), convert=convert) as audio:
-        chunks = list(audio.chunks())
+        heard = heard_of(audio)
         held = source.open_now
-        heard = Heard(
-            audio.format,
-            audio.total_seconds,
-            chunks,
-            audio.warnings(),
-            audio.source_format,
-            audio.sent_format,
-        )
     assert (held, source.open_now) == (True, False)
     return heard
 
@@ -166,17 +167,19 @@ def refused(data: bytes, **how: Any) -> PermanentError:
 
 def onsets(heard: Heard) -> list[float]:
     """When the sounds begin in what was sent."""
-    sent = b"".join(chunk.data for chunk in heard.chunks)
+    form, options = None, {}
     if str(heard.format).startswith("audio/pcm"):
-        parameters = dict(part.strip().split("=") for part in str(heard.format).split(";")[1:])
-        rate, samples = int(parameters["rate"]), array("h", sent)[:: int(parameters["channels"])]
-    else:
-        samples, rate = array("h"), RATE
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
-        with av.open(io.BytesIO(sent)) as container:
-            for frame in container.decode(audio=0):
-                for one in resampler.resample(frame):
-                    samples.frombytes(bytes(one.planes[0])[: 2 * one.samples])
-    step = rate // 20
+        said = dict(part.strip().split("=") for part in str(heard.format).split(";")[1:])
+        form = {"8": "u8", "16": "s16le", "24": "s24le", "32": "s32le"}[said["bits"]]
+        options = {"sample_rate": said["rate"], "ch_layout": f"{said['channels']}c"}
+    samples, channels = array("h"), 1
+    resampler = None
+    with av.open(io.BytesIO(sent(heard.chunks)), format=form, options=options) as container:
+        for frame in container.decode(audio=0):
+            resampler = resampler or av.AudioResampler(format="s16", layout=frame.layout.name, rate=RATE)
+            for one in resampler.resample(frame):
+                channels = one.layout.nb_channels
+                samples.frombytes(bytes(one.planes[0])[: 2 * channels * one.samples])
+    step = channels * RATE // 20
     loud = [max(map(abs, samples[at : at + step]), default=0) > 1500 for at in range(0, len(samples), step)]
     return [at / 20 for at, now in enumerate(loud) if now and not any(loud[max(0, at - 8) : at])]

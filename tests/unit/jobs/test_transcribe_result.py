@@ -68,7 +68,14 @@ def test_the_text_is_in_order_of_time_whatever_the_order_of_arrival() -> None:
 
 def test_the_result_says_how_much_of_the_audio_has_speech() -> None:
     audio = result(*DIALOGUE, transcription=STEREO)["audio"]
-    assert audio == {"seconds": 10.0, "bytes": 32, "speech_seconds": 4.0, "silence_seconds": 6.0}
+    assert audio == {
+        "seconds": 10.0,
+        "bytes": 32,
+        "source_format": "opus in Ogg, 48000 Hz, 1 channel",
+        "sent_format": "audio/ogg (as it is)",
+        "speech_seconds": 4.0,
+        "silence_seconds": 6.0,
+    }
 
 
 def test_audio_without_speech_completes_with_a_warning() -> None:
