@@ -103,7 +103,7 @@ def objects(
         return None if key is None else {name: SecretStr(value) for name, value in key.items()}
 
     access = Access(BucketRules.parse(buckets), credentials)
-    with audio_sources(**limits) as others:
+    with audio_sources() as others:
         try:
             yield Sources(others._downloads, others._roots, calls, partial(opener.open, access))
         finally:
