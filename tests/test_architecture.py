@@ -41,7 +41,7 @@ LIBRARIES = {
     "click": {"worker.cli"},
     "cryptography": {"worker.settings.kinds", "worker.store.cipher", "worker.store.token_cache.store"},
     "kombu": {"worker.broker"},
-    "obstore": {"worker.audio.object_failures", "worker.audio.objects", "worker.audio.stores"},
+    "obstore": {"worker.audio.object_failures", "worker.audio.object_version", "worker.audio.stores"},
     "opentelemetry": {"worker.telemetry.otel"},
     "prometheus_client": {"worker.telemetry.metrics"},
     "pydantic": {"worker.cli", "worker.contract", "worker.settings"},

@@ -46,6 +46,8 @@ _TENANT: dict[str, Any] = {
         "streamUrl": {"type": "string", "pattern": "^wss?://.+$"},
         "maxStreams": {"type": "integer", "minimum": 0},
         "retention": {"enum": ["retain", "none"]},
+        "audioBuckets": {"type": "string", "minLength": 1},
+        **{f"{kind}CredentialsKey": _KEY for kind in ("s3", "gs", "az")},
     },
 }
 

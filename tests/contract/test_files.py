@@ -103,11 +103,12 @@ def test_a_directory_may_lie_behind_a_link_of_the_operator(tmp_path: Path, root:
         assert read(sources, f"file://{tmp_path}/mounted/a.wav") == b"audio"
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/key", "S3://bucket/key"])
-def test_object_stores_want_presigned_urls(sources: Sources, uri: str) -> None:
+@pytest.mark.parametrize("uri", ["s3://bucket/key", "S3://bucket/key", "gs://b/k", "az://b/k", "abfss://b/k"])
+def test_object_stores_are_read_only_where_the_settings_name_buckets(sources: Sources, uri: str) -> None:
     error = failure_of(sources, uri)
     assert isinstance(error, PermanentError)
-    assert "presign" in error.detail
+    assert "set CORTI_WORKER_AUDIO_BUCKETS" in error.detail
+    assert "audio-buckets" in error.detail
 
 
 def can_tell(place: Path) -> bool:

@@ -7,13 +7,16 @@ the first one was of: two halves of different recordings would pass for one cons
 
 from collections.abc import Callable, Iterator
 from io import BytesIO
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import obstore
 
 from worker.audio.object_failures import CHANGED
 from worker.audio.stores import Store
 from worker.contract.errors import PermanentError, Reason, TransientError
+
+if TYPE_CHECKING:
+    from obstore import GetResult
 
 T = TypeVar("T")
 
@@ -101,7 +104,7 @@ class ObjectVersion:
         if left:
             raise _broken("ended its answer before its end")
 
-    def _compare(self, result: obstore.GetResult) -> None:
+    def _compare(self, result: "GetResult") -> None:
         """Remember the version of the first answer, and refuse later ones of another."""
         meta = result.meta
         # Some servers do not know If-Match, and some send no tag.
@@ -116,7 +119,7 @@ class ObjectVersion:
             raise TransientError(Reason.AUDIO_UNREACHABLE, CHANGED)
 
 
-def _got(store: Store, key: str, options: dict[str, Any], *, first: bool) -> obstore.GetResult | None:
+def _got(store: Store, key: str, options: dict[str, Any], *, first: bool) -> "GetResult | None":
     """The answer for a range; None for the first one of an empty object, which has no range to ask for."""
     try:
         return obstore.get(store, key, options=options)  # type: ignore[arg-type]

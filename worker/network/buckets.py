@@ -14,7 +14,7 @@ from typing import Self
 #: The schemes that name an object, each with the kind of store. The Hadoop names of Azure mean the same.
 SCHEMES = {"s3": "s3", "gs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
 
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,221}")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{2,221}")
 #: How Hadoop names a container together with its account. Other endpoints are the operator's to set.
 _WITH_ACCOUNT = re.compile(r"(?P<bucket>[^@]+)@(?P<account>[a-z0-9]{3,24})\.dfs\.core\.windows\.net")
 #: `?` and `#` begin other parts of a URL, `%` begins an encoded character, and Azure takes `\` for `/`.

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from configparser import ConfigParser, Error
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter, ValidationError
+
+from worker.settings.kinds import HttpUrl, Region
 
 #: Per kind of store: the sets of keys of which a file must have exactly one, and the keys that it may have.
 _NEEDED = {
@@ -17,6 +19,7 @@ _NEEDED = {
     "az": ({"account_name", "account_key"}, {"account_name", "sas_token"}),
 }
 _POSSIBLE = {"s3": {"aws_session_token", "region", "endpoint_url"}, "az": set[str]()}
+_TYPES: Mapping[str, TypeAdapter[str]] = {"region": TypeAdapter(Region), "endpoint_url": TypeAdapter(HttpUrl)}
 
 Credentials = Mapping[str, SecretStr]
 
@@ -39,11 +42,21 @@ def read_credentials(kind: str, file: Path) -> Credentials:
         return _service_account(text)
     values = _lines(text)
     given = values.keys() - _POSSIBLE[kind]
-    if given not in _NEEDED[kind] or not all(values.values()):
+    if given not in _NEEDED[kind] or not all(_fits(key, value) for key, value in values.items()):
         needed = " or ".join(" and ".join(sorted(keys)) for keys in _NEEDED[kind])
         possible = f", perhaps {', '.join(sorted(_POSSIBLE[kind]))}" if _POSSIBLE[kind] else ""
         raise ValueError(f"expected lines `key = value` with {needed}{possible}, and no other key")
     return {key: SecretStr(value) for key, value in values.items()}
+
+
+def _fits(key: str, value: str) -> bool:
+    if not value.isprintable():  # a line that goes on in the next one
+        return False
+    kind = _TYPES.get(key)
+    try:
+        return bool(value) and (kind is None or bool(kind.validate_python(value)))
+    except ValidationError:
+        return False
 
 
 def _lines(text: str) -> dict[str, str]:

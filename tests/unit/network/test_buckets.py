@@ -37,6 +37,7 @@ def test_an_address_is_read_literally(uri: str, location: Location) -> None:
         ("s3a://visits/a", "scheme"),
         ("s3:///a", "bucket"),
         ("s3://Visits/a", "bucket"),
+        ("s3://vi/sits", "bucket"),
         ("s3://visits:80/a", "bucket"),
         ("s3://key:secret@visits/a", "bucket"),
         ("s3://../a", "bucket"),
