@@ -67,9 +67,7 @@ class Span:
             JobError: `audio_unreachable`.
             Interrupted: By the interrupt of the download's `Wait`.
         """
-        if self._response is None and self._offset == self._end:
-            return b""
-        while True:
+        while self._response is not None or self._offset != self._end:
             try:
                 with self._file.wait:
                     return self._read(self._response or self._next_answer())
@@ -83,6 +81,7 @@ class Span:
                 self.close()
                 raise
             self._recover(broken)
+        return b""
 
     def _next_answer(self) -> requests.Response:
         state = self._file.state
