@@ -128,6 +128,7 @@ def test_a_file_that_cannot_be_told_from_another_is_not_gone_on_with(
     error = failure_of(sources, host.add(f"/{SECRET}", page))
     assert isinstance(error, TransientError)
     assert not isinstance(error, AttemptOver)
+    assert "broke off" in error.detail
     assert len(host.seen) == 1
 
 

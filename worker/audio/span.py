@@ -27,7 +27,7 @@ Count = Callable[[int], None]
 
 
 class Span:
-    """Bytes of a file from one offset to another, in order. Not for two threads at once.
+    """Bytes of a file from one offset to another, in order. Not for two threads at once; to be closed.
 
     Args:
         file: The file.
@@ -72,14 +72,10 @@ class Span:
                 with self._file.wait:
                     return self._read(self._response or self._next_answer())
             except AttemptOver:
-                self.close()
                 raise
             except TransientError as error:
                 self.close()
                 broken = error
-            except BaseException:
-                self.close()
-                raise
             self._recover(broken)
         return b""
 
