@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -146,6 +146,37 @@ def test_the_connection_of_the_whole_file_is_left_when_a_place_is_read(
     with reading(sources, host.add("/a", in_turn(first, giving(Long(100 * MB))))) as (_, read_at):
         read_at(50 * MB, 100)
         assert gone.wait(5)
+
+
+def test_reading_in_order_and_at_places_by_turns_asks_for_the_rest_once(
+    host: WebHost, sources: Sources
+) -> None:
+    with reading(sources, host.add("/a", giving(Long(10 * MB)))) as (source, read_at):
+        for place in range(1, 5):
+            source.read(100_000)
+            read_at(place * 2 * MB, 100)
+    assert len([one for one in asked(host) if one and one.endswith("-")]) == 1
+
+
+def test_a_block_that_is_left_leaves_no_connection(host: WebHost, sources: Sources) -> None:
+    gone = threading.Event()
+
+    def lying(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(206)
+        handler.send_header("ETag", '"one"')
+        handler.send_header("Content-Range", f"bytes 0-9/{len(BODY)}")
+        handler.end_headers()
+        handler.wfile.write(BODY)
+        handler.connection.settimeout(5)
+        with suppress(ConnectionError):
+            assert handler.connection.recv(1) == b""
+        gone.set()
+        handler.close_connection = True
+
+    with reading(sources, host.add("/a", in_turn(giving(BODY), lying))) as (_, read_at):
+        with pytest.raises(TransientError, match="sent more than it had announced") as failure:
+            read_at(0, 100)
+        assert gone.wait(5), failure
 
 
 _NONE: dict[str, tuple[dict[str, Any], int | None]] = {

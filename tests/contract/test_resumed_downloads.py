@@ -1,6 +1,7 @@
 """Downloads whose connection breaks: they go on where they stopped, and never with another file."""
 
 import time
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -127,6 +128,7 @@ def test_a_file_that_cannot_be_told_from_another_is_not_gone_on_with(
     error = failure_of(sources, host.add(f"/{SECRET}", page))
     assert isinstance(error, TransientError)
     assert not isinstance(error, AttemptOver)
+    assert "broke off" in error.detail
     assert len(host.seen) == 1
 
 
@@ -233,3 +235,20 @@ def test_nobody_is_asked_for_what_has_come_whole(host: WebHost, sources: Sources
         assert read(sources, host.add("/a", giving(BODY))) == BODY
         assert read(sources, host.add("/empty", giving(b""))) == b""
     assert asked(host) == [None] * 4
+
+
+def test_a_connection_that_breaks_after_the_last_byte_takes_nothing_away(
+    host: WebHost, sources: Sources
+) -> None:
+    def without_last_chunk(handler: BaseHTTPRequestHandler) -> None:
+        rest = BODY[AT:]
+        handler.send_response(206)
+        handler.send_header("ETag", TAG)
+        handler.send_header("Content-Range", f"bytes {AT}-{len(BODY) - 1}/{len(BODY)}")
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n%s\r\n" % (len(rest), rest))
+        handler.close_connection = True
+
+    assert read(sources, host.add("/a", in_turn(broken(), without_last_chunk))) == BODY
+    assert len(host.seen) == 2

@@ -59,7 +59,10 @@ class State:
 def length(headers: Mapping[str, str]) -> int | None:
     """Bytes of the body, if the header says so."""
     value = headers.get("Content-Length", "")
-    return int(value) if value.isascii() and value.isdigit() else None
+    if not (value.isascii() and value.isdigit()):
+        return None
+    # Python refuses to read thousands of digits; 19 are more than any limit.
+    return int(value.lstrip("0")[:19] or 0)
 
 
 def encoded(headers: Mapping[str, str]) -> bool:

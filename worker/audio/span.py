@@ -27,7 +27,7 @@ Count = Callable[[int], None]
 
 
 class Span:
-    """Bytes of a file from one offset to another, in order. Not for two threads at once.
+    """Bytes of a file from one offset to another, in order. Not for two threads at once; to be closed.
 
     Args:
         file: The file.
@@ -67,22 +67,17 @@ class Span:
             JobError: `audio_unreachable`.
             Interrupted: By the interrupt of the download's `Wait`.
         """
-        if self._response is None and self._offset == self._end:
-            return b""
-        while True:
+        while self._response is not None or self._offset != self._end:
             try:
                 with self._file.wait:
                     return self._read(self._response or self._next_answer())
             except AttemptOver:
-                self.close()
                 raise
             except TransientError as error:
                 self.close()
                 broken = error
-            except BaseException:
-                self.close()
-                raise
             self._recover(broken)
+        return b""
 
     def _next_answer(self) -> requests.Response:
         state = self._file.state
