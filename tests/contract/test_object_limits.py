@@ -17,8 +17,8 @@ from tests.contract.test_source_interrupts import FOR_EVER, all_of, interrupted,
 from tests.contract.web_host import Page, WebHost
 from worker.audio.object_version import RANGE_BYTES
 from worker.concurrency.interrupt import Interrupt, Interrupted, InterruptReason
+from worker.contract.audio import Audio
 from worker.contract.errors import PermanentError, TransientError
-from worker.contract.job import Audio
 
 pytestmark = pytest.mark.usefixtures("no_cloud")
 __all__ = ["quick_window"]  # a fixture

@@ -12,13 +12,14 @@ import trustme
 from tests.contract.bucket import KEY, in_ranges, in_turn, objects, refusal
 from tests.contract.listening import BODY, SECRET, failure_of, read
 from tests.contract.web_host import WebHost
+from tests.unit.audio.reading import job_of
 from tests.unit.environment import NEEDED
 from tests.unit.settings.test_tenants_dir import tenant_files
 from worker.audio.library import Library
 from worker.clock import SystemClock
 from worker.concurrency.interrupt import Interrupt
+from worker.contract.audio import Audio
 from worker.contract.errors import JobError, PermanentError, TransientError
-from worker.contract.job import Audio
 from worker.process.audio_side import AudioSide
 from worker.settings import load
 
@@ -42,7 +43,7 @@ def libraries(tenants: Path, **settings: str) -> Iterator[dict[str, Library]]:
 def heard(library: Library, uri: str) -> bytes:
     """What a job of the library's tenant would send."""
     audio = Audio(uri=uri, media_type="audio/pcm; rate=16000; channels=1; bits=16")
-    with library.open(audio, Interrupt()) as opened:
+    with library.open(job_of(audio), Interrupt()) as opened:
         return b"".join(chunk.data for chunk in opened.chunks())
 
 
@@ -151,7 +152,7 @@ def test_the_server_and_region_are_the_settings_and_not_the_environments(
     for name in "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT":
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_REGION", "us-west-1")
-    host.add("/visits/x", in_ranges(b"ab"))
+    host.add("/visits/x", in_ranges(BODY[:6400]))
     tenant_files(tmp_path, "a", audio_buckets="s3://visits", s3_credentials=_S3.format("A"))
     own = f"{_S3.format('B')}region = eu-north-1\n"
     tenant_files(tmp_path, "b", audio_buckets="s3://visits", s3_credentials=own)

@@ -9,8 +9,8 @@ from tests.contract.listening import BODY, SECRET, blocks, failure_of, opened, r
 from tests.contract.web_host import WebHost
 from worker.audio.object_version import RANGE_BYTES
 from worker.audio.source import Sources
+from worker.contract.audio import Audio
 from worker.contract.errors import JobError, PermanentError, TransientError
-from worker.contract.job import Audio
 
 pytestmark = pytest.mark.usefixtures("no_cloud")
 

@@ -184,11 +184,13 @@ class Track:
         """The length, where a container states it. For others libavformat guesses, from the bit rate."""
         if self._joined or self._demuxer in {"aac", "amr"}:
             return None
+        seconds = 0.0
         if self.stream.duration is not None:
-            return float(self.stream.duration * self.stream.time_base)
-        if self._container.duration is not None and len(self._container.streams) == 1:
-            return float(self._container.duration / av.time_base)
-        return None
+            seconds = float(self.stream.duration * self.stream.time_base)
+        elif self._container.duration is not None and len(self._container.streams) == 1:
+            seconds = float(self._container.duration / av.time_base)
+        # A damaged header can say anything.
+        return seconds if seconds > 0 else None
 
     def _refusal(self, error: Exception | None) -> Exception:
         if self.file.failure is not None:
