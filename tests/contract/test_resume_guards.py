@@ -130,7 +130,7 @@ def quick_window(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("quick_window")
 def test_waiting_for_answers_counts_for_the_speed(host: WebHost) -> None:
-    """Each answer brings half a second of audio, and takes longer than that allows."""
+    """Each answer brings a twelfth of a second of audio, and takes a fifth."""
     audio = bytes(16_384 * 16)
     url = host.add("/a", late(giving(audio, breaks=ends, after=16_384), 0.2))
     with (
