@@ -3,8 +3,8 @@
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -74,22 +74,15 @@ def test_a_redirect_does_not_lead_from_encryption_to_none_later(host: WebHost) -
     assert not host.seen
 
 
-def secure_host() -> Any:
+@contextmanager
+def secure_host() -> Iterator[tuple[WebHost, ssl.SSLContext]]:
     """A server with TLS, and a context that trusts it."""
-    return _Secure()
-
-
-class _Secure:
-    def __enter__(self) -> tuple[WebHost, ssl.SSLContext]:
-        authority = trustme.CA()
-        served, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-        authority.issue_cert("127.0.0.1").configure_cert(served)
-        authority.configure_trust(trusting)
-        self._host = WebHost(served)
-        return self._host.__enter__(), trusting
-
-    def __exit__(self, *_: object) -> None:
-        self._host.__exit__()
+    authority = trustme.CA()
+    served, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(served)
+    authority.configure_trust(trusting)
+    with WebHost(served) as host:
+        yield host, trusting
 
 
 @pytest.mark.parametrize("breaks", [ends, sends_no_tls])

@@ -72,6 +72,16 @@ def test_a_copy_is_read_in_order_and_at_any_offset(spool: Spool) -> None:
                 copy.read_now(1)
 
 
+def test_what_was_read_before_is_in_the_copy_too(spool: Spool) -> None:
+    source = in_order(size=len(BODY))
+    head = source.read(1000)
+    with spool.spooled(source, head) as copy:
+        assert copy.read_at is not None
+        assert (copy.size, copy.read_at(0, 1 << 20)) == (len(BODY), BODY)
+        assert spool.used == len(BODY)
+        assert b"".join(blocks(copy)) == BODY[1000:]
+
+
 def test_what_can_be_read_at_any_offset_is_not_copied(spool: Spool) -> None:
     source = Source(BytesIO(BODY).read, None, at_hand=True, read_at=lambda offset, size: BODY[offset:][:size])
     with spool.spooled(source) as same:
