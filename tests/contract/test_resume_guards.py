@@ -3,8 +3,8 @@
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -74,22 +74,15 @@ def test_a_redirect_does_not_lead_from_encryption_to_none_later(host: WebHost) -
     assert not host.seen
 
 
-def secure_host() -> Any:
+@contextmanager
+def secure_host() -> Iterator[tuple[WebHost, ssl.SSLContext]]:
     """A server with TLS, and a context that trusts it."""
-    return _Secure()
-
-
-class _Secure:
-    def __enter__(self) -> tuple[WebHost, ssl.SSLContext]:
-        authority = trustme.CA()
-        served, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-        authority.issue_cert("127.0.0.1").configure_cert(served)
-        authority.configure_trust(trusting)
-        self._host = WebHost(served)
-        return self._host.__enter__(), trusting
-
-    def __exit__(self, *_: object) -> None:
-        self._host.__exit__()
+    authority = trustme.CA()
+    served, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(served)
+    authority.configure_trust(trusting)
+    with WebHost(served) as host:
+        yield host, trusting
 
 
 @pytest.mark.parametrize("breaks", [ends, sends_no_tls])
@@ -130,7 +123,7 @@ def quick_window(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("quick_window")
 def test_waiting_for_answers_counts_for_the_speed(host: WebHost) -> None:
-    """Each answer brings half a second of audio, and takes longer than that allows."""
+    """Each answer brings a twelfth of a second of audio, and takes a fifth."""
     audio = bytes(16_384 * 16)
     url = host.add("/a", late(giving(audio, breaks=ends, after=16_384), 0.2))
     with (

@@ -72,6 +72,16 @@ def test_a_copy_is_read_in_order_and_at_any_offset(spool: Spool) -> None:
                 copy.read_now(1)
 
 
+def test_what_was_read_before_is_in_the_copy_too(spool: Spool) -> None:
+    source = in_order(size=len(BODY))
+    head = source.read(1000)
+    with spool.spooled(source, head) as copy:
+        assert copy.read_at is not None
+        assert (copy.size, copy.read_at(0, 1 << 20)) == (len(BODY), BODY)
+        assert spool.used == len(BODY)
+        assert b"".join(blocks(copy)) == BODY[1000:]
+
+
 def test_what_can_be_read_at_any_offset_is_not_copied(spool: Spool) -> None:
     source = Source(BytesIO(BODY).read, None, at_hand=True, read_at=lambda offset, size: BODY[offset:][:size])
     with spool.spooled(source) as same:
@@ -133,6 +143,9 @@ def test_what_never_fits_is_refused_for_good(spool: Spool) -> None:
         assert copy.size == 3 * len(BODY)
 
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc and /dev/full")
+
+
 def full_disk() -> FileIO:
     """A file whose disk has no room, as the kernel sees it."""
     return FileIO("/dev/full", "r+")
@@ -142,6 +155,7 @@ def no_disk() -> FileIO:
     raise PermissionError(13, SECRET)
 
 
+@linux
 @pytest.mark.parametrize(("create", "text"), [(full_disk, "is full: make room"), (no_disk, "may write to")])
 def test_a_disk_that_takes_nothing_is_told(create: Callable[[], FileIO], text: str) -> None:
     error = failure_of(Spool(None, 1 << 30, create), in_order())
@@ -167,6 +181,7 @@ def held(place: Path, process: int) -> list[Path]:
     return found
 
 
+@linux
 def test_a_copy_has_no_name_and_is_for_nobody_else(place: Path, spool: Spool) -> None:
     with spool.spooled(in_order()):
         assert list(place.iterdir()) == []
@@ -175,6 +190,7 @@ def test_a_copy_has_no_name_and_is_for_nobody_else(place: Path, spool: Spool) ->
     assert held(place, os.getpid()) == []
 
 
+@linux
 def test_a_process_that_is_killed_leaves_nothing(place: Path) -> None:
     command = [sys.executable, "-m", "tests.contract.spooling_process", str(place)]
     process = children.start(command, cwd=ROOT, stdout=children.PIPE)

@@ -56,14 +56,16 @@ class Ranges:
 
     def _block(self, offset: int) -> tuple[int, bytes]:
         """The block that holds an offset, and where it begins."""
-        for begin, block in self._blocks:
-            if begin <= offset < begin + len(block):
-                return begin, block
-        length = SMALLEST_BLOCK
-        for begin, block in self._blocks:
-            if begin + len(block) == offset:
-                length = min(2 * len(block), LARGEST_BLOCK)
+        for kept in self._blocks:
+            if kept[0] <= offset < kept[0] + len(kept[1]):
+                self._blocks.remove(kept)
+                self._blocks.append(kept)  # the one that is not used for longest goes first
+                return kept
         begin = offset - offset % SMALLEST_BLOCK
+        length = SMALLEST_BLOCK
+        for before, block in self._blocks:
+            if before + len(block) == begin:
+                length = min(2 * len(block), LARGEST_BLOCK)
         if self._first is not None:
             # The connection of the whole file would stand still meanwhile, with megabytes in its buffers.
             self._first()

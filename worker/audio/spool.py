@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from io import FileIO
+from itertools import chain
 from pathlib import Path
 
 from worker.audio.failures import AttemptOver, refused
@@ -47,11 +48,15 @@ class Spool:
         return self._used
 
     @contextmanager
-    def spooled(self, source: Source) -> Iterator[Source]:
-        """A source with the same audio and with `read_at`, at its beginning. Valid within the context.
+    def spooled(self, source: Source, head: bytes = b"") -> Iterator[Source]:
+        """A source with the same audio and with `read_at`. Valid within the context.
 
         A source that has `read_at` is given back as it is. Another one is copied to its end, at the speed of
-        its server: it must be at its beginning, and is not to be used any more.
+        its server, and is not to be used any more. Either way, `read` goes on behind `head`.
+
+        Args:
+            source: The audio.
+            head: What was read of it already.
 
         Raises:
             JobError: `audio_unreachable`: the source failed, the spool or its disk is full.
@@ -62,6 +67,7 @@ class Spool:
             return
         taken = 0
         file = None
+        blocks = chain([head] if head else [], iter(partial(source.read, _BLOCK), b""))
         try:
             try:
                 raw = self._create()
@@ -70,7 +76,7 @@ class Spool:
             file = File(raw)
             if source.size is not None:
                 self._fits(source.size)
-            while block := source.read(_BLOCK):
+            for block in blocks:
                 self._take(len(block), taken)
                 taken += len(block)
                 _write(raw, block)
@@ -78,6 +84,7 @@ class Spool:
                     # The speed limit asks for audio, and how much this is will be known at the end.
                     source.heard(len(block) / BYTES_PER_SECOND)
             raw.seek(0)
+            file.read(len(head))
             yield Source(
                 file.read,
                 source.media_type,
