@@ -119,6 +119,20 @@ def test_a_store_that_is_silent_for_too_long_is_left(serve: Serve) -> None:
     assert 0.9 < time.monotonic() - began < 5
 
 
+def test_a_call_that_was_left_behind_ends_by_itself() -> None:
+    gone = threading.Event()
+
+    def deaf(_: RawHost, peer: socket.socket) -> None:
+        peer.sendall(head(_MB))
+        while peer.recv(1):
+            pass
+        gone.set()
+
+    with raw_host(deaf) as host, objects(f"http://127.0.0.1:{host.port}", timeout=1.0) as sources:
+        failure_of(sources, _URI)
+        assert gone.wait(10), "its thread and its connection stay"
+
+
 @pytest.mark.usefixtures("quick_window")
 @pytest.mark.parametrize("first", [0, 8000, 64_000], ids=["from the start", "after a chunk", "after some"])
 def test_a_store_that_drips_is_left(first: int) -> None:
