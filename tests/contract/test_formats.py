@@ -187,7 +187,7 @@ def test_a_film_without_sound_is_refused(shelf: Path) -> None:
 
 
 def _with_serial(ogg: bytes, serial: bytes) -> bytes:
-    """The same pages as another logical stream, with the checksums that belong to them (RFC 3533, section 6)."""
+    """The same pages as another logical stream, with their own checksums (RFC 3533, section 6)."""
     fixed, at = bytearray(ogg), 0
     while at < len(ogg):
         segments = ogg[at + 26]
