@@ -35,12 +35,13 @@ _OUTER = {f"worker.{name}" for name in LEVEL if LEVEL[name] > LEVEL["jobs"]} | {
 #: Each library outside of the standard one, and the modules or whole packages that may use it.
 LIBRARIES = {
     "amqp": {"worker.broker"},
-    "av": {"worker.audio.container"},
+    "av": {"worker.audio.media"},
     "celery": {"worker.broker", "worker.process.worker"},
     "certifi": {"worker.network.trust"},
     "click": {"worker.cli"},
     "cryptography": {"worker.settings.kinds", "worker.store.cipher", "worker.store.token_cache.store"},
     "kombu": {"worker.broker"},
+    "obstore": {"worker.audio.object_failures", "worker.audio.object_version", "worker.audio.stores"},
     "opentelemetry": {"worker.telemetry.otel"},
     "prometheus_client": {"worker.telemetry.metrics"},
     "pydantic": {"worker.cli", "worker.contract", "worker.settings"},

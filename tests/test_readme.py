@@ -1,5 +1,6 @@
 """README.md and the pages that it links to agree with the code."""
 
+import dataclasses
 import hashlib
 import html
 import json
@@ -13,8 +14,10 @@ from pydantic import BaseModel
 
 from worker.contract.dead_letter import DeadLetter
 from worker.contract.errors import Reason
-from worker.contract.events import Completed, Event, EventType, Failed
-from worker.contract.job import Job
+from worker.contract.events import Completed, Event, EventType, Fact, Failed, Segment
+from worker.contract.job import Job, Role
+from worker.jobs.transcribe import NO_SPEECH
+from worker.protocol.speakers import plain_text
 from worker.settings import markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,6 +67,41 @@ def test_every_key_of_a_job_and_every_type_of_event_is_explained() -> None:
     assert re.findall(r"^\| `([\w.]+)`", events, re.MULTILINE) == list(get_args(EventType))
 
 
+def first_column(headline: str) -> list[str]:
+    """What stands in backticks in the first column of the table of integrate.md that begins like this."""
+    table = page("integrate.md").partition(f"{headline}\n|---|---|\n")[2].partition("\n\n")[0]
+    return re.findall(r"`([^`]+)`", "".join(re.findall(r"^\|[^|]*\|", table, re.MULTILINE)))
+
+
+def test_every_key_of_a_result_and_of_its_segments_and_facts_is_explained() -> None:
+    assert sorted(first_column("| key of the result | value |")) == sorted(fields(Completed))
+    keys = [field.name for field in dataclasses.fields(Segment)]
+    assert first_column("| key of a segment | value |") == keys
+    told = page("integrate.md").partition("\n| `facts` |")[2].partition("|")[0]
+    assert re.findall(r"`([a-z_]+)`", told) == [field.name for field in dataclasses.fields(Fact)]
+
+
+def test_the_warning_of_a_silent_recording_is_explained_in_its_words() -> None:
+    assert f"`{NO_SPEECH}`" in page("integrate.md")
+
+
+def test_the_labels_that_are_explained_are_those_of_the_text() -> None:
+    transcripts: list[list[tuple[Role | None, int, int | None]]] = [
+        [("doctor", 0, None), ("patient", 1, None), (None, 2, 2)],
+        [("multiple", 0, None), (None, 2, None)],
+        [("doctor", 0, 1), ("doctor", 0, 2)],
+    ]
+    shown = set(first_column("| label | of whom |"))
+    labels: set[str] = set()
+    for voices in transcripts:
+        segments = [
+            Segment("Hm.", 0.0, 1.0, channel, speaker, final=True, role=role)
+            for role, channel, speaker in voices
+        ]
+        labels |= {line.partition(":")[0] for line in plain_text(segments).splitlines()}
+    assert shown == labels - {"doctor, channel 0, speaker 2"}
+
+
 def test_the_picture_of_the_demo_shows_the_consultation_that_it_plays() -> None:
     sample = json.loads((ROOT / "ops/sample/dialogue.json").read_text())["lines"]
     picture = html.unescape(page("demo.svg")).replace("\N{NO-BREAK SPACE}", " ")
@@ -77,7 +115,9 @@ def test_the_picture_of_the_demo_shows_the_consultation_that_it_plays() -> None:
 def test_the_events_and_the_dead_letter_that_are_shown_are_such() -> None:
     first = (ROOT / "README.md").read_text()
     completed, failed = re.findall(r"^```json event\n(.*?)^```", first, re.MULTILINE | re.DOTALL)
-    assert isinstance(Event.model_validate_json(completed).data, Completed)
+    result = Event.model_validate_json(completed).data
+    assert isinstance(result, Completed)
+    assert result.text == plain_text(result.segments)
     assert isinstance(Event.model_validate_json(failed).data, Failed)
     (letter,) = re.findall(r"^```json dead-letter\n(.*?)^```", first, re.MULTILINE | re.DOTALL)
     read = DeadLetter.model_validate_json(letter)

@@ -12,7 +12,7 @@ OWNED = {
     "broker_url", "broker_ca_file", "broker_cert_file", "broker_key_file",
     "redis_url", "redis_ca_file", "redis_cert_file", "redis_key_file", "encryption_keys",
     "tenants_dir", "lane", "slots", "door", "grace",
-    "idle_exit", "health_host", "health_port",
+    "idle_exit", "health_host", "health_port", "spool_bytes",
 }  # fmt: skip
 
 _STRINGS = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -46,6 +46,8 @@ _TENANT: dict[str, Any] = {
         "streamUrl": {"type": "string", "pattern": "^wss?://.+$"},
         "maxStreams": {"type": "integer", "minimum": 0},
         "retention": {"enum": ["retain", "none"]},
+        "audioBuckets": {"type": "string", "minLength": 1},
+        **{f"{kind}CredentialsKey": _KEY for kind in ("s3", "gs", "az")},
     },
 }
 
@@ -57,6 +59,7 @@ _KNOWN: dict[str, dict[str, Any]] = {
     "terminationGracePeriodSeconds": {"type": ["integer", "null"], "minimum": 2},
     "lane": {"pattern": "^[a-z0-9-]{0,32}$"},
     "image.digest": {"pattern": "^(sha256:[0-9a-f]{64})?$"},
+    "spoolMebibytes": {"minimum": 1, "maximum": 1 << 30},
     "image.pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
     "corti.environment": {"pattern": "^[a-z0-9-]{1,32}$"},
     "corti.tenant": {"pattern": _NAME},

@@ -56,6 +56,8 @@ def _test(part: str, rest: Sequence[str]) -> int:
     where = ["tests", "--ignore=tests/image"] if part == "all" else [f"tests/{part}"]
     if part not in {"unit", "chart"}:
         _need("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
+    if part in {"all", "contract", "system"}:
+        _need("ffmpeg", "ffmpeg")
     if part in {"all", "system", "ops", "chart"}:
         _need("promtool", "prometheus")
     options = _SIDE_BY_SIDE if part in {"all", "system"} else ()

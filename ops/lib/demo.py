@@ -165,7 +165,11 @@ def _show(console: Console, final: dict[str, Any], worker: WorkerProcess, broker
     if final["type"] != _FINAL[0]:
         console.print(f"\n[bold]Failed[/bold] ({data['reason']}): {data['detail']}")
         return
-    console.print("\n[bold]Transcript[/bold]")
+    audio = data["audio"]
+    console.print(
+        f"\n[bold]Transcript[/bold]: {audio['speech_seconds']:.1f} s of speech, "
+        f"{audio['silence_seconds']:.1f} s of silence"
+    )
     for segment in data["segments"]:
         console.print(f"{segment['start']:6.1f} - {segment['end']:5.1f} s  {segment['text']}", markup=False)
     console.print("\n[bold]Facts[/bold]")

@@ -89,6 +89,14 @@ def test_the_worker_accepts_its_environment(rendered: Rendered, case: str, tmp_p
         assert isinstance(load(variables), Settings)
 
 
+#: A file of each form, in the place of a Secret's.
+_CREDENTIALS = {
+    "s3-credentials": "aws_access_key_id = a\naws_secret_access_key = b",
+    "gs-credentials": '{"type": "service_account", "private_key": "c"}',
+    "az-credentials": "account_name = d\naccount_key = ZQ==",
+}
+
+
 def tenants_volume(rendered: Rendered, pod: dict[str, Any], root: Path) -> Path:
     """Write the tenants' files as the kubelet would mount them."""
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "tenants"]
@@ -99,9 +107,9 @@ def tenants_volume(rendered: Rendered, pod: dict[str, Any], root: Path) -> Path:
             file = root / item["path"]
             file.parent.mkdir(parents=True, exist_ok=True)
             assert not file.exists()
-            file.write_text(
-                data[item["key"]] if kind == "configMap" else f"{source[kind]['name']} {item['key']}"
-            )
+            if kind == "secret":
+                data = {item["key"]: _CREDENTIALS.get(file.name, f"{source[kind]['name']} {item['key']}")}
+            file.write_text(data[item["key"]])
     return root
 
 
@@ -110,7 +118,8 @@ def test_each_tenant_of_the_values_is_one_of_the_worker(tmp_path: Path) -> None:
     root = tenants_volume(rendered, rendered.worker(), tmp_path)
     first, second = load({"CORTI_WORKER_TENANTS_DIR": str(root)}).tenants
     assert (first.name, first.realm, first.client_id) == ("clinic-a", "clinic-a", "corti-clinic-a client-id")
-    assert second.model_dump(exclude={"client_secret", "secret_file", "ca_file"}) == {
+    files = {"ca_file", "s3_credentials", "gs_credentials", "az_credentials"}
+    assert second.model_dump(exclude={"client_secret", "secret_file", *files}) == {
         "name": "clinic.b",
         "realm": "realm-b",
         "client_id": "corti-clinic-b id",
@@ -120,14 +129,22 @@ def test_each_tenant_of_the_values_is_one_of_the_worker(tmp_path: Path) -> None:
         "stream_url": "wss://api.example/audio-bridge/v2",
         "max_streams": 2000000,
         "retention": "none",
+        "audio_buckets": "s3://visits/b/,gs://visits-b",
     }
+    assert first.audio_buckets is None
+    assert all(second.store_credentials(kind) for kind in ("s3", "gs", "az"))
     assert second.client_secret.get_secret_value() == "corti-clinic-b secret"
     assert second.ca_file == root / "clinic.b/ca.crt"
 
 
 def test_tenants_secrets_are_referred_to_and_never_copied() -> None:
     data = render(CASES["tenants"]).one("ConfigMap", f"{NAME}-tenants")["data"]
-    assert {key.rpartition(".")[2] for key in data} <= FILES.keys() - {"client-id", "client-secret", "ca.crt"}
+    assert {key.rpartition(".")[2] for key in data} <= FILES.keys() - {
+        "client-id",
+        "client-secret",
+        "ca.crt",
+        *_CREDENTIALS,
+    }
 
 
 def test_where_every_job_names_a_tenant_no_other_credentials_are_mounted() -> None:
@@ -162,6 +179,23 @@ def test_every_pod_meets_the_restricted_pod_security_standard(rendered: Rendered
             assert context["readOnlyRootFilesystem"] is True
             assert spec["resources"]["requests"].keys() == {"cpu", "memory"}
             assert "memory" in spec["resources"]["limits"]
+
+
+@every_case
+def test_what_a_worker_copies_fits_into_its_temporary_volume(rendered: Rendered) -> None:
+    pod = rendered.worker()
+    (limit,) = [volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"] if volume["name"] == "tmp"]
+    (place,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "tmp"]
+    copies = int(environment(rendered, pod)["CORTI_WORKER_SPOOL_BYTES"])
+    assert place["mountPath"] == "/tmp"  # noqa: S108  # where Python looks for a place
+    assert int(limit.removesuffix("Mi")) << 20 == copies + (256 << 20)
+    assert not place.get("readOnly", False)
+
+
+def test_the_place_for_copies_is_as_large_as_one_likes() -> None:
+    rendered = render({"spoolMebibytes": 20_480})
+    assert environment(rendered, rendered.worker())["CORTI_WORKER_SPOOL_BYTES"] == str(20_480 << 20)
+    assert {"name": "tmp", "emptyDir": {"sizeLimit": "20736Mi"}} in rendered.worker()["volumes"]
 
 
 @every_case

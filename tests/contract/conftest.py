@@ -1,5 +1,6 @@
 """Fixtures of the contract tests: a sandbox with TLS, servers to break, fakes."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from kombu.transport import redis as kombu_redis
 
 from ops.lib.servers import RabbitMqServer, RedisServer
 from ops.sandbox.launch import Sandbox, start
+from tests import recordings
 from tests.conftest import require
 from tests.contract.corti_side import CortiSide, corti_side
 from tests.contract.listening import audio_sources
@@ -17,6 +19,13 @@ from tests.contract.web_host import WebHost
 from tests.fakes import FakeClock, FakeRecorder
 from worker.audio.source import Sources
 from worker.broker import redis_corrections
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of recordings."""
+    require(*recordings.available())
+    return tmp_path_factory.mktemp("recordings")
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +54,16 @@ def clock() -> FakeClock:
 def recorder() -> FakeRecorder:
     """A recorder that keeps all measurements for tests to read."""
     return FakeRecorder()
+
+
+@pytest.fixture
+def no_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library for object stores reads the environment by itself: it shall find nothing there."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "GOOGLE_", "AZURE_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    # Where it looks for an identity if nothing else is given.
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from worker.audio.roots import Roots
 from worker.audio.source import Sources
 from worker.clock import SystemClock
 from worker.concurrency.interrupt import Interrupt
+from worker.contract.audio import Audio
 from worker.contract.errors import JobError, Reason
-from worker.contract.job import Audio
 from worker.network.hosts import HostRules
 
 SECRET = "Ada-Lovelace"

@@ -19,7 +19,7 @@ from worker.clock import SystemClock
 from worker.concurrency.heartbeat import Heartbeat
 from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import JobError
-from worker.contract.events import Fact, Segment
+from worker.contract.events import Fact, HeardSegment
 from worker.corti.stream import AdmissionGate, Feeder, Pacer, WebSocketStreams
 from worker.corti.stream.streams import WebSocketStream
 from worker.jobs.ports import Interaction, Sent
@@ -58,7 +58,7 @@ class Heard:
     bytes: int = 0
 
     @property
-    def segments(self) -> list[Segment]:
+    def segments(self) -> list[HeardSegment]:
         return [one for item in self.items if isinstance(item, TranscriptMessage) for one in item.segments]
 
     @property

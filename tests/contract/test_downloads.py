@@ -8,10 +8,10 @@ import pytest
 
 from tests.contract.listening import BODY, SECRET, blocks, failure_of, opened, read
 from tests.contract.web_host import Page, WebHost, answer
-from worker.audio.downloads import BLOCK_BYTES
 from worker.audio.source import Sources
+from worker.audio.span import BLOCK_BYTES
+from worker.contract.audio import Audio
 from worker.contract.errors import JobError, PermanentError, TransientError
-from worker.contract.job import Audio
 
 
 def chunked(handler: BaseHTTPRequestHandler) -> None:

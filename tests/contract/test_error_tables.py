@@ -13,13 +13,15 @@ from typing import Any
 
 import amqp.exceptions
 import kombu.exceptions
+import obstore.exceptions
 import pytest
 import redis
 import redis.exceptions
 import requests
 import websocket
 
-from worker.audio.downloads import mapped as download_mapped
+from worker.audio.failures import mapped as download_mapped
+from worker.audio.object_failures import mapped as object_mapped
 from worker.broker.confirms import ConfirmingConnection
 from worker.broker.senders import RedisSender
 from worker.clock import SystemClock
@@ -119,6 +121,10 @@ def through_stream(error: Exception) -> None:
         raise error
 
 
+def through_object(error: Exception) -> None:
+    raise object_mapped(error)
+
+
 def through_download(error: Exception) -> None:
     if not isinstance(error, requests.exceptions.RequestException):
         raise error
@@ -164,6 +170,24 @@ def test_every_exception_of_requests_is_mapped_for_the_rest_api() -> None:
 def test_every_exception_of_requests_is_mapped_for_downloads() -> None:
     kinds = exceptions_of(requests.exceptions)
     assert unmapped(kinds, through_download, JobError) == set(_REQUESTS_IMPOSSIBLE)
+
+
+def test_every_exception_of_obstore_is_mapped() -> None:
+    # NotFoundError is deprecated, and warns when it is looked at; FileNotFoundError comes in its place.
+    names = [name for name in dir(obstore.exceptions) if name.endswith("Error") and name != "NotFoundError"]
+    kinds = [getattr(obstore.exceptions, name) for name in names]
+    assert len(kinds) >= 10
+    assert unmapped([*kinds, FileNotFoundError, OSError, ValueError], through_object, JobError) == set()
+    with pytest.raises(ZeroDivisionError):
+        through_object(ZeroDivisionError())
+
+
+def test_a_panic_in_obstore_fails_the_attempt_and_not_the_worker() -> None:
+    """Its class is no Exception, and no module that could be imported has it."""
+    panic = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
+    error = object_mapped(panic(_SECRET))
+    assert isinstance(error, TransientError)
+    assert "secret" not in str(error)
 
 
 def test_every_exception_of_websocket_client_is_mapped() -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from tests.contract.listening import BODY, audio_sources, blocks, failure_of, opened, read
 from worker.audio.source import Sources
+from worker.contract.audio import Audio
 from worker.contract.errors import PermanentError
-from worker.contract.job import Audio
 
 
 def test_inline_audio_is_the_audio(sources: Sources) -> None:
@@ -105,11 +105,12 @@ def test_a_directory_may_lie_behind_a_link_of_the_operator(tmp_path: Path, root:
         assert read(sources, f"file://{tmp_path}/mounted/a.wav") == b"audio"
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/key", "S3://bucket/key"])
-def test_object_stores_want_presigned_urls(sources: Sources, uri: str) -> None:
+@pytest.mark.parametrize("uri", ["s3://bucket/key", "S3://bucket/key", "gs://b/k", "az://b/k", "abfss://b/k"])
+def test_object_stores_are_read_only_where_the_settings_name_buckets(sources: Sources, uri: str) -> None:
     error = failure_of(sources, uri)
     assert isinstance(error, PermanentError)
-    assert "presign" in error.detail
+    assert "set CORTI_WORKER_AUDIO_BUCKETS" in error.detail
+    assert "audio-buckets" in error.detail
 
 
 def can_tell(place: Path) -> bool:

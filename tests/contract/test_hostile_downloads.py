@@ -15,12 +15,12 @@ import trustme
 from tests.contract.listening import BODY, SECRET, audio_sources, blocks, failure_of, opened, read
 from tests.contract.raw_host import RawHost, raw_host
 from tests.contract.web_host import WebHost, answer
+from tests.unit.audio.reading import job_of, library_of
 from worker.audio import speed
-from worker.audio.downloads import MOST_REDIRECTS
-from worker.audio.library import Library
+from worker.audio.requesting import MOST_REDIRECTS
 from worker.concurrency.interrupt import Interrupt
+from worker.contract.audio import Audio
 from worker.contract.errors import JobError, PermanentError, TransientError
-from worker.contract.job import Audio
 
 
 def resolving(*addresses: str) -> Any:
@@ -259,13 +259,12 @@ def test_a_download_of_just_the_limit_is_read(host: WebHost) -> None:
         assert read(sources, host.add("/a", answer(200, BODY))) == BODY
 
 
-def listen(sources: Any, url: str) -> float:
-    """Seconds of audio at a URL, as the audio library reports them."""
-    library = Library(sources, chunk_seconds=0.25, max_seconds=3600, wav_as="pcm")
-    with library.open(
-        Audio(uri=url, media_type="audio/pcm; rate=16000; channels=1; bits=16"), Interrupt()
-    ) as audio:
-        return sum(chunk.seconds for chunk in audio.chunks())
+def listen(sources: Any, url: str, media_type: str = "audio/pcm; rate=16000; channels=1; bits=16") -> float:
+    """Seconds of audio at a URL, as the library tells them."""
+    library = library_of(sources, max_seconds=3600)
+    audio = job_of(Audio(uri=url, media_type=media_type))
+    with library.open(audio, Interrupt()) as recording:
+        return sum(chunk.seconds for chunk in recording.chunks())
 
 
 @pytest.fixture

@@ -29,11 +29,11 @@ from worker.contract.events import (
     COMPLETED,
     FAILED,
     PROGRESS,
-    AudioFigures,
     Completed,
     Event,
     Failed,
     Progress,
+    ResultAudio,
 )
 from worker.contract.message import InvalidJob, Problem
 from worker.jobs.claims import OutboxEntry
@@ -59,8 +59,16 @@ _RESULT = Event(
     data=Completed(
         interaction_id="1",
         segments=(),
+        text="",
         facts=(),
-        audio=AudioFigures(seconds=1, bytes=1),
+        audio=ResultAudio(
+            source_format="PCM",
+            sent_format="audio/pcm",
+            seconds=1,
+            bytes=1,
+            speech_seconds=0,
+            silence_seconds=1,
+        ),
         credits=None,
         warnings=(),
         attempts=1,

@@ -14,7 +14,16 @@ from worker.cli import main
 from worker.contract import events
 from worker.contract.dead_letter import DeadLetter
 from worker.contract.errors import Reason
-from worker.contract.events import Event, Facts, Failed, Segments, Started
+from worker.contract.events import (
+    AudioFigures,
+    Completed,
+    Event,
+    Facts,
+    Failed,
+    ResultAudio,
+    Segments,
+    Started,
+)
 from worker.contract.job import Job
 from worker.contract.message import InvalidJob, Problem
 
@@ -111,6 +120,17 @@ def test_schema_and_model_both_refuse_a_bad_job(value: Any) -> None:
         Started(attempt=1, metadata={"ward": 7}),
         Segments(segments=(segment("knee", 0.5, 1.25, speaker=1, final=False),)),
         Facts(facts=(fact("f1"),)),
+        Completed(
+            interaction_id="i-1",
+            segments=(segment("knee", 0.5, 1.25, role="doctor"), segment("ouch", 2, 3)),
+            text="doctor: knee\nchannel 0: ouch",
+            facts=(fact("f1"),),
+            audio=ResultAudio.of(AudioFigures(seconds=4.0, bytes=7), 1.75, "PCM", "audio/pcm"),
+            credits=None,
+            warnings=(),
+            attempts=1,
+            metadata={},
+        ),
         Failed(reason=Reason.EXPIRED, detail="", cause=None, attempts=1, interaction_id=None, metadata={}),
     ],
 )

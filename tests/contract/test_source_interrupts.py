@@ -15,13 +15,13 @@ import pytest
 
 from tests.contract.listening import audio_sources, opened
 from tests.contract.raw_host import RawHost, deaf_port, raw_host
+from tests.unit.audio.reading import job_of, library_of
 from worker.audio.blocking import BlockingCalls
 from worker.audio.file import File
-from worker.audio.library import Library
 from worker.audio.roots import Roots
 from worker.audio.source import Sources
 from worker.concurrency.interrupt import Interrupt, Interrupted, InterruptReason
-from worker.contract.job import Audio
+from worker.contract.audio import Audio
 
 #: A time-out longer than any test, so that only the interrupt can end a wait.
 FOR_EVER = 600.0
@@ -167,12 +167,12 @@ def test_the_library_hands_an_interrupt_on_through_a_container() -> None:
         host.over.wait(60)
 
     def listen(interrupt: Interrupt) -> None:
-        with library.open(Audio(uri=host.url()), interrupt) as audio:
+        with library.open(job_of(Audio(uri=host.url())), interrupt) as audio:
             for _ in audio.chunks():
                 pass
 
     with raw_host(an_ogg_that_stalls) as host, audio_sources(timeout=FOR_EVER) as sources:
-        library = Library(sources, chunk_seconds=0.25, max_seconds=3600, wav_as="pcm")
+        library = library_of(sources, max_seconds=3600)
         with interrupted(listen, lambda: host.asked.wait(5)):
             pass
 

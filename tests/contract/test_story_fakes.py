@@ -12,12 +12,14 @@ from tests.contract.listening import audio_sources
 from tests.contract.studio import FAST, chunks_of, sha256, speech
 from tests.contract.token_world import TokenWorld
 from tests.fakes import FakeAudioLibrary, FakeTokens
+from tests.unit.audio.reading import job_of, library_of
 from tests.unit.audio.sounds import tone, wav_file
-from worker.audio.library import Library
 from worker.concurrency.interrupt import Interrupt
+from worker.contract.audio import Audio
 from worker.contract.errors import PermanentError, Reason, TokenRefused
-from worker.contract.job import Audio
-from worker.jobs.ports import AudioLibrary, Sent, Tokens
+from worker.contract.job import Job
+from worker.jobs.audio import AudioLibrary
+from worker.jobs.ports import Sent, Tokens
 from worker.protocol.pace import Chunk, PcmChunks
 
 SAMPLES = tone(0.6)
@@ -138,11 +140,11 @@ def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AudioLib
         return
     (tmp_path / "visit.wav").write_bytes(wav_file(SAMPLES))
     with audio_sources(tmp_path) as sources:
-        yield Library(sources, chunk_seconds=0.25, max_seconds=60.0, wav_as="pcm")
+        yield library_of(sources, max_seconds=60.0)
 
 
-def recording(tmp_path: Path) -> Audio:
-    return Audio(uri=(tmp_path / "visit.wav").as_uri())
+def recording(tmp_path: Path) -> Job:
+    return job_of(Audio(uri=(tmp_path / "visit.wav").as_uri()))
 
 
 def test_audio_is_all_there_and_says_how_long_it_lasts(library: AudioLibrary, tmp_path: Path) -> None:

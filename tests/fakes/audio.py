@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.concurrency.interrupt import Interrupt
-from worker.contract.job import Audio
+from worker.contract.job import Job
 from worker.protocol.pace import Chunk
 
 
@@ -17,15 +17,25 @@ class FakeAudioLibrary:
     failure: Exception | None = None
     total_seconds: float | None = None
     at_hand: bool = True
+    convertible: bool = False
+    said: tuple[str, ...] = ()
     open_now: int = 0
+    converted: list[bool] = field(default_factory=list)
 
     @contextmanager
-    def open(self, _audio: Audio, _interrupt: Interrupt) -> Iterator["OpenAudio"]:
+    def open(self, _job: Job, _interrupt: Interrupt, *, convert: bool = False) -> Iterator["OpenAudio"]:
         if self.failure is not None:
             raise self.failure
         self.open_now += 1
+        self.converted.append(convert)
         try:
-            yield OpenAudio(self.chunks, total_seconds=self.total_seconds, at_hand=self.at_hand)
+            yield OpenAudio(
+                self.chunks,
+                total_seconds=self.total_seconds,
+                at_hand=self.at_hand,
+                convertible=self.convertible and not convert,
+                said=self.said,
+            )
         finally:
             self.open_now -= 1
 
@@ -38,6 +48,13 @@ class OpenAudio:
     format: str | None = "audio/ogg"
     total_seconds: float | None = None
     at_hand: bool = True
+    convertible: bool = False
+    said: tuple[str, ...] = ()
+    source_format: str = "opus in Ogg, 48000 Hz, 1 channel"
+    sent_format: str = "audio/ogg (as it is)"
+
+    def warnings(self) -> tuple[str, ...]:
+        return self.said
 
     def chunks(self) -> Iterator[Chunk]:
         return iter(self._chunks)

@@ -10,6 +10,7 @@ import yaml
 from ops.lib import prometheus_server
 from tests.conftest import require
 from tests.ops import promql
+from worker.contract.errors import Reason
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "ops/alerts"
@@ -120,3 +121,11 @@ def test_rules_read_what_is_exported_or_recorded(name: str) -> None:
     assert promql.names(expression)
     assert promql.names(expression) <= promql.exported().keys() | RECORDED.keys()
     assert list(promql.faults(expression)) == []
+
+
+def test_audio_that_only_its_producer_can_mend_is_no_fault_of_the_service() -> None:
+    """A reason that is missing in the list would wake somebody at night for a broken file."""
+    rules = (ROOT / "ops/alerts/corti-worker.rules.yaml").read_text(encoding="utf-8")
+    ours = re.compile(re.findall(r'reason!~"([^"]+)"', rules)[0])
+    audio = [reason for reason in Reason if reason.startswith("audio_")]
+    assert {reason for reason in audio if not ours.fullmatch(reason)} == {Reason.AUDIO_UNREACHABLE}

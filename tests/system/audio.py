@@ -20,9 +20,30 @@ def clip(path: Path, seconds: float, seed: int) -> str:
     pause = array.array("h", bytes(2 * int(RATE * 0.3)))
     samples = (burst + pause) * int(seconds + 1)
     data = samples[: int(RATE * seconds)].tobytes()
+    _write(path, data, channels=1)
+    return hashlib.sha256(data).hexdigest()
+
+
+def stereo(path: Path, who: str) -> None:
+    """Write a WAV file of two channels: a second of noise and one of silence for each letter.
+
+    Args:
+        path: Where to.
+        who: `L` for noise on the left channel, `R` on the right one, `-` on none.
+    """
+    noise = random.Random(1)  # noqa: S311
+    samples = array.array("h")
+    for side in who:
+        for _ in range(RATE):
+            sound = noise.randint(-9000, 9000)
+            samples.extend((sound if side == "L" else 0, sound if side == "R" else 0))
+        samples.extend([0] * (2 * RATE))
+    _write(path, samples.tobytes(), channels=2)
+
+
+def _write(path: Path, data: bytes, channels: int) -> None:
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(channels)
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes(data)
-    return hashlib.sha256(data).hexdigest()

@@ -3,7 +3,9 @@
 import time
 from pathlib import Path
 
-from tests.system.audio import clip
+import pytest
+
+from tests.system.audio import clip, stereo
 from tests.system.installation import Installation
 
 JOBS = 200
@@ -28,7 +30,8 @@ def test_two_hundred_jobs_each_get_one_result_one_interaction_and_all_their_audi
     assert len(arrived) == len(stats["streams"]) == JOBS
     for path, job in jobs.items():
         assert arrived[job["job_id"]]["sha256"] == clips[path]
-        assert finals[job["job_id"]]["data"]["audio"] == {"seconds": 5.0, "bytes": 160_000}
+        audio = finals[job["job_id"]]["data"]["audio"]
+        assert (audio["seconds"], audio["bytes"]) == (5.0, 160_000)
     assert stats["interactions_created"] == JOBS
     assert stats["overlaps"] == 0
     assert stats["tokens_issued"] == 1
@@ -92,6 +95,41 @@ def test_compressed_audio_is_passed_through_as_it_is(installation: Installation)
     assert record["audio_bytes"] == sample.stat().st_size
     assert abs(final["data"]["audio"]["seconds"] - 28.6) < 0.2
     assert len(final["data"]["segments"]) >= 6
+    assert final["data"]["text"].count("\n") == len(final["data"]["segments"]) - 1
+    audio = final["data"]["audio"]
+    assert audio["speech_seconds"] + audio["silence_seconds"] == pytest.approx(audio["seconds"])
+
+
+def test_each_channel_has_the_role_of_its_participant(installation: Installation, tmp_path: Path) -> None:
+    path = tmp_path / "stereo.wav"
+    stereo(path, "LRRL")
+    installation.start_worker().ready()
+    people = [{"channel": 0, "role": "doctor"}, {"channel": 1, "role": "patient"}]
+    separate = {"language": "en", "multichannel": True, "participants": people}
+    job = installation.job(path, pace=4, transcription=separate, events=["transcript"])
+    installation.put(job)
+
+    final = installation.finals(1, timeout=30)[job["job_id"]]["data"]
+
+    assert [one["role"] for one in final["segments"]] == ["doctor", "patient", "patient", "doctor"]
+    labels = [line.partition(":")[0] for line in final["text"].splitlines()]
+    assert labels == ["doctor", "patient", "doctor"]
+
+
+def test_a_silent_recording_completes_and_says_so(installation: Installation, tmp_path: Path) -> None:
+    path = tmp_path / "silent.wav"
+    stereo(path, "--")
+    installation.start_worker().ready()
+    job = installation.job(path, pace=4)
+    installation.put(job)
+
+    final = installation.finals(1, timeout=30)[job["job_id"]]
+
+    assert final["type"] == "corti.job.completed.v1"
+    data = final["data"]
+    assert (data["segments"], data["text"]) == ([], "")
+    assert data["warnings"] == ["no speech was recognised in the audio"]
+    assert (data["audio"]["speech_seconds"], data["audio"]["silence_seconds"]) == (0.0, 4.0)
 
 
 def test_a_job_that_cannot_succeed_becomes_one_failure_and_one_dead_letter(

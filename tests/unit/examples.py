@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from worker.contract.events import Fact, Segment
-from worker.contract.job import Job
+from worker.contract.events import Fact, HeardSegment, Segment
+from worker.contract.job import Job, Role
 
 SMALLEST: dict[str, Any] = {
     "job_id": "visit-17",
@@ -64,6 +64,19 @@ def job(**changes: Any) -> Job:
     return Job.from_message(body(**changes))
 
 
+def heard(
+    text: str,
+    start: float,
+    end: float,
+    *,
+    channel: int = 0,
+    speaker: int | None = None,
+    final: bool = True,
+) -> HeardSegment:
+    """A segment as the service sent it."""
+    return HeardSegment(text=text, start=start, end=end, channel=channel, speaker=speaker, final=final)
+
+
 def segment(
     text: str,
     start: float,
@@ -72,9 +85,10 @@ def segment(
     channel: int = 0,
     speaker: int | None = None,
     final: bool = True,
+    role: Role | None = None,
 ) -> Segment:
-    """A segment of a transcript."""
-    return Segment(text=text, start=start, end=end, channel=channel, speaker=speaker, final=final)
+    """A segment of a transcript as events have it."""
+    return Segment(text, start, end, channel, speaker, final, role)
 
 
 def fact(name: str, text: str = "pain in the knee", *, discarded: bool = False) -> Fact:

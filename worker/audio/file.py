@@ -48,6 +48,21 @@ class File:
         self._offset += len(data)
         return data
 
+    @property
+    def size(self) -> int:
+        """Bytes in all, now."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Read up to `size` bytes at an offset; the position of `read` stays where it is."""
+        try:
+            with self._reading:
+                return os.pread(self._file.fileno(), size, offset)
+        except OSError as error:
+            raise broken_read(error) from None
+        finally:
+            self._close_if_left()
+
     def read_now(self, size: int) -> bytes:
         """Read exactly `size` bytes from the page cache, or raise BlockingIOError (RWF_NOWAIT)."""
         data = bytearray(size)

@@ -1,24 +1,31 @@
-"""Opens a job's audio, finds out its format, and cuts it into timed chunks. Implements `AudioLibrary`."""
+"""Opens a job's audio, finds out what it is, and cuts it into timed chunks. Implements `AudioLibrary`."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
-from typing import Literal
+from typing import Any, Literal
 
-from worker.audio import container, wav
-from worker.audio.reading import Source
+from worker.audio.media import boxes, formats, plan
+from worker.audio.media.files import OrderedFile
+from worker.audio.media.opening import Opened, Opener
+from worker.audio.opened import OpenedAudio, Truncation, limited
+from worker.audio.pcm import PcmOpener, declared, wav_header
+from worker.audio.reading import Source, reader
 from worker.audio.source import Sources
+from worker.audio.spool import Spool
+from worker.audio.wav import is_wav
 from worker.concurrency.interrupt import Interrupt
-from worker.contract import job as jobs
 from worker.contract.errors import PermanentError, Reason
-from worker.jobs.ports import Audio
-from worker.protocol.pace import Chunk, PcmChunks, Read, exactly
+from worker.contract.job import Job
+from worker.jobs.audio import Audio
+from worker.protocol.pace import Chunk, Read, exactly
 
-_HEAD = 64
 _BLOCK = 16 * 1024
+#: The index of an MP4 file that can be read in order begins within so many bytes.
+_INDEX_WITHIN = 64 * 1024
 
 
 class Library:
@@ -30,151 +37,195 @@ class Library:
         max_seconds: Longest audio that is accepted.
         wav_as: `pcm` declares the samples of a WAV file and leaves its header out; `wav` sends the
             file as it is, undeclared, as the vendor's quick start does (PROTOCOL.md 10, row 11).
+        spool: For audio that comes in order, and that cannot be read in order.
+        turn: Held while a conversion computes. It limits how many do so at the same time, so that they do not
+            take the processor away from running streams.
     """
 
     def __init__(
-        self, sources: Sources, *, chunk_seconds: float, max_seconds: float, wav_as: Literal["pcm", "wav"]
+        self,
+        sources: Sources,
+        *,
+        chunk_seconds: float,
+        max_seconds: float,
+        wav_as: Literal["pcm", "wav"],
+        spool: Spool,
+        turn: AbstractContextManager[Any],
     ) -> None:
         self._sources = sources
-        self._chunk_seconds = chunk_seconds
-        self._max_seconds = max_seconds
-        self._wav_as = wav_as
+        self._longest = max_seconds
+        self._spool = spool
+        self._pcm = PcmOpener(chunk_seconds, max_seconds, wav_as)
+        self._opener = Opener(chunk_seconds, turn)
 
     @contextmanager
-    def open(self, audio: jobs.Audio, interrupt: Interrupt) -> Iterator[Audio]:
-        """See `worker.jobs.ports.AudioLibrary`."""
-        # In a separate method: local variables here would keep the first blocks while the job runs.
-        with self._sources.open(audio, interrupt, lambda source: self._begun(source, audio)) as opened:
-            yield opened
+    def open(self, job: Job, interrupt: Interrupt, *, convert: bool = False) -> Iterator[Audio]:
+        """See `worker.jobs.audio.AudioLibrary`."""
+        # In another object: local variables here would keep the first blocks while the job runs.
+        opening = _Opening(job, convert, self._longest, self._spool, self._pcm, self._opener)
+        with self._sources.open(job.audio, interrupt, opening.begin) as opened:
+            del opening
+            try:
+                yield opened
+            finally:
+                opened.close()
 
-    def _begun(self, source: Source, audio: jobs.Audio) -> Audio:
+
+class _Opening:
+    """Finds out what the audio of one job is."""
+
+    def __init__(
+        self, job: Job, convert: bool, longest: float, spool: Spool, pcm: PcmOpener, opener: Opener
+    ) -> None:
+        self._job = job
+        self._told = job.audio.media_type
+        self._convert = convert
+        self._chosen = job.audio.mix or bool(job.audio.channels)
+        self._longest = longest
+        self._spool = spool
+        self._pcm = pcm
+        self._opener = opener
+        self._notes: list[str] = []
+        self._truncation = Truncation(job.audio.when_truncated, self._notes)
+        # Of the bytes that a WAV header announces, the share that is there.
+        self._there = 1.0
+
+    def begin(self, source: Source) -> OpenedAudio:
         """Find out what the audio is, and read its first chunk.
 
         The first chunk is read here because an interrupt can end the wait here. Later the job's own thread
         takes that chunk, and must not wait for a file.
         """
-        if audio.sha256:
-            source = replace(source, read=_verified(source.read, audio.sha256), read_now=None)
-        head = exactly(source.read, _HEAD)
+        sha256 = self._job.audio.sha256
+        if sha256:
+            source = replace(source, read=_verified(source.read, sha256), read_now=None, read_at=None)
+        head = exactly(source.read, formats.HEAD_BYTES)
         if not head:
-            raise PermanentError(Reason.AUDIO_UNSUPPORTED, "the audio is empty")
-        opened = self._opened(head, source, audio.media_type)
-        opened.at_hand = source.at_hand
+            raise PermanentError(Reason.AUDIO_EMPTY, "the audio is empty: there are no bytes")
+        if formats.is_encrypted(head):
+            raise PermanentError(
+                Reason.AUDIO_ENCRYPTED, "the audio is an encrypted file; send it without encryption"
+            )
+        opened = self._find(head, source)
         if source.heard is not None:
             opened.report_to(source.heard)
         return opened
 
-    def _opened(self, head: bytes, source: Source, told: str | None) -> "_Opened":
-        """Find the audio's type: a WAV header, else what the producer, the bytes or the server say."""
-        if wav.is_wav(head):
-            return self._wav(head, source)
-        if container.essence(told) == "audio/pcm":
-            return self._pcm(told or "", head, source)
-        guesses = (told, container.sniff(head), source.media_type)
-        declared = next((guess for guess in guesses if container.essence(guess) in container.ACCEPTED), None)
-        if declared is None:
+    def _find(self, head: bytes, source: Source) -> OpenedAudio:
+        """What the bytes show counts more than what the job or a server say."""
+        told, job = self._told, self._job
+        demuxer = formats.sniff(head)
+        if demuxer is None and formats.essence(told) == "audio/pcm":
+            raw = declared(told or "")
+            if self._chosen:
+                return self._track(head, source, raw.demuxer, raw.options)
+            plan.check_channels(raw.channels, job.audio, job.transcription)
+            return self._pcm.raw(told or "", head, source)
+        demuxer = (
+            demuxer or formats.sniff_frames(head) or formats.supposed(told, job.audio.uri, source.media_type)
+        )
+        if demuxer is None:
             raise PermanentError(
                 Reason.AUDIO_UNSUPPORTED,
-                "the audio is neither WAV, Ogg, WebM, MP3, FLAC nor MP4; for raw PCM give audio.media_type "
-                "as audio/pcm; rate=R; channels=C; bits=B",
+                "the audio's bytes show none of the formats that this worker reads (WAV, FLAC, MP3, MP4, "
+                "Ogg, WebM, AMR ...); for raw PCM give audio.media_type as "
+                "audio/pcm; rate=R; channels=C; bits=B",
             )
-        blocks = chain([head], iter(partial(source.read, _BLOCK), b""))
-        chunks = _limited(container.container_chunks(blocks, self._chunk_seconds), self._max_seconds)
-        return _Opened(declared, chain(list(islice(chunks, 1)), chunks), None)
+        if (said := formats.contradiction(demuxer, told)) is not None:
+            self._notes.append(said)
+        if is_wav(head):
+            header, head = wav_header(head, source)
+            if header.plain and not (self._chosen or self._convert):
+                plan.check_channels(header.channels, job.audio, job.transcription)
+                hashed = job.audio.sha256 is not None
+                opened = self._pcm.wav(header, head, source, self._truncation, hashed=hashed)
+                opened.notes = self._notes
+                return opened
+            if header.data_size and source.size is not None:
+                self._there = min(1.0, max(0, source.size - header.data_offset) / header.data_size)
+        return self._track(head, source, demuxer)
 
-    def _wav(self, head: bytes, source: Source) -> "_Opened":
-        while (header := wav.read_header(head)) is None:
-            block = source.read(_BLOCK)
-            if not block:
-                raise PermanentError(Reason.AUDIO_UNSUPPORTED, "the WAV file ends within its header")
-            head += block
-        chunks: Iterator[Chunk]
-        if self._wav_as == "wav":
-            chunks = self._cut(source, head, header.bytes_per_second, 1, None)
-            return _Opened(None, _limited(chunks, self._max_seconds), header.seconds)
-        if header.seconds is not None and header.seconds > self._max_seconds:
-            raise _too_long(self._max_seconds)
-        samples = head[header.data_offset :]
-        if header.data_size is not None:
-            samples = samples[: header.data_size]
-        chunks = self._cut(source, samples, header.bytes_per_second, header.align, header.data_size)
-        if header.seconds is None:
-            chunks = _limited(chunks, self._max_seconds)
-        # Read also what follows the samples: a hash covers the whole file. With `read_now` there is no hash.
-        return _Opened(
-            header.audio_format,
-            chunks if source.read_now else _to_the_end(chunks, source.read),
-            header.seconds,
+    def _track(
+        self, head: bytes, source: Source, demuxer: str, options: dict[str, str] | None = None
+    ) -> OpenedAudio:
+        """Open what PyAV has to read."""
+        with ExitStack() as stack:
+            if source.read_at is None and not _in_order(demuxer, head := _more(head, source, demuxer)):
+                source, head = self._copied(stack, source, iter((head,))), b""
+            blocks = iter(partial(source.read, _BLOCK), b"")
+            ordered = OrderedFile(chain((head,), blocks) if head else blocks, keep=True)
+            open_track = partial(
+                self._opener.open,
+                demuxer=demuxer,
+                job=self._job,
+                webm=b"webm" in head,
+                convert=self._convert,
+                options=options,
+            )
+            try:
+                opened = open_track(source, ordered)
+            except PermanentError as error:
+                if source.read_at is not None or error.reason is Reason.AUDIO_CHANNELS:
+                    raise
+                # A damaged file may be readable at will where it is not in order.
+                source = self._copied(stack, source, ordered.again())
+                opened = open_track(source, OrderedFile(iter(partial(source.read, _BLOCK), b""), keep=True))
+            stack.callback(opened.track.close)
+            return self._audio(opened, source, stack)
+
+    def _copied(self, stack: ExitStack, source: Source, before: Iterator[bytes]) -> Source:
+        """A copy of a source that can be read at any offset; `before` was read from it already."""
+        blocks = chain(before, iter(partial(source.read, _BLOCK), b""))
+        return stack.enter_context(self._spool.spooled(replace(source, read=reader(blocks), size=None)))
+
+    def _audio(self, opened: Opened, source: Source, stack: ExitStack) -> OpenedAudio:
+        form = opened.track.format
+        if form.seconds is not None:
+            plan.check_length(form.seconds, self._longest)
+            if 0 < self._there < 1:
+                self._truncation.found(form.seconds / self._there - form.seconds, form.seconds / self._there)
+        chunks = self._truncation.watched(limited(opened.chunks, self._longest), form.seconds)
+        if self._job.audio.sha256:
+            chunks = _to_the_end(chunks, source.read)
+        first: list[Chunk] = []
+        while sum(chunk.seconds for chunk in first) < plan.SHORTEST:
+            if not (more := list(islice(chunks, 1))):
+                break
+            first += more
+        plan.check_length(sum(chunk.seconds for chunk in first), self._longest)
+        return OpenedAudio(
+            chain(first, chunks),
+            opened.sent,
+            str(form),
+            opened.how.value,
+            form.seconds,
+            # To decode or to write takes long: the job's own thread does it, so that no other stream waits.
+            at_hand=source.at_hand and opened.how is plan.Way.PASS,
+            convertible=opened.how is not plan.Way.CONVERT,
+            notes=self._notes,
+            gaps=opened.gaps,
+            close=stack.pop_all().close,
         )
 
-    def _pcm(self, media_type: str, head: bytes, source: Source) -> "_Opened":
-        parameters = {
-            key.strip().lower(): value.strip()
-            for key, _, value in (part.partition("=") for part in media_type.split(";")[1:])
-        }
-        try:
-            rate, channels, bits = (int(parameters[key]) for key in ("rate", "channels", "bits"))
-        except (KeyError, ValueError):
-            rate = channels = bits = 0
-        if not (8000 <= rate <= 48000 and 1 <= channels <= 8 and bits in {8, 16, 24, 32}):  # noqa: PLR2004
-            raise PermanentError(
-                Reason.AUDIO_UNSUPPORTED,
-                "raw PCM needs audio.media_type with rate 8000-48000, channels 1-8 and bits 8, 16, 24 or 32",
-            )
-        align = channels * bits // 8
-        chunks = self._cut(source, head, rate * align, align, None)
-        return _Opened(media_type, _limited(chunks, self._max_seconds), None)
 
-    def _cut(
-        self, source: Source, head: bytes, bytes_per_second: int, align: int, size: int | None
-    ) -> PcmChunks:
-        chunks = PcmChunks(
-            source.read,
-            bytes_per_second,
-            align,
-            self._chunk_seconds,
-            head=head,
-            size=size,
-            read_now=source.read_now,
-        )
-        chunks.prefetch()
-        return chunks
+def _more(head: bytes, source: Source, demuxer: str) -> bytes:
+    """The first bytes of a source; so many that they show where the index of an MP4 file is."""
+    if demuxer != "mov":
+        return head
+    return head + exactly(source.read, _INDEX_WITHIN - len(head))
 
 
-class _Opened:
-    """Implements the `Audio` port."""
-
-    def __init__(
-        self, audio_format: str | None, chunks: Iterator[Chunk], total_seconds: float | None
-    ) -> None:
-        self.format = audio_format
-        self.total_seconds = total_seconds
-        self.at_hand = False
-        self._chunks = chunks
-
-    def chunks(self) -> Iterator[Chunk]:
-        """See `worker.jobs.ports.Audio`."""
-        return self._chunks
-
-    def report_to(self, heard: Callable[[float], None]) -> None:
-        """Call `heard` with the seconds of each chunk when the chunk is taken."""
-        self._chunks = _told(self._chunks, heard)
+def _in_order(demuxer: str, head: bytes) -> bool:
+    """Whether a container can be read from front to back."""
+    if demuxer == "caf":
+        return False  # the table of its packets may lie behind them
+    return demuxer != "mov" or boxes.index_first(lambda offset, size: head[offset : offset + size])
 
 
-def _told(chunks: Iterator[Chunk], heard: Callable[[float], None]) -> Iterator[Chunk]:
-    for chunk in chunks:
-        heard(chunk.seconds)
-        yield chunk
-
-
-def _limited(chunks: Iterator[Chunk], max_seconds: float) -> Iterator[Chunk]:
-    """The chunks, until they pass the longest audio that is accepted."""
-    total = 0.0
-    for chunk in chunks:
-        total += chunk.seconds
-        if total > max_seconds:
-            raise _too_long(max_seconds)
-        yield chunk
+def _to_the_end(chunks: Iterator[Chunk], read: Read) -> Iterator[Chunk]:
+    yield from chunks
+    while read(_BLOCK):
+        pass
 
 
 def _verified(read: Read, expected: str) -> Read:
@@ -189,16 +240,3 @@ def _verified(read: Read, expected: str) -> Read:
         return data
 
     return checked
-
-
-def _to_the_end(chunks: Iterator[Chunk], read: Read) -> Iterator[Chunk]:
-    yield from chunks
-    while read(_BLOCK):
-        pass
-
-
-def _too_long(max_seconds: float) -> PermanentError:
-    return PermanentError(
-        Reason.AUDIO_TOO_LONG,
-        f"the audio lasts longer than {max_seconds:g} s (CORTI_WORKER_AUDIO_MAX_SECONDS)",
-    )

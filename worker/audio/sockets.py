@@ -9,14 +9,15 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
-from worker.audio.blocking import STEP_SECONDS
+from worker.audio.blocking import STEP_SECONDS, BlockingCalls
+from worker.audio.failures import silent, too_slow
 from worker.audio.speed import Speed
 from worker.clock import Clock
 from worker.concurrency.interrupt import Interrupt
-from worker.contract.errors import Reason, TransientError
 
 T = TypeVar("T")
 
@@ -55,6 +56,29 @@ class Wait:
         if self._deadline is not None and self._clock.monotonic() >= self._deadline:
             raise silent()
 
+    @contextmanager
+    def another_answer(self) -> Iterator[None]:
+        """Wait for the answer to a further request: it has the same time as the first.
+
+        The time that it takes counts for the speed. Otherwise a server could break each connection off after
+        a few bytes, and never be too slow.
+        """
+        began = self._clock.monotonic()
+        self._deadline = began + self._timeout
+        try:
+            yield
+        finally:
+            self._deadline = None
+            # Whether it is too slow now, the next wait tells: an answer that has come must be closed first.
+            self.speed.waited(self._clock.monotonic() - began)
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass before the next request; it counts for the speed, too."""
+        began = self._clock.monotonic()
+        self._interrupt.wait(seconds)
+        if self.speed.waited(self._clock.monotonic() - began):
+            raise too_slow()
+
     @property
     def left(self) -> float:
         """Seconds until the server must have answered."""
@@ -69,23 +93,34 @@ class Wait:
                 result, done = step(), True
             except TimeoutError:
                 done = False
-            now = self._clock.monotonic()
-            if self._deadline is None and self.speed.waited(now - before):
-                raise TransientError(
-                    Reason.AUDIO_UNREACHABLE,
-                    "the audio's server sends too slowly: less than the share of real time in "
-                    "CORTI_WORKER_DOWNLOAD_MIN_SPEED, over half a minute",
-                )
+            before = self._waited(before)
             if done:
                 return result
-            if now - began >= self._timeout:
+            if before - began >= self._timeout:
                 raise silent()
-            before = now
 
+    def until_returned(self, calls: BlockingCalls, function: Callable[[], T]) -> T:
+        """Make a call that cannot wait in steps; returns what it returns, and raises what it raises."""
+        began = before = self._clock.monotonic()
 
-def silent() -> TransientError:
-    """The error for a server that sent nothing for too long."""
-    return TransientError(Reason.AUDIO_UNREACHABLE, "the audio's server did not answer in time")
+        def look() -> None:
+            nonlocal before
+            self.check()
+            before = self._waited(before)
+            if before - began >= self._timeout:
+                raise silent()
+
+        self.check()
+        result = calls.call(function, look)
+        self._waited(before)
+        return result
+
+    def _waited(self, since: float) -> float:
+        """Count the waiting since a time; returns the time now."""
+        now = self._clock.monotonic()
+        if self._deadline is None and self.speed.waited(now - since):
+            raise too_slow()
+        return now
 
 
 class _Current(threading.local):

@@ -1,11 +1,11 @@
-"""Where audio comes from: a file, a download, or the job itself. Never loaded whole.
+"""Where audio comes from: a file, a download, an object store, or the job itself. Never loaded whole.
 
 Implements the bottom half of the `AudioLibrary` port: bytes, as many as are asked for at a time.
 `worker/audio/library.py` makes chunks of them.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from io import BytesIO
 from typing import TypeVar
@@ -17,10 +17,13 @@ from worker.audio.file import File
 from worker.audio.reading import Source
 from worker.audio.roots import Roots
 from worker.concurrency.interrupt import Interrupt
-from worker.contract import job as jobs
+from worker.contract.audio import Audio
 from worker.contract.errors import PermanentError, Reason
 
 T = TypeVar("T")
+
+#: Opens an object in an object store; see `worker.audio.objects.Objects.open`.
+OpenObject = Callable[[str, Interrupt], AbstractContextManager[Source]]
 
 
 class Sources:
@@ -30,15 +33,19 @@ class Sources:
         downloads: For http and https.
         roots: For files.
         calls: Opens files on separate threads, because a file system can hang.
+        open_object: For object stores, with one tenant's rights; None if it has none.
     """
 
-    def __init__(self, downloads: Downloads, roots: Roots, calls: BlockingCalls) -> None:
+    def __init__(
+        self, downloads: Downloads, roots: Roots, calls: BlockingCalls, open_object: OpenObject | None = None
+    ) -> None:
         self._downloads = downloads
         self._roots = roots
         self._calls = calls
+        self._open_object = open_object
 
     @contextmanager
-    def open(self, audio: jobs.Audio, interrupt: Interrupt, begin: Callable[[Source], T]) -> Iterator[T]:
+    def open(self, audio: Audio, interrupt: Interrupt, begin: Callable[[Source], T]) -> Iterator[T]:
         """Open the audio of a job and read its beginning, for as long as it takes or until the interrupt.
 
         Args:
@@ -52,8 +59,17 @@ class Sources:
         """
         inline = audio.inline
         if inline is not None:
-            yield begin(Source(BytesIO(inline).read, None, at_hand=True))
+            yield begin(
+                Source(
+                    BytesIO(inline).read,
+                    None,
+                    at_hand=True,
+                    size=len(inline),
+                    read_at=lambda offset, size: inline[offset : offset + size],
+                )
+            )
             return
+        # What a URL means by `?` and `#` is refused in object stores, see `worker.network.buckets`.
         parts = urlsplit(audio.uri or "")
         if parts.scheme == "file":
             file, begun = self._calls.call(
@@ -66,10 +82,14 @@ class Sources:
         elif parts.scheme in {"http", "https"}:
             with self._downloads.open(audio.uri or "", interrupt) as source:
                 yield begin(source)
+        elif self._open_object is not None:
+            with self._open_object(audio.uri or "", interrupt) as source:
+                yield begin(source)
         else:
             raise PermanentError(
                 Reason.AUDIO_UNREACHABLE,
-                "this version reads file:, https:, http: and inline audio; presign s3 objects as https URLs",
+                "no object store may be read: set CORTI_WORKER_AUDIO_BUCKETS, or for a tenant with a "
+                "directory its file audio-buckets",
             )
 
     def _file(self, path: str, host: str, begin: Callable[[Source], T]) -> tuple[File, T]:
@@ -80,7 +100,9 @@ class Sources:
         file = self._roots.open(path)
         try:
             now = file.read_now if file.can_tell else None
-            return file, begin(Source(file.read, None, at_hand=True, read_now=now))
+            return file, begin(
+                Source(file.read, None, at_hand=True, read_now=now, size=file.size, read_at=file.read_at)
+            )
         except BaseException:
             file.close()
             raise

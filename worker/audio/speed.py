@@ -4,6 +4,9 @@ from collections import deque
 
 #: Seconds of waiting over which the speed is measured, and between two marks of the measurement.
 WINDOW, _GRAIN = 30.0, 1.0
+#: So many bytes count as a second of audio where nobody knows yet how long they last, as in an index or a
+#: copy: those of 16 kHz and 16 bit.
+BYTES_PER_SECOND = 32_000
 
 
 class Speed:

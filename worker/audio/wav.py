@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from worker.contract.errors import PermanentError, Reason
 
 _PCM = 1
+_HEADER_OF_DS64 = 16
 _EXTENSIBLE = 0xFFFE
 _MAX_HEADER = 1 << 20
 _EXTENSIBLE_SIZE = 26
 #: Sizes that writers leave in a header when they could not know the length.
+_IN_DS64 = 0xFFFFFFFF
 _UNKNOWN_SIZES = frozenset({0, 0xFFFFFFFF, 0x7FFFFFFF, 0xFFFFFFFF - 36})
 
 
@@ -27,6 +29,7 @@ class WavHeader:
         bits: Bits per sample.
         data_offset: Where the samples start.
         data_size: Bytes of samples, or None when the header does not say.
+        plain: Whether the samples are PCM that the service takes.
     """
 
     rate: int
@@ -34,6 +37,7 @@ class WavHeader:
     bits: int
     data_offset: int
     data_size: int | None
+    plain: bool = True
 
     @property
     def align(self) -> int:
@@ -62,7 +66,7 @@ class WavHeader:
 
 def is_wav(head: bytes) -> bool:
     """Whether the first 12 bytes are those of a WAV file."""
-    return head[:4] in {b"RIFF", b"RF64"} and head[8:12] == b"WAVE"
+    return head[:4] in {b"RIFF", b"RF64", b"BW64"} and head[8:12] == b"WAVE"
 
 
 def read_header(head: bytes) -> WavHeader | None:
@@ -72,18 +76,22 @@ def read_header(head: bytes) -> WavHeader | None:
         The header, or None when more bytes are needed.
 
     Raises:
-        PermanentError: `audio_unsupported`, when the file is broken or holds no plain PCM within the
-            service's ranges (PROTOCOL.md 5).
+        PermanentError: `audio_unsupported`, when the header is broken.
     """
-    offset, form = 12, None
+    offset, form, long_size = 12, None, None
     while offset + 8 <= len(head):
         name, size = struct.unpack_from("<4sI", head, offset)
         body = offset + 8
         if name == b"data":
             if form is None:
                 raise _unsupported("the WAV file has samples before their format")
-            rate, channels, bits = form
-            return WavHeader(rate, channels, bits, body, None if size in _UNKNOWN_SIZES else size)
+            rate, channels, bits, plain = form
+            known = long_size if size == _IN_DS64 and long_size is not None else size
+            size_of_data = None if known in _UNKNOWN_SIZES else known
+            return WavHeader(rate, channels, bits, body, size_of_data, plain)
+        if name == b"ds64" and body + _HEADER_OF_DS64 <= len(head):
+            # RF64 and BW64 (ITU-R BS.2088): the size of the samples as 64 bits.
+            long_size = struct.unpack_from("<Q", head, body + 8)[0]
         if name == b"fmt ":
             if body + size > len(head):
                 break
@@ -94,21 +102,15 @@ def read_header(head: bytes) -> WavHeader | None:
     return None
 
 
-def _format(chunk: bytes) -> tuple[int, int, int]:
+def _format(chunk: bytes) -> tuple[int, int, int, bool]:
     if len(chunk) < 16:  # noqa: PLR2004
         raise _unsupported("the WAV file's format chunk is too short")
     tag, channels, rate, _, align, bits = struct.unpack_from("<HHIIHH", chunk)
     if tag == _EXTENSIBLE and len(chunk) >= _EXTENSIBLE_SIZE:
         tag = struct.unpack_from("<H", chunk, 24)[0]
-    if tag != _PCM:
-        raise _unsupported(f"the WAV file holds encoding {tag}, not PCM; convert it to 16-bit PCM")
+    # The service's ranges (PROTOCOL.md 5).
     in_range = 8000 <= rate <= 48000 and 1 <= channels <= 8 and bits in {8, 16, 24, 32}  # noqa: PLR2004
-    if not in_range or align != channels * bits // 8:
-        raise _unsupported(
-            f"PCM with rate={rate} channels={channels} bits={bits} is outside 8000-48000 Hz, 1-8 channels, "
-            "8/16/24/32 bits"
-        )
-    return rate, channels, bits
+    return rate, channels, bits, tag == _PCM and in_range and align == channels * bits // 8
 
 
 def _unsupported(detail: str) -> PermanentError:

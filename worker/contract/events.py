@@ -7,12 +7,13 @@ times, and its id names that time, because its content differs from one time to 
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
 from pydantic_core import to_json
 
 from worker.contract.errors import Reason
+from worker.contract.job import Role
 
 CONTENT_TYPE = "application/cloudevents+json"
 SOURCE = "corti-worker"
@@ -54,10 +55,11 @@ class _Model(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """One piece of transcript. Times are seconds from the start of the audio.
+class HeardSegment:
+    """One piece of transcript as the service sent it. Times are seconds from the start of the audio.
 
     A plain dataclass, because a running job keeps all of its segments: a model is four times as large.
+    It has no role, because a role is known from the job and the channel; see `Segment`.
     """
 
     __pydantic_config__ = _STRICT
@@ -72,6 +74,17 @@ class Segment:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start) and math.isfinite(self.end)):
             raise ValueError("the times of a segment must be finite")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment(HeardSegment):
+    """One piece of transcript as events have it: with the role of who speaks, or null where none is known.
+
+    It is made when an event is made. So the segments that a running job keeps are no larger, and a job
+    without live events names each role once, at its end.
+    """
+
+    role: Role | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,33 @@ class AudioFigures(_Model):
 
     seconds: float
     bytes: int
+
+
+class ResultAudio(AudioFigures):
+    """The audio of a result: what it was, what was sent, and how many of its seconds have speech.
+
+    `source_format` and `sent_format` are texts for people, such as `aac in MP4, 48000 Hz, 1 channel` and
+    `audio/mp4 (repackaged)`. A second has speech if it lies in at least one segment of any channel. Seconds
+    with and without speech add up to `seconds`.
+    """
+
+    source_format: str
+    sent_format: str
+    speech_seconds: float
+    silence_seconds: float
+
+    @classmethod
+    def of(cls, figures: AudioFigures, speech: float, source_format: str, sent_format: str) -> Self:
+        """The figures of a stream with the seconds of speech in it, in thousandths of a second."""
+        spoken = round(speech, 3)
+        return cls(
+            seconds=figures.seconds,
+            bytes=figures.bytes,
+            source_format=source_format,
+            sent_format=sent_format,
+            speech_seconds=spoken,
+            silence_seconds=max(0.0, round(figures.seconds - spoken, 3)),
+        )
 
 
 class Started(_Model):
@@ -123,12 +163,16 @@ class Facts(_Model):
 
 
 class Completed(_Model):
-    """Data of `corti.job.completed.v1`: the whole result, segments by time, facts not discarded."""
+    """Data of `corti.job.completed.v1`: the whole result, segments by time, facts not discarded.
+
+    `text` is the transcript for people to read; see `worker.protocol.speakers.plain_text`.
+    """
 
     interaction_id: str
     segments: tuple[Segment, ...]
+    text: str
     facts: tuple[Fact, ...]
-    audio: AudioFigures
+    audio: ResultAudio
     credits: float | None
     warnings: tuple[str, ...]
     attempts: int

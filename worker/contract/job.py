@@ -3,10 +3,7 @@
 `Job.from_message` is the only way from bytes to a job. All code after it has a `Job` and no dictionary.
 """
 
-import base64
-import binascii
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -16,14 +13,13 @@ from pydantic import (
     JsonValue,
     StringConstraints,
     ValidationError,
-    model_validator,
 )
 from pydantic_core import from_json, to_json
 
+from worker.contract.audio import Audio
 from worker.contract.message import InvalidJob, decode, problems_of
-from worker.contract.nulls import NullMeansAbsent, without_nulls
+from worker.contract.nulls import Strict, without_nulls
 
-MAX_INLINE_AUDIO_BYTES = 256 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 
 #: A restricted alphabet, because the job id is the one value of a job that logs show: with it,
@@ -36,68 +32,17 @@ Status = Literal["planned", "in-progress", "on-hold", "completed", "cancelled", 
 EncounterType = Literal["first_consultation", "consultation", "emergency", "inpatient", "outpatient"]
 Retention = Literal["retain", "none"]
 LiveEvent = Literal["progress", "transcript", "facts"]
+Role = Literal["doctor", "patient", "multiple"]
 
 
-class _Model(NullMeansAbsent):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-def _known_scheme(uri: str) -> str:
-    scheme, colon, _ = uri.partition(":")
-    try:
-        urlsplit(uri)
-    except ValueError:  # brackets that do not close, for example
-        colon = ""
-    if not colon or scheme.lower() not in {"file", "http", "https", "s3"}:
-        raise ValueError(
-            "expected a URI that starts with file:, https:, http: or s3:, "
-            "such as https://ehr.example/audio/4711.wav"
-        )
-    return uri
-
-
-def _base64_audio(data: str) -> str:
-    try:
-        size = len(base64.b64decode(data, validate=True))
-    except (binascii.Error, ValueError):
-        raise ValueError(
-            "expected base64 text (RFC 4648, section 4) without line breaks, such as UklGRiQAAABXQVZF"
-        ) from None
-    if not 0 < size <= MAX_INLINE_AUDIO_BYTES:
-        raise ValueError(f"expected 1 to {MAX_INLINE_AUDIO_BYTES} bytes of audio; use a URI for more")
-    return data
-
-
-class Audio(_Model):
-    """Where the audio is: a `uri`, or inline `data`; exactly one of them."""
-
-    uri: Annotated[str, Field(max_length=8192), AfterValidator(_known_scheme)] | None = None
-    data: Annotated[str, AfterValidator(_base64_audio)] | None = None
-    media_type: Annotated[str, StringConstraints(pattern=r"^audio/[a-zA-Z0-9.+-]+( *;.{0,200})?$")] | None = (
-        None
-    )
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        if (self.uri is None) == (self.data is None):
-            raise ValueError("expected exactly one of the keys uri and data")
-        return self
-
-    @property
-    def inline(self) -> bytes | None:
-        """The inline audio, decoded, or None when there is a URI."""
-        return None if self.data is None else base64.b64decode(self.data)
-
-
-class Period(_Model):
+class Period(Strict):
     """When the encounter took place."""
 
     started_at: AwareDatetime
     ended_at: AwareDatetime | None = None
 
 
-class Encounter(_Model):
+class Encounter(Strict):
     """The encounter as Corti records it (PROTOCOL.md 3.1). `identifier` must be unique for the tenant."""
 
     identifier: Text | None = None
@@ -107,7 +52,7 @@ class Encounter(_Model):
     title: Text | None = None
 
 
-class Patient(_Model):
+class Patient(Strict):
     """The patient, passed on to Corti as given (PROTOCOL.md 3.1)."""
 
     identifier: Text
@@ -125,21 +70,21 @@ class Patient(_Model):
     pronouns: Text | None = None
 
 
-class Participant(_Model):
+class Participant(Strict):
     """Who speaks on a channel (PROTOCOL.md 4.3)."""
 
     channel: Annotated[int, Field(ge=0, le=7)]
-    role: Literal["doctor", "patient", "multiple"]
+    role: Role
 
 
-class Replacement(_Model):
+class Replacement(Strict):
     """Words to replace in the transcript (PROTOCOL.md 4.3)."""
 
     find: Text
     replace: Annotated[str, StringConstraints(max_length=1024)]
 
 
-class Transcription(_Model):
+class Transcription(Strict):
     """How to transcribe (PROTOCOL.md 4.3)."""
 
     language: Language
@@ -154,7 +99,7 @@ class Transcription(_Model):
     replacements: Annotated[tuple[Replacement, ...], Field(max_length=1000)] = ()
 
 
-class Output(_Model):
+class Output(Strict):
     """What to derive from the transcript (PROTOCOL.md 4.3). `locale` defaults to the spoken language."""
 
     mode: Literal["facts", "transcription"] = "facts"
@@ -175,7 +120,7 @@ def _small_metadata(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return metadata
 
 
-class Job(_Model):
+class Job(Strict):
     """One consultation to transcribe. `job_id` is its name for ever and the idempotency key."""
 
     model_config = ConfigDict(title="corti.job.v1")
@@ -238,5 +183,5 @@ def _readable_job_id(value: dict[str, Any]) -> str | None:
         return None
 
 
-class _JobIdOnly(_Model):
+class _JobIdOnly(Strict):
     job_id: JobId

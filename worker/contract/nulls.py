@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, get_args
 
-from pydantic import BaseModel, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -70,3 +70,9 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
     outer: dict[str, Any] = {key: schema[key] for key in ("default", "description", "title") if key in schema}
     inner = {key: item for key, item in schema.items() if key not in outer}
     return {"anyOf": [inner, {"type": "null"}], **outer}
+
+
+class Strict(NullMeansAbsent):
+    """Base of the contract's objects: no key that is not known, no number in the place of a text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

@@ -76,51 +76,6 @@ class Interactions(Protocol):
         ...
 
 
-class Audio(Protocol):
-    """Opened audio."""
-
-    @property
-    def format(self) -> str | None:
-        """MIME string to declare, or None to let the service find out."""
-        ...
-
-    @property
-    def total_seconds(self) -> float | None:
-        """How long the audio lasts, if that is known before it was read."""
-        ...
-
-    @property
-    def at_hand(self) -> bool:
-        """Whether `chunks` never waits for a network."""
-        ...
-
-    def chunks(self) -> Iterator[Chunk]:
-        """The chunks, once. Blocks while the source does, except for the first chunk.
-
-        Raises:
-            JobError: The source failed.
-            Interrupted: By the interrupt that the audio was opened with.
-        """
-        ...
-
-
-class AudioLibrary(Protocol):
-    """Opens audio."""
-
-    def open(self, audio: jobs.Audio, interrupt: "Interrupt") -> AbstractContextManager[Audio]:
-        """Open the audio of a job.
-
-        Args:
-            audio: Of the job.
-            interrupt: Ends the waiting for its source, also while it is read later.
-
-        Raises:
-            JobError: The audio cannot be reached, or cannot be streamed.
-            Interrupted: By `interrupt`.
-        """
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Sent:
     """Progress of a stream: audio sent so far."""

@@ -6,17 +6,22 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from worker.concurrency.interrupt import Interrupt
-from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused
-from worker.contract.events import AudioFigures, Completed, Data, Facts, Progress, Segments
+from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
+from worker.contract.events import AudioFigures, Completed, Data, Facts, Progress, ResultAudio, Segments
 from worker.contract.job import Job
-from worker.jobs.ports import AudioLibrary, Interaction, Interactions, Sent, Stream, Streams, Tokens
+from worker.jobs.audio import Audio, AudioLibrary
+from worker.jobs.ports import Interaction, Interactions, Sent, Stream, Streams, Tokens
 from worker.protocol import messages
 from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
+from worker.protocol.speakers import Roles, plain_text
 from worker.protocol.token import Token
-from worker.protocol.transcript import Transcript
+from worker.protocol.transcript import Transcript, speech_seconds
 
 T = TypeVar("T")
 Report = Callable[[Data], None]
+
+#: A warning in the result of audio of which the transcript is empty.
+NO_SPEECH = "no speech was recognised in the audio"
 
 
 def _forget(_: Interaction) -> None:
@@ -36,6 +41,23 @@ def _observed(attempt: "Attempt", stream: Stream, interaction: Interaction) -> I
         # A first segment may have arrived that was not taken, before an interrupt or when the stream broke.
         attempt.observer.heard(stream.first_segment())
         attempt.observer.streamed(stream.figures()[0], interaction.id, failure)
+
+
+@contextmanager
+def _converting(attempt: "Attempt", audio: Audio) -> Iterator[None]:
+    """Have the next attempt convert audio of which a part cannot be read, by the worker or by the service."""
+    try:
+        yield
+    except JobError as error:
+        unreadable = error.reason in {Reason.AUDIO_DAMAGED, Reason.AUDIO_UNSUPPORTED}
+        if not unreadable or not audio.convertible or attempt.convert:
+            raise
+        attempt.convert = True
+        raise TransientError(
+            Reason.AUDIO_DAMAGED,
+            "a part of the audio cannot be read as it is; the next attempt converts it",
+            retry_after=0.0,
+        ) from None
 
 
 def _remaining(total: float | None, stream: Stream, pace: float) -> Callable[[], float | None]:
@@ -77,6 +99,7 @@ class Attempt:
         number: Of the attempt, from 1.
         interaction: The job's interaction, once there is one.
         remember: Told of an interaction as soon as it exists.
+        convert: Whether the audio is to be converted, because the service did not take it as it was.
         asked: Whether this worker has asked the service to create it; the answer may have got lost.
         observer: Told of what happens on the way.
     """
@@ -84,6 +107,7 @@ class Attempt:
     number: int = 1
     interaction: Interaction | None = None
     remember: Callable[[Interaction], None] = _forget
+    convert: bool = False
     asked: bool = False
     observer: AttemptObserver = field(default_factory=AttemptObserver)
 
@@ -110,14 +134,14 @@ class Transcriber:
             JobError: The attempt failed; its class says whether another one can help.
             Interrupted: By `interrupt`.
         """
-        with self.audio.open(job.audio, interrupt) as audio:
+        with self.audio.open(job, interrupt, convert=attempt.convert) as audio, _converting(attempt, audio):
             if attempt.interaction is None:
                 attempt.interaction = self._interaction(job, attempt)
                 attempt.remember(attempt.interaction)
             interrupt.check()
             interaction = attempt.interaction
             configuration = messages.configuration(job, audio.format)
-            transcript, usage = Transcript(), None
+            transcript, roles, usage = Transcript(), Roles(job.transcription), None
             opened = self._authorised(lambda token: self.streams.open(interaction, token, configuration))
             with (
                 opened as stream,
@@ -137,7 +161,7 @@ class Transcriber:
                             attempt.observer.heard(stream.first_segment())
                             transcript.add_segments(segments)
                             if "transcript" in job.events:
-                                report(Segments(segments=segments))
+                                report(Segments(segments=roles.give(segments)))
                         case FactsMessage(facts):
                             transcript.add_facts(facts)
                             if "facts" in job.events:
@@ -148,13 +172,21 @@ class Transcriber:
                             if "progress" in job.events:
                                 report(Progress(audio_seconds=seconds, total_seconds=audio.total_seconds))
                 figures, warnings = stream.figures()
+        segments = roles.give(transcript.segments)
+        text = plain_text(segments)
         return Completed(
             interaction_id=interaction.id,
-            segments=transcript.segments,
+            segments=segments,
+            text=text,
             facts=transcript.facts,
-            audio=figures,
+            audio=ResultAudio.of(
+                figures,
+                speech_seconds(segments, figures.seconds),
+                audio.source_format,
+                audio.sent_format,
+            ),
             credits=usage,
-            warnings=warnings,
+            warnings=(*warnings, *audio.warnings(), *(() if text else (NO_SPEECH,))),
             attempts=attempt.number,
             metadata=job.metadata,
         )

@@ -7,11 +7,6 @@ from functools import cache
 import redis
 import requests
 
-from worker.audio.blocking import BlockingCalls
-from worker.audio.downloads import Downloads
-from worker.audio.library import Library
-from worker.audio.roots import Roots
-from worker.audio.source import Sources
 from worker.clock import Clock
 from worker.concurrency.heartbeat import Heartbeat
 from worker.concurrency.offload import OffloadExecutor
@@ -20,7 +15,7 @@ from worker.corti.stream import AdmissionGate, Feeder, Pacer, WebSocketStreams
 from worker.jobs.ports import Waiter
 from worker.jobs.transcribe import Transcriber
 from worker.network import trust
-from worker.network.hosts import HostRules
+from worker.process.audio_side import AudioSide
 from worker.process.offloaded import OffloadedInteractions, OffloadedStreams
 from worker.process.telemetry import Telemetry
 from worker.protocol.session import Timings
@@ -69,12 +64,7 @@ class CortiSide:
         # connections to the servers of one auth and one API address.
         self._session = cache(self._new_session)
         self._streams = cache(self._new_streams)
-        self._library = Library(
-            self._sources(),
-            chunk_seconds=settings.chunk_seconds,
-            max_seconds=settings.audio_max_seconds,
-            wav_as=settings.wav_as,
-        )
+        self._audio = AudioSide(settings, clock, stack)
         pace, feed = Heartbeat(clock), Heartbeat(clock)
         telemetry.live |= {"pacer": pace.check, "feeder": feed.check}
         self._pacer = pacer = stack.enter_context(Pacer(clock, pace, gate))
@@ -104,23 +94,7 @@ class CortiSide:
             OffloadedInteractions(interactions, self._offload),
             OffloadedStreams(self._streams(ca_file), self._offload),
         )
-        return Transcriber(traced[0], traced[1], self._library, traced[2])
-
-    def _sources(self) -> Sources:
-        settings = self._settings
-        calls = BlockingCalls()
-        self._stack.callback(calls.close)
-        downloads = Downloads(
-            HostRules.parse(settings.audio_hosts),
-            calls,
-            self._clock,
-            context=trust.context(None),
-            timeout=settings.http_timeout,
-            least_speed=settings.download_min_speed,
-            max_bytes=settings.download_max_bytes,
-        )
-        self._stack.callback(downloads.close)
-        return Sources(downloads, Roots.parse(settings.audio_root), calls)
+        return Transcriber(traced[0], traced[1], self._audio.library(tenant), traced[2])
 
     def _new_session(self, ca_file: str | None, _auth: str, _api: str) -> requests.Session:
         session = http_session(ca_file, self._settings.simultaneous_connects)

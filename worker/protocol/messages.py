@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from worker.contract.events import Fact, Segment
+from worker.contract.events import Fact, HeardSegment
 from worker.contract.job import Job
 
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -39,7 +39,7 @@ class ConfigStatus:
 class TranscriptMessage:
     """New segments."""
 
-    segments: tuple[Segment, ...]
+    segments: tuple[HeardSegment, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +123,9 @@ def _text(value: Any) -> str:
     return str(value).encode(errors="replace").decode()
 
 
-def _segment(value: dict[str, Any]) -> Segment:
+def _segment(value: dict[str, Any]) -> HeardSegment:
     speaker = value.get("speakerId")
-    return Segment(
+    return HeardSegment(
         text=_text(value["transcript"]),
         start=float(value["time"]["start"]),
         end=float(value["time"]["end"]),

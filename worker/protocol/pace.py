@@ -9,8 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from worker.contract.errors import PermanentError, Reason
-
 #: The service's limit for one binary message (PROTOCOL.md 4.6).
 MAX_CHUNK_BYTES = 64_000
 
@@ -87,6 +85,7 @@ class PcmChunks(Iterator[Chunk]):
         seconds: Wanted length of a chunk.
         head: Samples that were read already.
         size: How many bytes of samples there are, `head` included; None: all that can be read.
+        on_short: Called with the seconds that are missing when there are fewer bytes than `size`.
         read_now: Reads exactly so many bytes, or raises BlockingIOError if that would take waiting.
     """
 
@@ -97,9 +96,9 @@ class PcmChunks(Iterator[Chunk]):
         "_lasting",
         "_left",
         "_length",
+        "_on_short",
         "_read",
         "_read_now",
-        "_sized",
     )
 
     def __init__(
@@ -111,6 +110,7 @@ class PcmChunks(Iterator[Chunk]):
         *,
         head: bytes = b"",
         size: int | None = None,
+        on_short: Callable[[float], None] | None = None,
         read_now: Read | None = None,
     ) -> None:
         length = min(int(bytes_per_second * seconds), MAX_CHUNK_BYTES)
@@ -120,7 +120,7 @@ class PcmChunks(Iterator[Chunk]):
         self._align = align
         self._head = head
         self._left = sys.maxsize if size is None else size
-        self._sized = size is not None
+        self._on_short = None if size is None else on_short
         self._read = read
         self._read_now = read_now
 
@@ -130,22 +130,25 @@ class PcmChunks(Iterator[Chunk]):
         if missing > 0:
             self._head += exactly(self._read, missing)
 
-    def __next__(self) -> Chunk:
-        """The next chunk, however long it takes to read.
+    @property
+    def length(self) -> int:
+        """Bytes of a whole chunk."""
+        return self._length
 
-        Raises:
-            PermanentError: `audio_unsupported`, when there are fewer bytes than `size`.
-        """
+    @property
+    def prefetched(self) -> int:
+        """Bytes that were read and not taken yet."""
+        return len(self._head)
+
+    def __next__(self) -> Chunk:
+        """The next chunk, however long it takes to read."""
         wanted = min(self._length, self._left)
         data, self._head = self._head[:wanted], self._head[wanted:]
         if len(data) < wanted:
             data += exactly(self._read, wanted - len(data))
         if len(data) < wanted:
-            if self._sized:
-                raise PermanentError(
-                    Reason.AUDIO_UNSUPPORTED,
-                    "the audio is cut short: it ends before the samples its header announces",
-                )
+            if self._on_short is not None and self._left > len(data):
+                self._on_short((self._left - len(data)) / self._bytes_per_second)
             self._left = len(data)
         self._left -= len(data)
         if len(data) < self._length:

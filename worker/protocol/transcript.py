@@ -4,7 +4,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
-from worker.contract.events import Fact, Segment
+from worker.contract.events import Fact, HeardSegment
 
 
 class Transcript:
@@ -22,13 +22,13 @@ class Transcript:
     """
 
     def __init__(self) -> None:
-        self._final: list[Segment] = []
+        self._final: list[HeardSegment] = []
         # Segments whose final form has not come yet: few at a time.
-        self._interim: list[Segment] = []
+        self._interim: list[HeardSegment] = []
         self._settled: dict[int, _Spans] = {}
         self._facts: dict[str, Fact] = {}
 
-    def add_segments(self, segments: Iterable[Segment]) -> None:
+    def add_segments(self, segments: Iterable[HeardSegment]) -> None:
         """Take in segments as they arrived."""
         for segment in segments:
             settled = self._settled.get(segment.channel)
@@ -45,7 +45,7 @@ class Transcript:
                 self._drop_interim(segment, said)
                 self._interim.append(segment)
 
-    def _drop_interim(self, newer: Segment, said: "_Spans") -> None:
+    def _drop_interim(self, newer: HeardSegment, said: "_Spans") -> None:
         """Drop interim segments that `newer` repeats: they begin with it, or lie mostly in `said`."""
         self._interim = [
             old
@@ -59,18 +59,36 @@ class Transcript:
             self._facts[fact.id] = fact
 
     @property
-    def segments(self) -> tuple[Segment, ...]:
+    def segments(self) -> tuple[HeardSegment, ...]:
         """All segments by start, then end.
 
         An interim one that nothing replaced is kept, as it is: words that were heard must not vanish
         because their final form never came.
         """
-        return tuple(sorted((*self._final, *self._interim), key=lambda s: (s.start, s.end)))
+        return tuple(sorted((*self._final, *self._interim), key=_by_time))
 
     @property
     def facts(self) -> tuple[Fact, ...]:
         """The newest state of each fact, in order of first arrival; discarded ones are left out."""
         return tuple(fact for fact in self._facts.values() if not fact.discarded)
+
+
+def _by_time(segment: HeardSegment) -> tuple[float, float]:
+    return segment.start, segment.end
+
+
+def speech_seconds(segments: Iterable[HeardSegment], seconds: float) -> float:
+    """How many of the first `seconds` seconds lie in at least one segment, of whatever channel.
+
+    Nothing outside of these is counted: the service may date the end of a segment a little behind the audio.
+    """
+    speech = heard_until = 0.0
+    for segment in sorted(segments, key=_by_time):
+        start, end = max(segment.start, heard_until), min(segment.end, seconds)
+        if end > start:
+            speech += end - start
+            heard_until = end
+    return speech
 
 
 class _Spans:
@@ -98,7 +116,7 @@ class _Spans:
         self._starts[first:behind] = array("d", (start,))
         self._ends[first:behind] = array("d", (end,))
 
-    def mostly(self, segment: Segment) -> bool:
+    def mostly(self, segment: HeardSegment) -> bool:
         """Whether more than half of a segment's time lies in the spans; without length, its start counts."""
         at = bisect_right(self._ends, segment.start)
         length = segment.end - segment.start

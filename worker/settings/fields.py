@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from worker.contract.job import Retention
 from worker.settings.kinds import (
+    AudioBuckets,
     AudioHosts,
     AuditPlace,
     Directories,
@@ -91,6 +92,25 @@ class Fields(BaseModel):
         description="Hosts that audio may be downloaded from, separated by commas: names, `*.example.org`, "
         "addresses, networks (`10.1.0.0/16`), and `public` for all with a public address; unset: `public`.",
     )
+    audio_buckets: AudioBuckets | None = Field(
+        None,
+        description="What audio may be read from in object stores, separated by commas: buckets "
+        "(`s3://bucket`, `gs://bucket`, `az://container`), each perhaps with a prefix (`s3://bucket/a/`); "
+        "unset: none is read. Tenants of `CORTI_WORKER_TENANTS_DIR` have a file each instead.",
+    )
+    s3_endpoint: HttpUrl | None = Field(
+        None, description="Server to ask for `s3:` audio, instead of Amazon's: any that speaks S3."
+    )
+    s3_region: Region | None = Field(
+        None, description="Region of the buckets; unset: `AWS_REGION`, or else `us-east-1`."
+    )
+    s3_allow_http: bool = Field(
+        False, description="Whether object stores of any kind may be asked without TLS (`http://`)."
+    )
+    s3_ca_file: ExistingFile | None = Field(
+        None,
+        description="PEM file of authorities to trust for object stores of any kind, besides the system's.",
+    )
     download_min_speed: float = Field(
         0.25,
         ge=0,
@@ -100,6 +120,24 @@ class Fields(BaseModel):
     )
     download_max_bytes: int = Field(
         4294967296, ge=1, le=1 << 50, description="Largest download, in bytes (4 GiB)."
+    )
+    spool_dir: ExistingDirectory | None = Field(
+        None,
+        description="Directory for temporary copies of recordings that must be read at any offset and come "
+        "from a server that gives no ranges; unset: the system's directory for temporary files.",
+    )
+    spool_bytes: int = Field(
+        2147483648,
+        ge=1,
+        le=1 << 50,
+        description="What these copies may hold at once in this process, in bytes (2 GiB).",
+    )
+    conversions: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="How many recordings may be decoded at the same moment, where the service does not take "
+        "their format; the others wait, so that running streams do not.",
     )
     audio_max_seconds: Seconds = Field(14400, description="Longest audio that is accepted.")
     wav_as: Literal["pcm", "wav"] = Field(

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 from cryptography.fernet import Fernet
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
+from worker.network.buckets import BucketRules
 from worker.network.hosts import HostRules
 
 
@@ -77,6 +78,11 @@ def _audio_hosts(value: str) -> str:
     return value
 
 
+def _audio_buckets(value: str) -> str:
+    BucketRules.parse(value)
+    return value
+
+
 def _audit_place(value: str) -> str:
     if value not in {"stdout", "off"} and not Path(value).parent.is_dir():
         raise ValueError("expected stdout, off, or the path of a file in an existing directory")
@@ -90,6 +96,7 @@ ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
 ExistingDirectory = Annotated[Path, AfterValidator(_existing_directory)]
 Directories = Annotated[str, AfterValidator(_directories)]
 AudioHosts = Annotated[str, AfterValidator(_audio_hosts)]
+AudioBuckets = Annotated[str, AfterValidator(_audio_buckets)]
 AuditPlace = Annotated[str, AfterValidator(_audit_place)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 #: The name is also a path component, a label and a part of a Redis key: no dot in front, no slash.

@@ -28,6 +28,14 @@ class Settings(Fields):
         tls.check("REDIS", self.redis_url, self.redis_ca_file, self.redis_cert_file, self.redis_key_file)
         return self
 
+    @model_validator(mode="after")
+    def _object_stores_over_tls(self) -> Self:
+        if (self.s3_endpoint or "").startswith("http:") and not self.s3_allow_http:
+            raise ValueError(
+                "expected https:// in CORTI_WORKER_S3_ENDPOINT; CORTI_WORKER_S3_ALLOW_HTTP=true allows http://"
+            )
+        return self
+
     @property
     def broker_trust(self) -> Trust | None:
         """For connections to the broker; None without TLS."""
@@ -62,6 +70,7 @@ class Settings(Fields):
             realm=self.tenant,
             client_id=self.client_id,
             client_secret=self.client_secret,
+            audio_buckets=self.audio_buckets,
             **self.inherited(),
         )
 

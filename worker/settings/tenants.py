@@ -7,12 +7,13 @@ taken from the worker's own settings.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
 from worker.contract.job import Retention
-from worker.settings.kinds import ExistingFile, HttpUrl, Region, SocketUrl, TenantName
+from worker.settings.credentials import Credentials, read_credentials
+from worker.settings.kinds import AudioBuckets, ExistingFile, HttpUrl, Region, SocketUrl, TenantName
 
 #: The files of a tenant's directory, each with the field that it holds.
 FILES: Mapping[str, str] = {
@@ -26,11 +27,25 @@ FILES: Mapping[str, str] = {
     "ca.crt": "ca_file",
     "max-streams": "max_streams",
     "retention": "retention",
+    "audio-buckets": "audio_buckets",
+    "s3-credentials": "s3_credentials",
+    "gs-credentials": "gs_credentials",
+    "az-credentials": "az_credentials",
 }
+#: Fields that hold the path of their file and not what is in it.
+_PATHS = frozenset({"ca_file", "s3_credentials", "gs_credentials", "az_credentials"})
 _BY_FIELD = {field: file for file, field in FILES.items()}
 #: A tenant with a region of its own does not take these from the settings: they belong to another region.
 _OF_A_REGION = ("auth_url", "api_url", "stream_url")
 _NAME: TypeAdapter[str] = TypeAdapter(TenantName)
+
+
+def _credentials(kind: str) -> AfterValidator:
+    def check(file: Path) -> Path:
+        read_credentials(kind, file)
+        return file
+
+    return AfterValidator(check)
 
 
 class Tenant(BaseModel):
@@ -43,6 +58,9 @@ class Tenant(BaseModel):
         secret_file: Where the secret can be read again.
         max_streams: Most streams at once across all workers; 0 for any number.
         retention: For jobs that do not name one.
+        audio_buckets: What it may read from object stores. Another tenant's list is never taken for it.
+        s3_credentials: Where its credentials for S3 can be read, each time; so the next two. Without the file
+            the credentials are those of the worker's environment.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +77,20 @@ class Tenant(BaseModel):
     ca_file: ExistingFile | None = None
     max_streams: int = Field(0, ge=0)
     retention: Retention | None = None
+    audio_buckets: AudioBuckets | None = None
+    s3_credentials: Annotated[Path, _credentials("s3")] | None = None
+    gs_credentials: Annotated[Path, _credentials("gs")] | None = None
+    az_credentials: Annotated[Path, _credentials("az")] | None = None
+
+    def store_credentials(self, kind: str) -> Credentials | None:
+        """Its own credentials for a kind of store as the file has them now; None if there is no file.
+
+        Raises:
+            ValueError: The file is not of its form any more.
+        """
+        files = {"s3": self.s3_credentials, "gs": self.gs_credentials, "az": self.az_credentials}
+        file = files[kind]
+        return None if file is None else read_credentials(kind, file)
 
     @property
     def auth(self) -> str:
@@ -129,7 +161,7 @@ def _tenant(place: Path, inherited: Mapping[str, Any]) -> Tenant | list[str]:
             unreadable.add(field)
             faults.append(f"/{file.name}: cannot be read ({type(error).__name__})")
             continue
-        values[field] = file if field == "ca_file" else content
+        values[field] = file if field in _PATHS else content
     base = {key: value for key, value in inherited.items() if key not in values}
     if "environment" in values:
         base = {key: value for key, value in base.items() if key not in _OF_A_REGION}

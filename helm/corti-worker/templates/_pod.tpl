@@ -120,7 +120,8 @@ volumes:
   {{- end }}
   - name: tmp
     emptyDir:
-      sizeLimit: 256Mi
+      # A pod whose volume grows beyond this is evicted, with all of its jobs: so the copies stay well below.
+      sizeLimit: {{ if eq .component "door" }}256Mi{{ else }}{{ add ($values.spoolMebibytes | int64) 256 }}Mi{{ end }}
   {{- with $values.corti.ca }}
   - name: corti-ca
     {{- if .secret }}

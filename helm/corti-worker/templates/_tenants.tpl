@@ -8,7 +8,7 @@ A tenant's directory in the worker is made of its Secret and of what is not secr
 {{/* The files of a tenant that are no secrets, by name. Call with the tenant's values. */}}
 {{- define "corti-worker.tenant.files" -}}
 {{- $files := dict -}}
-{{- range $key, $file := dict "tenant" "tenant" "environment" "environment" "authUrl" "auth-url" "apiUrl" "api-url" "streamUrl" "stream-url" "maxStreams" "max-streams" "retention" "retention" -}}
+{{- range $key, $file := dict "tenant" "tenant" "environment" "environment" "authUrl" "auth-url" "apiUrl" "api-url" "streamUrl" "stream-url" "maxStreams" "max-streams" "retention" "retention" "audioBuckets" "audio-buckets" -}}
 {{- if hasKey $ $key -}}
 {{- $value := index $ $key -}}
 {{- $_ := set $files $file (ternary (toString (int64 $value)) (toString $value) (eq $key "maxStreams")) -}}
@@ -27,6 +27,11 @@ A tenant's directory in the worker is made of its Secret and of what is not secr
       - {key: {{ default "client-secret" $tenant.clientSecretKey }}, path: {{ $name }}/client-secret}
       {{- with $tenant.caKey }}
       - {key: {{ . }}, path: {{ $name }}/ca.crt}
+      {{- end }}
+      {{- range $kind := list "s3" "gs" "az" }}
+      {{- with index $tenant (printf "%sCredentialsKey" $kind) }}
+      - {key: {{ . }}, path: {{ $name }}/{{ $kind }}-credentials}
+      {{- end }}
       {{- end }}
 {{- with include "corti-worker.tenant.files" $tenant | fromJson }}
 - configMap:

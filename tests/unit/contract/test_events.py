@@ -1,6 +1,7 @@
 """Events: deterministic ids, and JSON that the CloudEvents SDK reads."""
 
 import json
+import sys
 from typing import get_args
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.fakes import EPOCH
-from tests.unit.examples import fact, segment
+from tests.unit.examples import fact, heard, segment
 from worker.contract import events
 from worker.contract.errors import Reason
 from worker.contract.events import (
@@ -22,6 +23,7 @@ from worker.contract.events import (
     Facts,
     Failed,
     Progress,
+    ResultAudio,
     Segments,
     Started,
     event_id,
@@ -31,13 +33,23 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 EVERY: dict[EventType, Data] = {
     events.STARTED: Started(attempt=1, metadata={"ward": [7, None]}),
     events.PROGRESS: Progress(audio_seconds=12.5, total_seconds=None),
-    events.SEGMENTS: Segments(segments=(segment("it hurts", 0.5, 1.75, speaker=0, final=False),)),
+    events.SEGMENTS: Segments(
+        segments=(segment("it hurts", 0.5, 1.75, speaker=0, final=False, role="doctor"),)
+    ),
     events.FACTS: Facts(facts=(fact("f1", discarded=True),)),
     events.COMPLETED: Completed(
         interaction_id="i-1",
         segments=(segment("it hurts", 0.5, 1.75),),
+        text="channel 0: it hurts",
         facts=(fact("f1"),),
-        audio=AudioFigures(seconds=2.0, bytes=64000),
+        audio=ResultAudio(
+            source_format="PCM",
+            sent_format="audio/pcm",
+            seconds=2.0,
+            bytes=64000,
+            speech_seconds=1.25,
+            silence_seconds=0.75,
+        ),
         credits=0.04,
         warnings=("stream error unknown",),
         attempts=2,
@@ -134,6 +146,36 @@ def test_no_event_holds_a_number_that_json_does_not_know(number: float) -> None:
         segment("it hurts", number, 1.0)
     with pytest.raises(ValidationError):
         Progress(audio_seconds=number, total_seconds=None)
+
+
+def test_a_segment_of_an_event_has_a_role_and_a_kept_one_is_no_larger_for_it() -> None:
+    data = json.loads(event(events.SEGMENTS).to_json())["data"]
+    assert data["segments"][0]["role"] == "doctor"
+    assert json.loads(event(events.COMPLETED).to_json())["data"]["segments"][0]["role"] is None
+    kept, published = heard("it hurts", 0.5, 1.75), segment("it hurts", 0.5, 1.75)
+    assert sys.getsizeof(kept) < sys.getsizeof(published)
+    with pytest.raises(ValidationError):
+        Segments.model_validate({"segments": (kept,)})
+
+
+@given(st.floats(0, 1e5), st.floats(0, 1))
+def test_speech_and_silence_add_up_to_the_audio_and_are_never_negative(seconds: float, part: float) -> None:
+    audio = ResultAudio.of(AudioFigures(seconds=seconds, bytes=7), seconds * part, "PCM", "audio/pcm")
+    assert (audio.seconds, audio.bytes) == (seconds, 7)
+    assert audio.speech_seconds + audio.silence_seconds == pytest.approx(seconds, abs=0.001)
+    assert audio.speech_seconds == pytest.approx(seconds * part, abs=0.001)
+    assert min(audio.speech_seconds, audio.silence_seconds) >= 0
+
+
+def test_the_seconds_of_speech_are_told_in_thousandths() -> None:
+    audio = ResultAudio.of(AudioFigures(seconds=3.0, bytes=0), 1.23456, "PCM", "audio/pcm")
+    assert (audio.speech_seconds, audio.silence_seconds) == (1.235, 1.765)
+    assert (
+        ResultAudio.of(AudioFigures(seconds=0.3, bytes=0), 0.1, "PCM", "audio/pcm").silence_seconds == 0.2
+    ), "not a digit more"
+    # Rounded up, the speech is longer than the audio, and JSON has a -0.0.
+    whole = ResultAudio.of(AudioFigures(seconds=1.2345678, bytes=0), 1.2345678, "PCM", "audio/pcm")
+    assert (whole.speech_seconds, str(whole.silence_seconds)) == (1.235, "0.0")
 
 
 def test_text_of_any_script_is_not_escaped() -> None:

@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from tests.unit.examples import FULL, SMALLEST, body, job
-from worker.contract.job import MAX_INLINE_AUDIO_BYTES, MAX_METADATA_BYTES, Job
+from worker.contract.audio import MAX_INLINE_AUDIO_BYTES
+from worker.contract.job import MAX_METADATA_BYTES, Job
 from worker.contract.message import InvalidJob
 
 NO_SUCH_KEY = "no such key: the contract does not know it"
@@ -83,7 +84,13 @@ def test_metadata_may_be_16_kibibytes_of_json_and_no_more() -> None:
     assert refused(metadata={"a": fitting["a"] + "b"}) == {"metadata": "expected at most 16384 bytes of JSON"}
 
 
-@pytest.mark.parametrize("uri", ["https://h/a", "http://h/a", "file:///a", "s3://b/a", "HTTPS://h/a"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("https://h/a", "http://h/a", "file:///a", "HTTPS://h/a"),
+        *("s3://b/a", "gs://b/a", "az://b/a", "abfs://b/a", "abfss://b@c.dfs.core.windows.net/a"),
+    ],
+)
 def test_audio_may_lie_behind_these_schemes(uri: str) -> None:
     assert job(audio={"uri": uri}).audio.uri == uri
 

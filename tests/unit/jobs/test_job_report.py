@@ -10,10 +10,9 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.fakes import EPOCH, FakePublisher, FakeRecorder
-from tests.unit.examples import body
+from tests.unit.examples import body, heard
 from tests.unit.jobs.world import World
 from worker.contract.errors import PermanentError, Reason, TransientError
-from worker.contract.events import Segment
 from worker.jobs.ingress import Ingress
 from worker.jobs.ingress_headers import NO_HEADERS, DeliveryOutcome, IngressHeaders
 from worker.jobs.refusals import Refusals
@@ -25,7 +24,7 @@ from worker.telemetry.trace import Kind, Value
 CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
 BAD = PermanentError(Reason.CONFIG_DENIED, "the service refused the configuration")
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-SAID = TranscriptMessage((Segment(text="Ada", start=0.0, end=1.0, channel=0, speaker=None, final=True),))
+SAID = TranscriptMessage((heard("Ada", 0.0, 1.0),))
 
 
 class Watched:

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.fakes import EPOCH
-from tests.unit.examples import FULL, body, fact, segment
+from tests.unit.examples import FULL, body, fact, heard
 from tests.unit.jobs.world import World
 from worker.contract.errors import Reason, TransientError
 from worker.contract.events import COMPLETED, FACTS, PROGRESS, SEGMENTS, STARTED, Completed, Started
@@ -16,8 +16,8 @@ from worker.jobs.ingress_headers import DeliveryOutcome
 from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
 from worker.telemetry import measures
 
-INTERIM = TranscriptMessage((segment("it hurts, says Ada", 8, 9, final=False),))
-WORDS = TranscriptMessage((segment("It hurts, says Ada.", 1, 2), segment("Where?", 3, 4)))
+INTERIM = TranscriptMessage((heard("it hurts, says Ada", 8, 9, final=False),))
+WORDS = TranscriptMessage((heard("It hurts, says Ada.", 1, 2), heard("Where?", 3, 4)))
 FOUND = FactsMessage((fact("f1"), fact("f2")))
 CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
 AWAY = TransientError(Reason.UPSTREAM_UNAVAILABLE, "no connection")

@@ -8,11 +8,11 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.unit.examples import SMALLEST
+from tests.unit.examples import SMALLEST, heard
 from tests.unit.jobs.world import World
 from worker.contract.dead_letter import DeadLetter
 from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused
-from worker.contract.events import COMPLETED, Completed, Segment
+from worker.contract.events import COMPLETED, Completed
 from worker.contract.job import Job
 from worker.jobs.claims import OutboxEntry
 from worker.jobs.transcribe import Attempt, Transcriber
@@ -22,7 +22,7 @@ from worker.telemetry import trace
 from worker.telemetry.otel import OtelTracer
 
 JOB = Job.from_message(json.dumps(SMALLEST).encode())
-SAID = TranscriptMessage((Segment(text="Ada", start=0.0, end=1.0, channel=0, speaker=None, final=True),))
+SAID = TranscriptMessage((heard("Ada", 0.0, 1.0),))
 CREDITS = Usage(credits=0.25, final=True)
 DENIED = PermanentError(Reason.CONFIG_DENIED, "refused")
 

@@ -5,18 +5,21 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.examples import fact, job, segment
+from tests.unit.examples import fact, heard, job, segment
 from tests.unit.jobs.world import World
 from worker.concurrency.interrupt import Interrupted, InterruptReason
 from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
-from worker.contract.events import AudioFigures, Completed, Data, Facts, Progress, Segments
+from worker.contract.events import Completed, Data, Facts, Progress, ResultAudio, Segments
 from worker.contract.job import Job
 from worker.jobs.ports import Interaction
 from worker.jobs.transcribe import Attempt
 from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
 
-FIRST = TranscriptMessage((segment("it hurts", 1, 2, final=False),))
-SECOND = TranscriptMessage((segment("It hurts.", 1, 2.5), segment("Where?", 3, 4)))
+FIRST = TranscriptMessage((heard("it hurts", 1, 2, final=False),))
+SECOND = TranscriptMessage((heard("It hurts.", 1, 2.5), heard("Where?", 3, 4)))
+#: What events have of these: the smallest job names one participant, on channel 0.
+INTERIM = (segment("it hurts", 1, 2, final=False, role="multiple"),)
+FINAL = (segment("It hurts.", 1, 2.5, role="multiple"), segment("Where?", 3, 4, role="multiple"))
 FACTS = FactsMessage((fact("f1"), fact("f2", discarded=True)))
 USAGE = Usage(0.04, final=True)
 AWAY = TransientError(Reason.UPSTREAM_UNAVAILABLE, "no connection")
@@ -48,9 +51,17 @@ def test_what_the_service_said_is_folded_into_one_result() -> None:
     result, reported = transcribed(world, job(metadata={"ward": 7}), Attempt(number=2))
     assert result == Completed(
         interaction_id="interaction-1",
-        segments=SECOND.segments,
+        segments=FINAL,
+        text="multiple: It hurts.\nmultiple: Where?",
         facts=(fact("f1"),),
-        audio=AudioFigures(seconds=0.625, bytes=20),
+        audio=ResultAudio(
+            source_format="opus in Ogg, 48000 Hz, 1 channel",
+            sent_format="audio/ogg (as it is)",
+            seconds=0.625,
+            bytes=20,
+            speech_seconds=0.0,
+            silence_seconds=0.625,
+        ),
         credits=0.04,
         warnings=("stream error late",),
         attempts=2,
@@ -77,7 +88,7 @@ def test_silence_has_a_result_too() -> None:
     ("events", "expected"),
     [
         ([], []),
-        (["transcript"], [Segments(segments=FIRST.segments), Segments(segments=SECOND.segments)]),
+        (["transcript"], [Segments(segments=INTERIM), Segments(segments=FINAL)]),
         (["facts"], [Facts(facts=FACTS.facts)]),
         (["progress"], [Progress(audio_seconds=at, total_seconds=None) for at in (0.25, 0.5, 0.625)]),
     ],

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.unit.examples import segment
+from tests.unit.examples import heard
 from worker.contract.events import Facts
 from worker.protocol import messages
 from worker.protocol.messages import (
@@ -58,28 +58,26 @@ def parse_fact(**changes: Any) -> messages.Message:
 def test_a_transcript_is_read_whole_and_in_order() -> None:
     second = {**SEGMENT, "transcript": "where?", "time": {"start": 12, "end": 13}, "final": False}
     assert parse({"type": "transcript", "data": [SEGMENT, second]}) == TranscriptMessage(
-        (segment("it hurts", 1.71, 11.296), segment("where?", 12, 13, final=False))
+        (heard("it hurts", 1.71, 11.296), heard("where?", 12, 13, final=False))
     )
 
 
 @pytest.mark.parametrize(("told", "speaker"), [(-1, None), (None, None), (0, 0), (3, 3)])
 def test_a_negative_speaker_is_no_speaker(told: int | None, speaker: int | None) -> None:
     assert parse_segment(speakerId=told) == TranscriptMessage(
-        (segment("it hurts", 1.71, 11.296, speaker=speaker),)
+        (heard("it hurts", 1.71, 11.296, speaker=speaker),)
     )
 
 
 def test_a_segment_needs_its_words_and_its_time_and_nothing_else() -> None:
     bare = {"transcript": "it hurts", "time": {"start": 1.71, "end": 11.296}}
     assert parse({"type": "transcript", "data": [bare]}) == TranscriptMessage(
-        (segment("it hurts", 1.71, 11.296),)
+        (heard("it hurts", 1.71, 11.296),)
     )
     for participant in {}, None, {"channel": None}, {"role": "doctor"}:
-        assert parse_segment(participant=participant) == TranscriptMessage(
-            (segment("it hurts", 1.71, 11.296),)
-        )
+        assert parse_segment(participant=participant) == TranscriptMessage((heard("it hurts", 1.71, 11.296),))
     assert parse_segment(participant={"channel": 1, "role": "doctor"}) == TranscriptMessage(
-        (segment("it hurts", 1.71, 11.296, channel=1),)
+        (heard("it hurts", 1.71, 11.296, channel=1),)
     )
 
 
@@ -105,7 +103,7 @@ def test_a_fact_needs_an_id_and_a_text_and_nothing_else() -> None:
 
 def test_half_a_character_cannot_break_the_event_that_repeats_it() -> None:
     # JSON can contain half of a surrogate pair as an escape, but UTF-8 cannot encode it.
-    assert parse_segment(transcript="ouch \ud83e!") == TranscriptMessage((segment("ouch ?!", 1.71, 11.296),))
+    assert parse_segment(transcript="ouch \ud83e!") == TranscriptMessage((heard("ouch ?!", 1.71, 11.296),))
     message = parse_fact(id="\udd7a", text="\ud83e", createdAt="\ud83e")
     assert isinstance(message, FactsMessage)
     assert Facts(facts=message.facts).model_dump_json().encode()

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.audio.reading import reader
-from worker.contract.errors import PermanentError
 from worker.protocol.pace import MAX_CHUNK_BYTES, Chunk, Pace, PcmChunks
 
 
@@ -159,9 +158,12 @@ def test_exactly_the_known_size_is_read(size: int, lengths: list[int]) -> None:
 
 
 @pytest.mark.parametrize("there", [0, 9_000, 16_000, 19_999])
-def test_audio_that_ends_before_its_known_size_is_no_audio(there: int) -> None:
-    with pytest.raises(PermanentError, match="cut short"):
-        list(PcmChunks(io.BytesIO(bytes(there)).read, 32_000, 2, 0.25, size=20_000))
+def test_audio_that_ends_before_its_known_size_says_once_how_much_is_missing(there: int) -> None:
+    missing: list[float] = []
+    read = io.BytesIO(bytes(there)).read
+    chunks = list(PcmChunks(read, 32_000, 2, 0.25, size=20_000, on_short=missing.append))
+    assert sum(len(chunk.data) for chunk in chunks) == there - there % 2
+    assert missing == [(20_000 - there) / 32_000]
 
 
 @pytest.mark.parametrize("size", [None, 20_000])

@@ -100,6 +100,7 @@ RANGES = {
     "AUDIO_MAX_SECONDS": (0.001, 86_400),
     "DOWNLOAD_MIN_SPEED": (0.0, 1),
     "DOWNLOAD_MAX_BYTES": (1, 1 << 50),
+    "SPOOL_BYTES": (1, 1 << 50),
     "CHUNK_SECONDS": (0.02, 2),
     "SIMULTANEOUS_CONNECTS": (1, 1000),
     "HTTP_TIMEOUT": (0.001, 86_400),
@@ -126,6 +127,13 @@ def test_a_file_of_authorities_must_exist(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("")
     assert load({**NEEDED, "CORTI_CA_FILE": str(tmp_path / "ca.pem")}).ca_file == tmp_path / "ca.pem"
     assert faults(CORTI_CA_FILE=str(tmp_path)) == ["CORTI_CA_FILE: expected the path of an existing file"]
+
+
+def test_copies_have_a_directory_that_exists(tmp_path: Path) -> None:
+    assert load(NEEDED).spool_dir is None
+    assert load({**NEEDED, "CORTI_WORKER_SPOOL_DIR": str(tmp_path)}).spool_dir == tmp_path
+    (fault,) = faults(CORTI_WORKER_SPOOL_DIR=f"/nowhere/{SECRET}")
+    assert fault == "CORTI_WORKER_SPOOL_DIR: expected the path of an existing directory"
 
 
 def test_no_file_is_read_unless_directories_are_named_and_they_must_exist(tmp_path: Path) -> None:

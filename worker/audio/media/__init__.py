@@ -1,0 +1,1 @@
+"""What audio is, and how its bytes go to the service: as they are, repackaged, or converted."""
