@@ -12,7 +12,7 @@ from worker.broker.topology import Lane
 from worker.settings import Settings, load
 from worker.settings.environment import variable
 from worker.settings.tenants import FILES
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 SECRET_SETTINGS = {"client_secret", "broker_url", "redis_url", "encryption_keys"}
 OURS = (f"Deployment/{NAME}", f"Deployment/{NAME}-door", f"ScaledJob/{NAME}")
@@ -327,7 +327,7 @@ def test_keda_counts_what_waits_and_what_runs_and_an_empty_answer_scales_nothing
 
 
 def test_the_metrics_that_keda_and_the_deletion_cost_read_are_exported() -> None:
-    names = {measure.name for measure in measures.EVERY}
+    names = {measure.name for measure in catalogue.EVERY}
     assert {"corti_queue_depth", "corti_jobs_running"} <= names
 
 

@@ -14,7 +14,7 @@ from tests.fakes import FakeRecorder
 from worker.concurrency.interrupt import Interrupt, Interrupted, InterruptReason
 from worker.jobs.claims import CapReached
 from worker.store.ledger import TenantCaps
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_one_tenants_full_cap_does_not_hold_up_another(client: redis.Redis, reco
         assert tenants.running() == {("a",): 1.0, ("b",): 1.0, ("free",): 1.0}
     assert tenants.running() == {("a",): 0.0, ("b",): 0.0, ("free",): 0.0}
     assert not tenants.is_full("a")
-    assert recorder.total(measures.ADMISSIONS_REFUSED, tenant="a") == 2
+    assert recorder.total(catalogue.ADMISSIONS_REFUSED, tenant="a") == 2
 
 
 def test_the_cap_holds_across_processes(client: redis.Redis, recorder: FakeRecorder) -> None:
@@ -99,7 +99,7 @@ def test_a_tenant_that_is_alone_waits_with_all_its_jobs(client: redis.Redis, rec
     with tenants.admitted("base", "one", Interrupt()):
         waiting = threading.Thread(target=wait)
         waiting.start()
-        eventually(lambda: recorder.total(measures.ADMISSIONS_REFUSED, tenant="base") > 0)
+        eventually(lambda: recorder.total(catalogue.ADMISSIONS_REFUSED, tenant="base") > 0)
         assert not tenants.is_full("base")
     assert entered.wait(10)
     waiting.join(10)

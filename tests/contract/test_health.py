@@ -21,13 +21,13 @@ from tests.contract.waiting import eventually
 from tests.fakes import FakeRecorder
 from worker import __version__
 from worker.clock import SystemClock
-from worker.telemetry import measure_kinds, measures, trace
+from worker.telemetry import catalogue, metric_kinds, trace
 from worker.telemetry.health import Check, HealthServer
 from worker.telemetry.metrics import Levels, Metrics
 from worker.telemetry.recorder import Recorder
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-GAUGES = [measure for measure in measures.EVERY if isinstance(measure, measure_kinds.Gauge)]
+GAUGES = [measure for measure in catalogue.EVERY if isinstance(measure, metric_kinds.Gauge)]
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -161,7 +161,7 @@ def test_the_server_stops_at_once_and_frees_its_port() -> None:
             pass
 
 
-def level(gauge: measure_kinds.Gauge, value: float) -> Levels:
+def level(gauge: metric_kinds.Gauge, value: float) -> Levels:
     """A value for a gauge, with any labels that it has."""
     return {("x",) * len(gauge.labels): value}
 
@@ -171,13 +171,13 @@ def level(gauge: measure_kinds.Gauge, value: float) -> Levels:
 
 def record(recorder: Recorder) -> None:
     """Use every measure that is recorded, with valid labels."""
-    for measure in measures.EVERY:
-        if isinstance(measure, measures.Measure) and measure.watched:
+    for measure in catalogue.EVERY:
+        if isinstance(measure, catalogue.Measure) and measure.watched:
             continue
-        if isinstance(measure, measure_kinds.Counter):
+        if isinstance(measure, metric_kinds.Counter):
             recorder.count(measure, 2.0, **dict.fromkeys(measure.labels, "x"))
             recorder.count(measure, 1.0, **dict.fromkeys(measure.labels, "x"))
-        elif isinstance(measure, measure_kinds.Histogram):
+        elif isinstance(measure, metric_kinds.Histogram):
             recorder.observe(measure, 0.3, **dict.fromkeys(measure.labels, "x"))
 
 
@@ -194,39 +194,39 @@ def test_every_measure_can_be_recorded_from_many_threads(recorder: Recorder) -> 
     if isinstance(recorder, Metrics):
         assert recorder.registry.get_sample_value("corti_token_hits_total", {"layer": "x"}) == 150
     elif isinstance(recorder, FakeRecorder):
-        assert recorder.total(measures.TOKEN_HITS, layer="x") == 150
+        assert recorder.total(catalogue.TOKEN_HITS, layer="x") == 150
 
 
 @pytest.mark.parametrize("labels", [{}, {"layer": "a", "more": "b"}, {"other": "a"}])
 def test_wrong_labels_are_refused(recorder: Recorder, labels: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="label"):
-        recorder.count(measures.TOKEN_HITS, 1.0, **labels)
+        recorder.count(catalogue.TOKEN_HITS, 1.0, **labels)
 
 
 def test_the_metrics_page_parses_and_holds_every_measure(metered: Checked) -> None:
     record(metered.metrics)
     for gauge in GAUGES:
         metered.metrics.watch(gauge, partial(level, gauge, 7.0))
-    for total in (measures.AUDIO_BYTES, measures.AUDIO_SECONDS):
+    for total in (catalogue.AUDIO_BYTES, catalogue.AUDIO_SECONDS):
         metered.metrics.watch_total(total, lambda: 3.0)
-    lateness = measures.PACING_LATENESS
+    lateness = catalogue.PACING_LATENESS
     metered.metrics.watch_distribution(lateness, lambda: ([1] * (len(lateness.buckets) + 1), 0.5))
     status, kind, text = metered.get("/metrics")
     assert status == 200
     assert kind.startswith("text/plain")
     families = {family.name: family for family in text_string_to_metric_families(text)}
-    for measure in measures.EVERY:
-        if isinstance(measure, measure_kinds.Info):
+    for measure in catalogue.EVERY:
+        if isinstance(measure, metric_kinds.Info):
             continue
         family = families[measure.name.removesuffix("_total")]
         assert family.documentation == measure.help
-        if isinstance(measure, measure_kinds.Counter):
+        if isinstance(measure, metric_kinds.Counter):
             # Every other series whose labels are known beforehand is there, with 0.
             values = [
                 sample.value for sample in family.samples if sample.name == measure.name and sample.value
             ]
             assert values == [3.0]
-        elif isinstance(measure, measure_kinds.Histogram):
+        elif isinstance(measure, metric_kinds.Histogram):
             bounds = [float(s.labels["le"]) for s in family.samples if s.name.endswith("_bucket")]
             assert bounds == [*measure.buckets, float("inf")]
         else:
@@ -237,7 +237,7 @@ def test_the_metrics_page_parses_and_holds_every_measure(metered: Checked) -> No
 def test_openmetrics_is_given_on_request_and_shows_traces_as_exemplars(metered: Checked) -> None:
     with trace.within(TRACEPARENT):
         record(metered.metrics)
-    metered.metrics.observe(measures.JOB_SECONDS, 3000.0)
+    metered.metrics.observe(catalogue.JOB_SECONDS, 3000.0)
     status, kind, text = metered.get(
         "/metrics", accept="application/openmetrics-text; version=1.0.0,*/*;q=0.1"
     )
@@ -246,9 +246,9 @@ def test_openmetrics_is_given_on_request_and_shows_traces_as_exemplars(metered: 
     parse: Any = openmetrics
     samples = [sample for family in parse(text) for sample in family.samples]
     shown = {sample.name for sample in samples if sample.exemplar}
-    marked = {one for one in measures.EVERY if isinstance(one, measures.Measure) and one.exemplar}
+    marked = {one for one in catalogue.EVERY if isinstance(one, catalogue.Measure) and one.exemplar}
     assert shown == {
-        one.name if isinstance(one, measure_kinds.Counter) else f"{one.name}_bucket" for one in marked
+        one.name if isinstance(one, metric_kinds.Counter) else f"{one.name}_bucket" for one in marked
     }
     assert all(
         sample.exemplar.labels == {"trace_id": TRACEPARENT[3:35]} for sample in samples if sample.exemplar
@@ -257,20 +257,20 @@ def test_openmetrics_is_given_on_request_and_shows_traces_as_exemplars(metered: 
 
 
 def test_a_gauge_without_a_value_has_no_sample(metered: Checked) -> None:
-    metered.metrics.watch(measures.OUTBOX_AGE, lambda: None)
-    metered.metrics.watch(measures.QUEUE_DEPTH, lambda: {("corti.work", "running"): 3.0})
+    metered.metrics.watch(catalogue.OUTBOX_AGE, lambda: None)
+    metered.metrics.watch(catalogue.QUEUE_DEPTH, lambda: {("corti.work", "running"): 3.0})
     lines = metered.get("/metrics")[2].splitlines()
     assert not [line for line in lines if line.startswith("corti_outbox_age_seconds")]
     assert 'corti_queue_depth{queue="corti.work",state="running"} 3.0' in lines
     with pytest.raises(ValueError, match="watched"):
-        metered.metrics.watch(measures.QUEUE_DEPTH, dict)
+        metered.metrics.watch(catalogue.QUEUE_DEPTH, dict)
 
 
 def test_a_scrape_costs_the_same_however_much_is_going_on(metered: Checked) -> None:
     """The page does not grow with jobs or streams, and each gauge's function is called once."""
     asked = Counter[str]()
 
-    def ask(gauge: measure_kinds.Gauge) -> Levels:
+    def ask(gauge: metric_kinds.Gauge) -> Levels:
         asked[gauge.name] += 1
         return level(gauge, 1.0)
 
@@ -288,21 +288,21 @@ def test_a_scrape_costs_the_same_however_much_is_going_on(metered: Checked) -> N
     assert asked == Counter({gauge.name: 1 for gauge in GAUGES})
 
 
-@pytest.mark.parametrize("measure", measures.EVERY, ids=lambda measure: measure.name)
+@pytest.mark.parametrize("measure", catalogue.EVERY, ids=lambda measure: measure.name)
 def test_names_follow_the_conventions(
-    measure: measure_kinds.Counter | measure_kinds.Histogram | measure_kinds.Gauge | measure_kinds.Info,
+    measure: metric_kinds.Counter | metric_kinds.Histogram | metric_kinds.Gauge | metric_kinds.Info,
 ) -> None:
     assert re.fullmatch(r"corti_[a-z_]+", measure.name)
     assert measure.help.endswith(".")
-    assert measure.name.endswith("_total") is isinstance(measure, measure_kinds.Counter)
-    if isinstance(measure, measure_kinds.Histogram):
+    assert measure.name.endswith("_total") is isinstance(measure, metric_kinds.Counter)
+    if isinstance(measure, metric_kinds.Histogram):
         assert measure.name.endswith("_seconds")
         assert list(measure.buckets) == sorted(set(measure.buckets))
 
 
 def test_a_gauge_is_asked_at_each_scrape(metered: Checked) -> None:
     level = [1.0]
-    metered.metrics.watch(measures.SLOTS, lambda: level[0])
+    metered.metrics.watch(catalogue.SLOTS, lambda: level[0])
     assert "corti_slots 1.0" in metered.get("/metrics")[2]
     level[0] = 2.0
     eventually(lambda: "corti_slots 2.0" in metered.get("/metrics")[2])

@@ -9,7 +9,7 @@ from ops.sandbox.launch import Sandbox
 from tests.contract.benches import Bench, SandboxBench, StoryBench
 from tests.contract.corti_side import PATIENT, CortiSide, as_token, corti_side, creation_failure, make_job
 from worker.contract.errors import JobError, PermanentError, Reason, TokenRefused, TransientError
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 
 @pytest.fixture(params=["story", "sandbox"])
@@ -113,7 +113,7 @@ def test_each_refusal_has_its_meaning(
 def test_a_created_interaction_may_be_announced_with_200(sandbox: Sandbox, side: CortiSide) -> None:
     sandbox.fault("create_status_200")
     assert side.interactions().create(make_job(), side.token()).id
-    assert side.recorder.observed(measures.REST_SECONDS)
+    assert side.recorder.observed(catalogue.REST_SECONDS)
 
 
 def test_a_slow_service_is_given_up_in_time(sandbox: Sandbox) -> None:

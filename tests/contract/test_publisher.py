@@ -41,7 +41,7 @@ from worker.jobs.ingress_headers import IngressHeaders
 from worker.jobs.ports import BrokerUnavailable, ReplyRefused
 from worker.jobs.refusals import Refusals
 from worker.jobs.result import build_result
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 _NOW = datetime(2026, 5, 4, tzinfo=UTC)
 _LIVE = Event(
@@ -119,8 +119,8 @@ def test_what_was_published_is_counted_by_type(world: FakeWorld) -> None:
     world.publisher.publish_dead_letter(_LETTER)
     assert [len(world.sender.queues[name]) for name in (RESULTS, "corti.results.a", DEAD)] == [1, 1, 1]
     assert world.sender.queues["corti.results.a"] == [_RESULT.to_json()]
-    assert world.recorder.total(measures.EVENTS_PUBLISHED, type=PROGRESS) == 1
-    assert world.recorder.total(measures.EVENTS_PUBLISHED, type=COMPLETED) == 1
+    assert world.recorder.total(catalogue.EVENTS_PUBLISHED, type=PROGRESS) == 1
+    assert world.recorder.total(catalogue.EVENTS_PUBLISHED, type=COMPLETED) == 1
 
 
 def test_a_live_event_is_offered_once(world: FakeWorld) -> None:
@@ -129,14 +129,14 @@ def test_a_live_event_is_offered_once(world: FakeWorld) -> None:
     with pytest.raises(BrokerUnavailable):
         world.publisher.publish(_LIVE, None)
     assert (world.sender.tries, world.clock.monotonic()) == (1, before)
-    assert world.recorder.total(measures.EVENTS_PUBLISHED) == 0
+    assert world.recorder.total(catalogue.EVENTS_PUBLISHED) == 0
 
 
 def test_a_final_event_is_offered_until_it_is_taken(world: FakeWorld) -> None:
     world.sender.up, world.mended_at = False, world.clock.monotonic() + 45
     world.publisher.deliver(_COMPLETION)
     assert world.sender.queues[RESULTS] == [_RESULT.to_json()]
-    assert world.recorder.total(measures.PUBLISH_RETRIES) == world.sender.tries - 1 > 5
+    assert world.recorder.total(catalogue.PUBLISH_RETRIES) == world.sender.tries - 1 > 5
 
 
 def test_a_failure_is_delivered_after_its_dead_letter(world: FakeWorld) -> None:
@@ -256,7 +256,7 @@ def test_a_final_event_outlasts_the_absence_of_rabbitmq(
     rabbitmq_relay.cut()
     with ThreadPoolExecutor(1) as pool:
         publishing = pool.submit(publisher.deliver, _COMPLETION)
-        eventually(lambda: recorder.total(measures.PUBLISH_RETRIES) >= 1)
+        eventually(lambda: recorder.total(catalogue.PUBLISH_RETRIES) >= 1)
         rabbitmq_relay.mend()
         publishing.result(timeout=60)
     sender.close()
@@ -275,7 +275,7 @@ def test_a_final_event_outlasts_a_restart_of_redis(own_redis: RedisServer, recor
         assert time.monotonic() - began < 1
         with ThreadPoolExecutor(1) as pool:
             publishing = pool.submit(publisher.deliver, _COMPLETION)
-            eventually(lambda: recorder.total(measures.PUBLISH_RETRIES) >= 1)
+            eventually(lambda: recorder.total(catalogue.PUBLISH_RETRIES) >= 1)
             own_redis.start()
             publishing.result(timeout=20)
         assert client.lrange(RESULTS, 0, -1) == [_RESULT.to_json()]

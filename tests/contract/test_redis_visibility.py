@@ -18,7 +18,7 @@ from worker.broker.redis_visibility import VisibilityRenewer, transport_options,
 from worker.broker.topology import MAIN_LANE
 from worker.broker.work_queue import make_celery
 from worker.clock import SystemClock
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 UNACKED, UNACKED_INDEX = unacked(MAIN_LANE), unacked_index(MAIN_LANE)
 
@@ -56,8 +56,8 @@ def test_only_held_deliveries_that_are_still_there_are_renewed(
             b"dropped": 3.0,
             b"held": pytest.approx(now, abs=5),
         }
-        assert recorder.total(measures.LEASE_RENEWALS, outcome="renewed") == 1
-        assert recorder.total(measures.LEASE_RENEWALS, outcome="lost") == 1
+        assert recorder.total(catalogue.LEASE_RENEWALS, outcome="renewed") == 1
+        assert recorder.total(catalogue.LEASE_RENEWALS, outcome="lost") == 1
         before = scores(client)[b"held"]
         renewer.renew()
         assert before < scores(client)[b"held"] == pytest.approx(now, abs=5)
@@ -113,7 +113,7 @@ def test_without_held_deliveries_no_renewal_is_sent(
 ) -> None:
     VisibilityRenewer(client, 60, recorder, clock).renew()
     assert scores(client) == {}
-    assert recorder.total(measures.LEASE_RENEWALS) == 0
+    assert recorder.total(catalogue.LEASE_RENEWALS) == 0
 
 
 def test_the_thread_renews_four_times_in_a_timeout_and_outlasts_redis(
@@ -124,9 +124,9 @@ def test_the_thread_renews_four_times_in_a_timeout_and_outlasts_redis(
         client.zadd(UNACKED_INDEX, {"held": 1.0})
         with renewer.kept("held"):
             renewer.start()
-            eventually(lambda: recorder.total(measures.LEASE_RENEWALS, outcome="renewed") >= 2, 2)
+            eventually(lambda: recorder.total(catalogue.LEASE_RENEWALS, outcome="renewed") >= 2, 2)
             own_redis.stop()
-            eventually(lambda: recorder.total(measures.LEASE_RENEWALS, outcome="error") >= 1)
+            eventually(lambda: recorder.total(catalogue.LEASE_RENEWALS, outcome="error") >= 1)
             own_redis.start()
             client.zadd(UNACKED_INDEX, {"held": 1.0})
             eventually(lambda: scores(client)[b"held"] > 1.0)

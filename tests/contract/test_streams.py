@@ -21,7 +21,7 @@ from worker.contract.errors import JobError, PermanentError, Reason
 from worker.corti.stream.conversation import Conversation
 from worker.jobs.ports import Sent
 from worker.protocol.pace import Chunk, PcmChunks
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 
 @pytest.fixture(params=["wss", "wss distant", "ws"])
@@ -40,7 +40,7 @@ def test_every_byte_arrives_once_and_in_order(any_room: Studio) -> None:
     assert (heard.bytes, heard.seconds) == (len(audio), 20.0)
     assert any_room.pacer.figures.bytes == len(audio)
     assert any_room.pacer.figures.seconds == pytest.approx(20.0)
-    assert any_room.recorder.total(measures.STREAMS_ENDED, reason="ended") == 1
+    assert any_room.recorder.total(catalogue.STREAMS_ENDED, reason="ended") == 1
 
 
 def _in_memory(kind: type) -> list[object]:
@@ -148,7 +148,7 @@ def test_the_error_of_a_source_that_fails_in_mid_stream_is_raised_unchanged(any_
         any_room.talk(failing())
     assert raised.value is failure
     eventually(lambda: any_room.pacer.open_streams == 0)
-    assert any_room.recorder.total(measures.STREAMS_ENDED, reason="ended") == 0
+    assert any_room.recorder.total(catalogue.STREAMS_ENDED, reason="ended") == 0
 
 
 def test_leaving_early_closes_the_socket(any_room: Studio, sandbox: Sandbox) -> None:
@@ -159,8 +159,8 @@ def test_leaving_early_closes_the_socket(any_room: Studio, sandbox: Sandbox) -> 
     eventually(lambda: sandbox.stats(summary=True)["sockets_open"] == 0)
     eventually(lambda: any_room.pacer.open_streams == 0)
     assert any_room.record(interaction)["close_code"] == 1000
-    assert any_room.recorder.total(measures.STREAMS_ENDED, reason="ended") == 0
-    assert any_room.recorder.total(measures.STREAMS_ENDED) == 1
+    assert any_room.recorder.total(catalogue.STREAMS_ENDED, reason="ended") == 0
+    assert any_room.recorder.total(catalogue.STREAMS_ENDED) == 1
 
 
 def test_leaving_before_the_conversation_closes_the_socket(any_room: Studio, sandbox: Sandbox) -> None:

@@ -12,7 +12,7 @@ from worker.clock import SystemClock
 from worker.contract.errors import JobError, Reason, TransientError
 from worker.protocol.token import Token
 from worker.store.token_cache import TokenCache
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 _THREADS = 12
 
@@ -86,7 +86,7 @@ def test_a_refused_token_is_not_handed_out_again(world: TokenWorld) -> None:
     first = cache.get()
     cache.refused(first)
     assert cache.get().value != first.value
-    assert world.recorder.total(measures.TOKEN_REFUSALS) == 1
+    assert world.recorder.total(catalogue.TOKEN_REFUSALS) == 1
 
 
 def test_a_late_refusal_of_an_old_token_leaves_the_newer_one(world: TokenWorld) -> None:
@@ -123,11 +123,11 @@ def test_a_failed_request_is_reported_and_not_repeated_at_once(world: TokenWorld
             cache.get()
         assert failure.value.reason is Reason.AUTH_REJECTED
     assert world.endpoint.requests == 1
-    assert world.recorder.total(measures.TOKEN_FETCHES, outcome="auth_rejected") == 1
+    assert world.recorder.total(catalogue.TOKEN_FETCHES, outcome="auth_rejected") == 1
     world.endpoint.failure = None
     world.pass_time(1.1)
     assert cache.get().value
-    assert world.recorder.total(measures.TOKEN_FETCHES, outcome="ok") == 1
+    assert world.recorder.total(catalogue.TOKEN_FETCHES, outcome="ok") == 1
 
 
 def test_a_retry_after_of_the_endpoint_is_respected(world: TokenWorld) -> None:
@@ -217,12 +217,12 @@ def test_waits_are_measured_where_the_token_was_not_at_hand(world: TokenWorld) -
     cache = world.process()
     for _ in range(3):
         cache.get()
-    assert len(world.recorder.observed(measures.TOKEN_WAIT_SECONDS)) == 1
-    assert len(world.recorder.observed(measures.TOKEN_FETCH_SECONDS)) == 1
+    assert len(world.recorder.observed(catalogue.TOKEN_WAIT_SECONDS)) == 1
+    assert len(world.recorder.observed(catalogue.TOKEN_FETCH_SECONDS)) == 1
     world.endpoint.failure = TransientError(Reason.UPSTREAM_UNAVAILABLE, "away")
     with pytest.raises(JobError):
         world.process().get() if world.client is None else _without_token(world).get()
-    assert len(world.recorder.observed(measures.TOKEN_FETCH_SECONDS)) == 2, "a failed request counts, too"
+    assert len(world.recorder.observed(catalogue.TOKEN_FETCH_SECONDS)) == 2, "a failed request counts, too"
 
 
 def _without_token(world: TokenWorld) -> TokenCache:

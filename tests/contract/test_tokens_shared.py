@@ -13,7 +13,7 @@ from worker.clock import SystemClock
 from worker.concurrency.background import ThreadWaiter
 from worker.contract.errors import Reason, TransientError
 from worker.store.token_cache import TokenCache
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 _OLD, _NEW = new_key(), new_key()
 
@@ -27,7 +27,7 @@ def world(request: pytest.FixtureRequest, redis_url: str) -> Iterator[TokenWorld
 def test_a_second_process_uses_the_token_of_the_first(world: TokenWorld) -> None:
     assert world.process().get().value == world.process().get().value
     assert world.endpoint.requests == 1
-    assert world.recorder.total(measures.TOKEN_HITS, layer="redis") == 1
+    assert world.recorder.total(catalogue.TOKEN_HITS, layer="redis") == 1
 
 
 def test_processes_that_start_together_make_one_request(world: TokenWorld) -> None:
@@ -195,7 +195,7 @@ def test_processes_with_different_keys_keep_a_token_each_and_say_so(redis_url: s
             theirs.get()
             world.pass_time(LOCAL_LIFE + 1)
         assert world.endpoint.requests == 2
-        assert world.recorder.total(measures.TOKEN_CACHE_ERRORS) == 10
+        assert world.recorder.total(catalogue.TOKEN_CACHE_ERRORS) == 10
 
 
 def test_a_record_of_nonsense_is_as_good_as_none(world: TokenWorld) -> None:
@@ -221,7 +221,7 @@ def test_without_redis_each_process_fetches_for_itself_until_it_is_back(own_redi
         assert second.value != first.value
         one.refused(first)
         assert one.get().value != first.value
-        assert world.recorder.total(measures.TOKEN_CACHE_ERRORS) >= 3
+        assert world.recorder.total(catalogue.TOKEN_CACHE_ERRORS) >= 3
         assert world.waited == 0
         own_redis.start()
         world.clock.wait(LOCAL_LIFE + 1)
@@ -237,4 +237,4 @@ def test_a_redis_that_hangs_costs_its_time_out_once_in_a_while(own_redis: RedisS
         with own_redis.frozen():
             world.clock.wait(LOCAL_LIFE + 1)
             assert [cache.get().value for _ in range(50)] == [token.value] * 50
-    assert world.recorder.total(measures.TOKEN_CACHE_ERRORS) == 1
+    assert world.recorder.total(catalogue.TOKEN_CACHE_ERRORS) == 1

@@ -16,7 +16,7 @@ from worker.clock import SystemClock
 from worker.corti.rest import TokenEndpoint, http_session
 from worker.protocol.token import TokenPolicy
 from worker.store.token_cache import TokenCache
-from worker.telemetry import measure_kinds
+from worker.telemetry import metric_kinds
 
 
 class Sleeper:
@@ -29,9 +29,9 @@ class Sleeper:
 class Deaf:
     """A recorder that drops everything."""
 
-    def count(self, counter: measure_kinds.Counter, by: float = 1.0, **labels: str) -> None: ...
+    def count(self, counter: metric_kinds.Counter, by: float = 1.0, **labels: str) -> None: ...
 
-    def observe(self, histogram: measure_kinds.Histogram, value: float, **labels: str) -> None: ...
+    def observe(self, histogram: metric_kinds.Histogram, value: float, **labels: str) -> None: ...
 
 
 def get_token(together: Barrier, digests: "SimpleQueue[str]", arguments: list[str]) -> None:

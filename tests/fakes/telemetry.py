@@ -5,7 +5,7 @@ from collections import Counter as Tally
 from dataclasses import dataclass, field
 
 from worker.telemetry.audit import Entry
-from worker.telemetry.measure_kinds import Counter, Histogram
+from worker.telemetry.metric_kinds import Counter, Histogram
 
 
 class FakeRecorder:

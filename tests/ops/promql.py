@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from worker.broker.topology import DEAD, RESULTS, Lane
+from worker.telemetry.catalogue import EVERY
 from worker.telemetry.label_values import KNOWN
-from worker.telemetry.measure_kinds import Counter, Gauge, Histogram, Info
-from worker.telemetry.measures import EVERY
+from worker.telemetry.metric_kinds import Counter, Gauge, Histogram, Info
 from worker.telemetry.metrics import Metrics
 
 MEASURES = {one.name: one for one in EVERY}

@@ -14,7 +14,7 @@ from ops.lib import prometheus_server
 from tests.conftest import require
 from tests.ops import promql
 from tests.ops.test_alerts import EXPRESSIONS, RECORDED
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 ROOT = Path(__file__).parents[2]
 PANELS = [(board, panel) for board in BOARDS for panels in board.rows.values() for panel in panels]
@@ -114,7 +114,7 @@ def test_every_metric_is_used_or_unused_on_purpose() -> None:
     used = {
         own[name] for one in (*QUERIES, *EXPRESSIONS.values()) for name in promql.names(one) if name in own
     }
-    ours = {one.name for one in measures.EVERY}
+    ours = {one.name for one in catalogue.EVERY}
     assert ours - used == UNUSED.keys()
 
 
@@ -127,11 +127,11 @@ def test_every_measure_is_recorded_somewhere_in_the_worker() -> None:
     code = "\n".join(
         path.read_text()
         for path in (ROOT / "worker").rglob("*.py")
-        if path.name not in {"measures.py", "label_values.py"}
+        if path.name not in {"catalogue.py", "label_values.py"}
     )
-    names = [name for name, value in vars(measures).items() if value in measures.EVERY]
-    assert len(names) == len(measures.EVERY)
-    assert [name for name in names if not re.search(rf"\bmeasures\.{name}\b", code)] == []
+    names = [name for name, value in vars(catalogue).items() if value in catalogue.EVERY]
+    assert len(names) == len(catalogue.EVERY)
+    assert [name for name in names if not re.search(rf"\bcatalogue\.{name}\b", code)] == []
 
 
 def test_prometheus_answers_a_panels_query() -> None:

@@ -18,7 +18,7 @@ from worker.contract.events import Event
 from worker.jobs.claims import OutboxEntry
 from worker.jobs.ingress_headers import IngressHeaders
 from worker.jobs.ports import BrokerUnavailable, ReplyRefused, Waiter
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -69,7 +69,7 @@ class PatientPublisher:
         except BrokerUnavailable:
             self._live_again = Deadline.after(LIVE_PAUSE, self._clock.monotonic())
             raise
-        self._recorder.count(measures.EVENTS_PUBLISHED, type=event.type)
+        self._recorder.count(catalogue.EVENTS_PUBLISHED, type=event.type)
 
     def deliver(self, entry: OutboxEntry) -> None:
         """See `worker.jobs.ports.Publisher`."""
@@ -79,7 +79,7 @@ class PatientPublisher:
             self._note_published(entry.job_id)
         self._until_confirmed(lambda: self._sender.send_event(entry.event, entry.event_type, entry.reply_to))
         self._letters_published.pop(entry.job_id, None)
-        self._recorder.count(measures.EVENTS_PUBLISHED, type=entry.event_type)
+        self._recorder.count(catalogue.EVENTS_PUBLISHED, type=entry.event_type)
 
     def set_aside(self, body: bytes, headers: IngressHeaders) -> None:
         """See `worker.jobs.ports.Aside`."""
@@ -112,7 +112,7 @@ class PatientPublisher:
                 end = refused if isinstance(error, ReplyRefused) else deadline
                 if end.passed(self._clock.monotonic()):
                     raise
-                self._recorder.count(measures.PUBLISH_RETRIES)
+                self._recorder.count(catalogue.PUBLISH_RETRIES)
                 log.warning("publish_failed", error=str(error), next_in=round(wait, 2))
             with waiting():
                 self._waiter.wait(wait * (0.5 + random.random() / 2))  # noqa: S311  # jitter, not a secret

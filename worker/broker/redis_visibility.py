@@ -32,7 +32,7 @@ from worker.broker.topology import MAIN_LANE, Lane
 from worker.clock import Clock
 from worker.concurrency.background import PeriodicThread
 from worker.concurrency.heartbeat import waiting
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -142,9 +142,9 @@ class VisibilityRenewer:
                 pipe.zadd(self._index, {tag: now}, xx=True, ch=True)
             renewed = pipe.execute()
         lost = [tag for tag, changed in zip(tags, renewed, strict=True) if not changed]
-        self._recorder.count(measures.LEASE_RENEWALS, len(tags) - len(lost), outcome="renewed")
+        self._recorder.count(catalogue.LEASE_RENEWALS, len(tags) - len(lost), outcome="renewed")
         if lost:
-            self._recorder.count(measures.LEASE_RENEWALS, len(lost), outcome="lost")
+            self._recorder.count(catalogue.LEASE_RENEWALS, len(lost), outcome="lost")
 
     def _drop(self, tag: str) -> None:
         with self._lock:
@@ -155,5 +155,5 @@ class VisibilityRenewer:
             with waiting():
                 self.renew()
         except redis.RedisError as error:
-            self._recorder.count(measures.LEASE_RENEWALS, outcome="error")
+            self._recorder.count(catalogue.LEASE_RENEWALS, outcome="error")
             log.warning("lease_renewal_failed", error=type(error).__name__)

@@ -17,7 +17,7 @@ from worker.jobs.ports import Aside, BrokerUnavailable
 from worker.jobs.retry import GiveUp
 from worker.jobs.retry_until import until_taken
 from worker.jobs.runner import Runner
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.audit import Audit, Entry, Step, Unaudited
 from worker.telemetry.recorder import Recorder
 from worker.telemetry.trace import Tracer, Untraced
@@ -157,7 +157,7 @@ class Deliveries:
         if again or headers.accepted_at is None:
             return None
         waited = max(0.0, (self.clock.wall() - headers.accepted_at).total_seconds())
-        self.recorder.observe(measures.JOB_WAIT_SECONDS, waited)
+        self.recorder.observe(catalogue.JOB_WAIT_SECONDS, waited)
         return waited
 
     def _run(
@@ -189,7 +189,7 @@ class Deliveries:
                 log.warning("ledger_unavailable", error=str(error))
                 interrupt.wait(_PAUSE)
                 continue
-            self.recorder.count(measures.CLAIMS, outcome=found.outcome)
+            self.recorder.count(catalogue.CLAIMS, outcome=found.outcome)
             if isinstance(found, Claim) or (isinstance(found, Finished) and not found.undelivered) or waited:
                 return found
             # The delivery of a dead worker's job comes before its claim runs out. If somebody is alive
@@ -208,7 +208,7 @@ class Deliveries:
     def _step_aside(self, body: bytes, headers: IngressHeaders, interrupt: Interrupt) -> DeliveryOutcome:
         if not until_taken(lambda: self.aside.set_aside(body, headers), interrupt):
             return self._handed_back(None, "drain")
-        self.recorder.count(measures.JOBS_HANDED_BACK, reason="set_aside")
+        self.recorder.count(catalogue.JOBS_HANDED_BACK, reason="set_aside")
         return DeliveryOutcome.DONE
 
     def _repeated(self, job_id: str, interrupt: Interrupt) -> DeliveryOutcome:
@@ -216,7 +216,7 @@ class Deliveries:
         if not until_taken(lambda: answers.append(self.repeat(job_id)), interrupt):
             return self._handed_back(job_id, "drain")
         (published,) = answers
-        self.recorder.count(measures.JOBS_REPEATED, outcome="republished" if published else "dropped")
+        self.recorder.count(catalogue.JOBS_REPEATED, outcome="republished" if published else "dropped")
         log.info("job_repeated", job_id=job_id, republished=published)
         return DeliveryOutcome.DONE
 
@@ -229,11 +229,11 @@ class Deliveries:
             log.warning("claim_not_released", job_id=claim.job_id, error=str(error))
 
     def _lost(self, job_id: str) -> DeliveryOutcome:
-        self.recorder.count(measures.JOBS_HANDED_BACK, reason="claim_lost")
+        self.recorder.count(catalogue.JOBS_HANDED_BACK, reason="claim_lost")
         log.warning("claim_lost", job_id=job_id)
         return DeliveryOutcome.FORFEIT
 
     def _handed_back(self, job_id: str | None, reason: str) -> DeliveryOutcome:
-        self.recorder.count(measures.JOBS_HANDED_BACK, reason=reason)
+        self.recorder.count(catalogue.JOBS_HANDED_BACK, reason=reason)
         log.info("job_handed_back", job_id=job_id, reason=reason)
         return DeliveryOutcome.HAND_BACK

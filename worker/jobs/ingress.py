@@ -10,7 +10,7 @@ from worker.contract.tenancy import Tenancy
 from worker.jobs.ingress_headers import NO_HEADERS, IngressHeaders
 from worker.jobs.ports import GiveWay, never
 from worker.jobs.refusals import Refusals
-from worker.telemetry import measures, trace
+from worker.telemetry import catalogue, trace
 from worker.telemetry.audit import Audit, Entry, Step, Unaudited
 from worker.telemetry.recorder import Recorder
 from worker.telemetry.trace import Tracer, Untraced
@@ -58,7 +58,7 @@ class Ingress:
             job = self.check(body)
         except InvalidJob as refusal:
             self.refusals.publish_dead_letter(body, refusal, self.queue)
-            self.recorder.count(measures.DOOR_MESSAGES, outcome="refused")
+            self.recorder.count(catalogue.DOOR_MESSAGES, outcome="refused")
             return
         now = self.clock.wall()
         # No door can have noted a time in the future.
@@ -68,7 +68,7 @@ class Ingress:
             self.work.put(body, IngressHeaders(before or now, trace.current(), known.broken if before else 0))
         if before:
             return
-        self.recorder.count(measures.DOOR_MESSAGES, outcome="accepted")
+        self.recorder.count(catalogue.DOOR_MESSAGES, outcome="accepted")
         self.audit.record(Entry.of(Step.RECEIVED, job))
 
     def check(self, body: bytes) -> Job:

@@ -11,7 +11,7 @@ from worker.contract.job import Job
 from worker.contract.tenancy import UNKNOWN
 from worker.jobs.claims import Claim
 from worker.jobs.transcribe import AttemptObserver
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.audit import Audit, Entry, Step
 from worker.telemetry.recorder import Recorder
 from worker.telemetry.trace import Tracer
@@ -59,7 +59,7 @@ class JobReport(AttemptObserver):
         # Not the time of this call: without live events, segments come here in batches, minutes later.
         if self.first_segment is None and first is not None:
             self.first_segment = first
-            self.recorder.observe(measures.FIRST_SEGMENT_SECONDS, self.first_segment)
+            self.recorder.observe(catalogue.FIRST_SEGMENT_SECONDS, self.first_segment)
             self.tracer.note("first_segment")
 
     def streamed(self, figures: AudioFigures, interaction_id: str, failure: JobError | None) -> None:
@@ -81,7 +81,7 @@ class JobReport(AttemptObserver):
         """An attempt failed and will be tried again after a pause."""
         self.retries[failure.reason.value] = self.retries.get(failure.reason.value, 0) + 1
         self.paused += pause
-        self.recorder.count(measures.JOBS_RETRIED, reason=failure.reason)
+        self.recorder.count(catalogue.JOBS_RETRIED, reason=failure.reason)
         self.tracer.note("attempt_failed", reason=failure.reason.value, attempt=attempt)
         log.info(
             "attempt_failed",
@@ -95,9 +95,9 @@ class JobReport(AttemptObserver):
     def finished(self, outcome: Completed | Failed) -> None:
         """The job's final event is confirmed."""
         seconds = self.clock.monotonic() - self._started
-        self.recorder.observe(measures.JOB_SECONDS, seconds)
+        self.recorder.observe(catalogue.JOB_SECONDS, seconds)
         outcome_name = "completed" if isinstance(outcome, Completed) else "failed"
-        self.recorder.count(measures.TENANT_JOBS_FINISHED, tenant=self.tenant, outcome=outcome_name)
+        self.recorder.count(catalogue.TENANT_JOBS_FINISHED, tenant=self.tenant, outcome=outcome_name)
         story: dict[str, object] = {
             "tenant": self.tenant,
             "attempts": outcome.attempts,
@@ -117,12 +117,12 @@ class JobReport(AttemptObserver):
 
     def _completed(self, outcome: Completed, seconds: float, story: dict[str, object]) -> None:
         overhead = max(0.0, seconds - outcome.audio.seconds / self.job.pace)
-        self.recorder.observe(measures.JOB_AUDIO_SECONDS, outcome.audio.seconds)
-        self.recorder.observe(measures.JOB_OVERHEAD_SECONDS, overhead)
-        self.recorder.count(measures.JOBS_FINISHED, outcome="completed", reason="none")
-        self.recorder.count(measures.SEGMENTS, sum(segment.final for segment in outcome.segments))
-        self.recorder.count(measures.FACTS, len(outcome.facts))
-        self.recorder.count(measures.CREDITS, outcome.credits or 0.0)
+        self.recorder.observe(catalogue.JOB_AUDIO_SECONDS, outcome.audio.seconds)
+        self.recorder.observe(catalogue.JOB_OVERHEAD_SECONDS, overhead)
+        self.recorder.count(catalogue.JOBS_FINISHED, outcome="completed", reason="none")
+        self.recorder.count(catalogue.SEGMENTS, sum(segment.final for segment in outcome.segments))
+        self.recorder.count(catalogue.FACTS, len(outcome.facts))
+        self.recorder.count(catalogue.CREDITS, outcome.credits or 0.0)
         self.audit.record(Entry.of(Step.PUBLISHED, self.job, attempts=outcome.attempts))
         log.info(
             "job_completed",
@@ -136,8 +136,8 @@ class JobReport(AttemptObserver):
         )
 
     def _failed(self, outcome: Failed, story: dict[str, object]) -> None:
-        self.recorder.count(measures.JOBS_FINISHED, outcome="failed", reason=outcome.reason)
-        self.recorder.count(measures.DEAD_LETTERS, reason=outcome.reason)
+        self.recorder.count(catalogue.JOBS_FINISHED, outcome="failed", reason=outcome.reason)
+        self.recorder.count(catalogue.DEAD_LETTERS, reason=outcome.reason)
         self.tracer.note("job_failed", reason=outcome.reason.value)
         self.audit.record(
             Entry.of(Step.FAILED, self.job, reason=outcome.reason.value, attempts=outcome.attempts)

@@ -7,7 +7,7 @@ import structlog
 
 from worker.jobs.claims import LedgerUnavailable, OutboxEntry
 from worker.jobs.ports import BrokerUnavailable, Publisher, ReplyRefused
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.audit import Audit, Entry, Step, Unaudited
 from worker.telemetry.recorder import Recorder
 
@@ -61,7 +61,7 @@ class Sweeper:
             # The result stays in the outbox, and the results of other jobs are still delivered.
             log.warning("reply_refused", job_id=job_id, error=str(error))
             return False
-        self.recorder.count(measures.RESULTS_SWEPT)
+        self.recorder.count(catalogue.RESULTS_SWEPT)
         return True
 
     def deliver(self, job_id: str) -> bool:

@@ -11,7 +11,7 @@ from worker.contract.dead_letter import DeadLetter
 from worker.contract.errors import Reason
 from worker.contract.message import InvalidJob
 from worker.jobs.ports import Publisher
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.audit import Audit, Entry, Step, Unaudited
 from worker.telemetry.recorder import Recorder
 
@@ -64,7 +64,7 @@ class Refusals:
             problems=refusal.problems,
         )
         self.publisher.publish_dead_letter(letter)
-        self.recorder.count(measures.DEAD_LETTERS, reason=reason)
+        self.recorder.count(catalogue.DEAD_LETTERS, reason=reason)
         self.audit.record(Entry(Step.FAILED, refusal.job_id, reason=reason.value))
         # Not the fields: a producer chooses the name of an unknown key, and it could be a person's name.
         log.warning(

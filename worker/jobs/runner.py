@@ -20,7 +20,7 @@ from worker.jobs.result import build_result
 from worker.jobs.retry import OUTAGES, GiveUp, RetryPolicy, RetryState
 from worker.jobs.retry_until import until_stored
 from worker.jobs.transcribe import Attempt, Transcriber
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.audit import Audit, Unaudited
 from worker.telemetry.recorder import Recorder
 from worker.telemetry.trace import Tracer, Untraced
@@ -87,7 +87,7 @@ class Runner:
             BrokerUnavailable: The result is not confirmed; the delivery must not be acknowledged.
         """
         received_at = self.clock.wall()
-        self.recorder.count(measures.JOBS_RECEIVED)
+        self.recorder.count(catalogue.JOBS_RECEIVED)
         report = self._report(job, claim, waited)
         known = Interaction(claim.interaction_id, claim.stream_url) if claim.interaction_id else None
         attempt = Attempt(

@@ -23,7 +23,7 @@ from worker.jobs.job_report import JobReport
 from worker.jobs.ports import Aside, BrokerUnavailable, GiveWay, Publisher, never
 from worker.jobs.refusals import Refusals
 from worker.jobs.result import build_result
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.audit import Audit, Unaudited
 from worker.telemetry.recorder import Recorder
 from worker.telemetry.trace import Tracer, Untraced
@@ -124,7 +124,7 @@ class Undelivered:
         except LedgerUnavailable as error:
             raise BrokerUnavailable(str(error)) from None
         if isinstance(found, Finished) and not found.undelivered:
-            self.recorder.count(measures.JOBS_REPEATED, outcome="dropped")
+            self.recorder.count(catalogue.JOBS_REPEATED, outcome="dropped")
             log.info("job_repeated", republished=False)
             return True
         if not isinstance(found, Claim):

@@ -32,7 +32,7 @@ from worker.process.telemetry import Telemetry
 from worker.settings import Settings
 from worker.store.cipher import make_cipher
 from worker.store.ledger import Fleet, RedisLedger
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 #: How many calls of jobs to Redis run at the same time. Each takes a millisecond.
 _REDIS_THREADS = 4
@@ -177,9 +177,9 @@ class Application:
             self.stack,
         )
         names = [tenant.name for tenant in settings.tenants]
-        self.metrics.begin(measures.ADMISSIONS_REFUSED, *((name,) for name in names))
+        self.metrics.begin(catalogue.ADMISSIONS_REFUSED, *((name,) for name in names))
         ends = ("completed", "failed")
-        self.metrics.begin(measures.TENANT_JOBS_FINISHED, *((name, end) for name in names for end in ends))
+        self.metrics.begin(catalogue.TENANT_JOBS_FINISHED, *((name, end) for name in names for end in ends))
         return Runner(
             transcribers={tenant.name: corti.transcriber(tenant) for tenant in settings.tenants},
             live=lambda job, fence: LivePublisher(

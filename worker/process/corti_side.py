@@ -22,7 +22,7 @@ from worker.protocol.session import Timings
 from worker.protocol.token import TokenPolicy
 from worker.settings import Settings, Tenant, secret_of
 from worker.store.token_cache import TokenCache
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 
 class CortiSide:
@@ -69,9 +69,9 @@ class CortiSide:
         telemetry.live |= {"pacer": pace.check, "feeder": feed.check}
         self._pacer = pacer = stack.enter_context(Pacer(clock, pace, gate))
         self._feeder = stack.enter_context(Feeder(feed))
-        telemetry.metrics.watch(measures.STREAMS_OPEN, lambda: pacer.open_streams)
-        telemetry.metrics.watch(measures.TOKEN_AGE, self._ages)
-        telemetry.metrics.watch(measures.TENANT_TOKENS_OK, self._healths)
+        telemetry.metrics.watch(catalogue.STREAMS_OPEN, lambda: pacer.open_streams)
+        telemetry.metrics.watch(catalogue.TOKEN_AGE, self._ages)
+        telemetry.metrics.watch(catalogue.TENANT_TOKENS_OK, self._healths)
         telemetry.watch_sent(pacer.figures)
         telemetry.status["streams_open"] = lambda: pacer.open_streams
 

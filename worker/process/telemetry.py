@@ -16,7 +16,7 @@ from worker.jobs.ports import Interactions, Publisher, Streams, Tokens
 from worker.process.observer import Observer
 from worker.process.traced import TracedInteractions, TracedPublisher, TracedStreams, TracedTokens
 from worker.settings import Settings, tracing
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.audit import Audit, Unaudited
 from worker.telemetry.audit_log import AuditLog
 from worker.telemetry.health import Check, HealthServer
@@ -69,7 +69,7 @@ class Telemetry:
     def start_health(self) -> None:
         """Serve health, metrics and status."""
         self.metrics.watch(
-            measures.CHECKS,
+            catalogue.CHECKS,
             lambda: {(name,): float(check() is None) for name, check in dict(self.ready).items()},
         )
         server = HealthServer(
@@ -97,12 +97,12 @@ class Telemetry:
             draining: Whether it is to stop.
         """
         watch = self.metrics.watch
-        watch(measures.QUEUE_DEPTH, observer.queues)
-        watch(measures.OUTBOX_RESULTS, observer.outbox_results)
-        watch(measures.OUTBOX_AGE, observer.outbox_age)
-        watch(measures.SLOTS, lambda: slots)
-        watch(measures.JOBS_RUNNING, running)
-        watch(measures.DRAINING, lambda: float(draining()))
+        watch(catalogue.QUEUE_DEPTH, observer.queues)
+        watch(catalogue.OUTBOX_RESULTS, observer.outbox_results)
+        watch(catalogue.OUTBOX_AGE, observer.outbox_age)
+        watch(catalogue.SLOTS, lambda: slots)
+        watch(catalogue.JOBS_RUNNING, running)
+        watch(catalogue.DRAINING, lambda: float(draining()))
         self.status |= {"slots": slots, "jobs_running": running, "draining": draining}
         self.live["observer"] = observer.heartbeat.check
         observer.start()
@@ -110,10 +110,10 @@ class Telemetry:
 
     def watch_sent(self, figures: Figures) -> None:
         """Export what the pacer has sent; the pacer counts, because a metric costs more than a chunk."""
-        self.metrics.watch_total(measures.AUDIO_BYTES, lambda: figures.bytes)
-        self.metrics.watch_total(measures.AUDIO_SECONDS, lambda: figures.seconds)
+        self.metrics.watch_total(catalogue.AUDIO_BYTES, lambda: figures.bytes)
+        self.metrics.watch_total(catalogue.AUDIO_SECONDS, lambda: figures.seconds)
         self.metrics.watch_distribution(
-            measures.PACING_LATENESS, lambda: (figures.lateness, figures.lateness_sum)
+            catalogue.PACING_LATENESS, lambda: (figures.lateness, figures.lateness_sum)
         )
 
     def traced(

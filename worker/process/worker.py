@@ -23,7 +23,7 @@ from worker.process.delivery_handler import DeliveryHandler
 from worker.process.drain import Drain, RunningJobs
 from worker.settings import Settings
 from worker.store.ledger import LeaseRenewer, TenantCaps
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +112,7 @@ def _deliveries(application: Application, sweeper: Sweeper) -> Deliveries:
         recorder=application.metrics,
     )
     lease_renewer.also(caps.renew)
-    application.metrics.watch(measures.TENANT_JOBS_RUNNING, caps.running)
+    application.metrics.watch(catalogue.TENANT_JOBS_RUNNING, caps.running)
     application.ready["redis"] = lease_renewer.check
     application.live["lease-renewer"] = lease_renewer.heartbeat.check
     lease_renewer.start()

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from worker.clock import Clock
 from worker.concurrency.background import BackgroundThread
 from worker.concurrency.heartbeat import Heartbeat, waiting
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.audit import Entry, audit_event
 from worker.telemetry.recorder import Recorder
 
@@ -140,8 +140,8 @@ class AuditLog(AbstractContextManager["AuditLog"]):
             self._lost(step, self._broken)
             return
         self._broken = None
-        self._recorder.count(measures.AUDIT_RECORDS, outcome="written")
+        self._recorder.count(catalogue.AUDIT_RECORDS, outcome="written")
 
     def _lost(self, step: str, error: str) -> None:
-        self._recorder.count(measures.AUDIT_RECORDS, outcome="lost")
+        self._recorder.count(catalogue.AUDIT_RECORDS, outcome="lost")
         log.error("audit_record_lost", step=step, error=error)

@@ -1,4 +1,4 @@
-"""Prometheus metrics, made from the names in `worker/telemetry/measures.py`."""
+"""Prometheus metrics, made from the names in `worker/telemetry/catalogue.py`."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
@@ -10,9 +10,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from worker import __version__
-from worker.telemetry import measures, trace
+from worker.telemetry import catalogue, trace
 from worker.telemetry.label_values import KNOWN
-from worker.telemetry.measure_kinds import Counter, Gauge, Histogram
+from worker.telemetry.metric_kinds import Counter, Gauge, Histogram
 
 #: The levels of a gauge, by the values of its labels in their order.
 Levels = Mapping[tuple[str, ...], float]
@@ -52,20 +52,20 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._counters = {
             m.name: prometheus_client.Counter(m.name, m.help, m.labels, registry=self.registry)
-            for m in measures.EVERY
+            for m in catalogue.EVERY
             if isinstance(m, Counter) and not m.watched
         }
         self._histograms = {
             m.name: prometheus_client.Histogram(
                 m.name, m.help, m.labels, buckets=m.buckets, registry=self.registry
             )
-            for m in measures.EVERY
+            for m in catalogue.EVERY
             if isinstance(m, Histogram) and not m.watched
         }
         for counter, known in KNOWN.items():
             for values in known:
                 self._counters[counter.name].labels(*values)
-        build = measures.BUILD
+        build = catalogue.BUILD
         prometheus_client.Info(build.name, build.help, registry=self.registry).info({"version": __version__})
         prometheus_client.ProcessCollector(registry=self.registry)
         prometheus_client.PlatformCollector(registry=self.registry)
@@ -132,6 +132,6 @@ class Metrics:
         return prometheus_client.generate_latest(self.registry)
 
 
-def _exemplar(measure: measures.Measure) -> dict[str, str] | None:
+def _exemplar(measure: catalogue.Measure) -> dict[str, str] | None:
     trace_id = trace.trace_id() if measure.exemplar else None
     return {"trace_id": trace_id} if trace_id else None

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from worker.telemetry.measure_kinds import Counter, Histogram
+from worker.telemetry.metric_kinds import Counter, Histogram
 
 
 class Recorder(Protocol):

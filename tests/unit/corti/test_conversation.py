@@ -98,9 +98,9 @@ def test_bytes_that_the_socket_does_not_accept_wait_and_arrive_whole() -> None:
     stage.sock.room = 5000
     stage.turn()
     conversation = stage.conversation
-    assert conversation.wire.unsent == 8008 - 5000
+    assert conversation.transport.unsent == 8008 - 5000
     assert conversation.next_due() == conversation.session.deadline
-    while conversation.wire.unsent:
+    while conversation.transport.unsent:
         stage.sock.room = 700
         conversation.writable(stage.now)
         stage.exchange()
@@ -116,7 +116,7 @@ def test_a_socket_that_accepts_nothing_any_more_ends_the_stream_and_no_bytes_pil
     stage.conversation.feed([QUARTER] * 8)
     stage.sock.room = 0
     while stage.turn():
-        assert stage.conversation.wire.unsent < 2 * 8008
+        assert stage.conversation.transport.unsent < 2 * 8008
     assert str(stage.conversation.session.failure) == "stream_silent: the service gave no sign of life"
     assert stage.conversation.done
     assert stage.conversation.queued == 7

@@ -62,7 +62,7 @@ def test_a_chunk_with_nothing_else_due_costs_no_look_at_the_session(monkeypatch:
 def test_a_chunk_that_does_not_fit_the_socket_is_seen_at_once() -> None:
     stage = streaming(10)
     stage.sock.room = 8008 + 100
-    until(stage, lambda: stage.conversation.wire.unsent > 0)
+    until(stage, lambda: stage.conversation.transport.unsent > 0)
     assert len(stage.sent_at) == 2
     assert stage.conversation.next_due() == stage.conversation.session.deadline
 

@@ -5,12 +5,12 @@ import pytest
 from prometheus_client.metrics_core import Metric
 
 from worker.corti.stream.pacer import Figures
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.metrics import Metrics
 
 
 def test_figures_put_lateness_into_the_buckets_that_prometheus_would() -> None:
-    bounds = measures.PACING_LATENESS.buckets
+    bounds = catalogue.PACING_LATENESS.buckets
     values = [0.0, *bounds, *(bound * 1.001 for bound in bounds), bounds[-1] * 100]
     figures, metrics = Figures(), Metrics()
     reference = prometheus_client.Histogram(
@@ -20,8 +20,8 @@ def test_figures_put_lateness_into_the_buckets_that_prometheus_would() -> None:
         figures.sent(8000, 0.25, value)
         reference.observe(value)
     assert (figures.bytes, figures.seconds) == (8000 * len(values), 0.25 * len(values))
-    metrics.watch_distribution(measures.PACING_LATENESS, lambda: (figures.lateness, figures.lateness_sum))
-    (ours,) = [one for one in metrics.registry.collect() if one.name == measures.PACING_LATENESS.name]
+    metrics.watch_distribution(catalogue.PACING_LATENESS, lambda: (figures.lateness, figures.lateness_sum))
+    (ours,) = [one for one in metrics.registry.collect() if one.name == catalogue.PACING_LATENESS.name]
     (theirs,) = reference.collect()
 
     def told(family: Metric) -> dict[tuple[str, str], float]:

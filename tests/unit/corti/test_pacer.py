@@ -216,9 +216,9 @@ def test_a_peer_that_reads_nothing_for_a_while_gets_the_rest_later(wheel: Wheel)
         wheel.clock.advance(TICK)
         wheel.turn()
     assert stream.blocked
-    assert stream.wire.unsent > 0
+    assert stream.transport.unsent > 0
     wheel.run(0.3)
-    assert (stream.blocked, stream.wire.unsent) == (False, 0)
+    assert (stream.blocked, stream.transport.unsent) == (False, 0)
     assert stream.service.model.heard == 8 * size
 
 
@@ -228,5 +228,5 @@ def test_a_stream_that_has_ended_is_closed_and_forgotten(wheel: Wheel) -> None:
     wheel.run(0.6)
     assert stream.done
     assert stream.session.failure is None
-    assert stream.wire.sock.fileno() == -1
+    assert stream.transport.sock.fileno() == -1
     assert wheel.pacer.open_streams == 0

@@ -13,7 +13,7 @@ from worker.contract.errors import PermanentError, Reason, TransientError
 from worker.contract.events import COMPLETED, FAILED, STARTED, Completed, Failed
 from worker.jobs.claims import Claim
 from worker.jobs.ingress_headers import DeliveryOutcome
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 JOB = "visit-17"
 CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
@@ -28,7 +28,7 @@ def claimed(world: World) -> Claim:
 
 def handed_back(world: World, reason: str) -> float:
     """How many deliveries ended without a result for this reason."""
-    return world.recorder.counts[measures.JOBS_HANDED_BACK.name, reason]
+    return world.recorder.counts[catalogue.JOBS_HANDED_BACK.name, reason]
 
 
 def claims(world: World) -> dict[str, float]:
@@ -36,7 +36,7 @@ def claims(world: World) -> dict[str, float]:
     return {
         outcome[0]: number
         for (name, *outcome), number in world.recorder.counts.items()
-        if name == measures.CLAIMS.name
+        if name == catalogue.CLAIMS.name
     }
 
 
@@ -69,7 +69,7 @@ def test_the_repetition_of_a_job_that_has_ended_is_dropped() -> None:
     before = list(world.publisher.events)
     assert world.run(body()) is DeliveryOutcome.DONE
     assert world.publisher.events == before
-    assert world.recorder.counts[measures.JOBS_REPEATED.name, "dropped"] == 1
+    assert world.recorder.counts[catalogue.JOBS_REPEATED.name, "dropped"] == 1
     assert len(world.service.streamed) == 1
 
 
@@ -79,7 +79,7 @@ def test_a_repetition_is_answered_with_the_same_result_where_that_is_wanted() ->
     assert world.run(body()) is DeliveryOutcome.DONE
     assert world.publisher.types == [STARTED, COMPLETED, COMPLETED]
     assert world.publisher.events[1] == world.publisher.events[2]
-    assert world.recorder.counts[measures.JOBS_REPEATED.name, "republished"] == 1
+    assert world.recorder.counts[catalogue.JOBS_REPEATED.name, "republished"] == 1
     assert len(world.service.streamed) == 1
 
 

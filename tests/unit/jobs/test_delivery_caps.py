@@ -11,7 +11,7 @@ from worker.contract.events import COMPLETED, FAILED, STARTED, Failed
 from worker.contract.message import InvalidJob
 from worker.jobs.claims import Claim
 from worker.jobs.ingress_headers import DeliveryOutcome, IngressHeaders
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 
 def die(world: World, times: int) -> None:
@@ -131,7 +131,7 @@ def test_the_wait_for_a_place_is_part_of_the_wait_and_a_job_without_one_has_not_
     world.cap_reached = True
     headers = IngressHeaders(accepted_at=EPOCH)
     assert world.deliveries.take(body(), world.interrupt, headers) is DeliveryOutcome.DONE
-    assert measures.JOB_WAIT_SECONDS.name not in world.recorder.values
+    assert catalogue.JOB_WAIT_SECONDS.name not in world.recorder.values
     world.cap_reached, world.full_for = False, 40.0
     assert world.deliveries.take(body(), world.interrupt, headers) is DeliveryOutcome.DONE
-    assert world.recorder.values[measures.JOB_WAIT_SECONDS.name] == [pytest.approx(40.0)]
+    assert world.recorder.values[catalogue.JOB_WAIT_SECONDS.name] == [pytest.approx(40.0)]

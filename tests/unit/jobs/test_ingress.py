@@ -15,7 +15,7 @@ from worker.jobs.ingress import Ingress
 from worker.jobs.ingress_headers import IngressHeaders
 from worker.jobs.ports import BrokerUnavailable
 from worker.jobs.refusals import Refusals
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.audit import Step
 
 
@@ -60,7 +60,7 @@ def test_a_good_job_is_handed_on_byte_for_byte(message: bytes) -> None:
     doorway.ingress.take(message)
     assert doorway.work.bodies == [message]
     assert doorway.publisher.letters == []
-    assert doorway.recorder.counts == {(measures.DOOR_MESSAGES.name, "accepted"): 1}
+    assert doorway.recorder.counts == {(catalogue.DOOR_MESSAGES.name, "accepted"): 1}
 
 
 def test_a_bad_message_becomes_a_dead_letter_that_says_what_is_wrong() -> None:
@@ -96,8 +96,8 @@ def test_a_refusal_is_counted_and_logged_without_anything_of_the_message() -> No
     with capture_logs() as logs:
         doorway.refuse(message)
     assert doorway.recorder.counts == {
-        (measures.DOOR_MESSAGES.name, "refused"): 1,
-        (measures.DEAD_LETTERS.name, "invalid_job"): 1,
+        (catalogue.DOOR_MESSAGES.name, "refused"): 1,
+        (catalogue.DEAD_LETTERS.name, "invalid_job"): 1,
     }
     assert logs == [
         {
@@ -159,7 +159,7 @@ def test_a_date_that_no_door_can_have_written_is_ignored(known: IngressHeaders) 
     doorway.ingress.take(body(), known)
     assert (doorway.work.accepted, doorway.work.traceparents) == ([EPOCH], [None])
     assert [entry.step for entry in doorway.audit.entries] == [Step.RECEIVED]
-    assert doorway.recorder.counts == {(measures.DOOR_MESSAGES.name, "accepted"): 1}
+    assert doorway.recorder.counts == {(catalogue.DOOR_MESSAGES.name, "accepted"): 1}
 
 
 def test_a_job_that_was_set_aside_and_that_this_version_cannot_read_is_refused_as_any() -> None:

@@ -17,7 +17,7 @@ from worker.jobs.ingress import Ingress
 from worker.jobs.ingress_headers import NO_HEADERS, DeliveryOutcome, IngressHeaders
 from worker.jobs.refusals import Refusals
 from worker.protocol.messages import TranscriptMessage
-from worker.telemetry import measures, trace
+from worker.telemetry import catalogue, trace
 from worker.telemetry.audit import Entry, Step
 from worker.telemetry.trace import Kind, Value
 
@@ -66,7 +66,7 @@ class Watched:
 
 def waits(world: World) -> list[float]:
     """The waiting times that were measured."""
-    return world.recorder.values.get(measures.JOB_WAIT_SECONDS.name, [])
+    return world.recorder.values.get(catalogue.JOB_WAIT_SECONDS.name, [])
 
 
 def test_the_steps_of_a_job_are_recorded() -> None:
@@ -103,7 +103,7 @@ def test_the_trail_of_a_result_that_another_delivers_ends_there() -> None:
     watched.world.clock.advance(60)
     assert watched.world.sweeper.sweep() == 1
     assert watched.steps()[-1] == ("PUBLISHED", None)
-    assert watched.world.recorder.counts[measures.RESULTS_SWEPT.name,] == 1
+    assert watched.world.recorder.counts[catalogue.RESULTS_SWEPT.name,] == 1
 
 
 def test_the_wait_for_the_first_start_is_measured_once() -> None:
@@ -145,20 +145,20 @@ def test_the_first_segment_is_timed_from_its_own_streams_opening() -> None:
     world.service.during = lambda: world.clock.advance(2.0)
     with capture_logs() as logs:
         watched.take()
-    assert world.recorder.values[measures.FIRST_SEGMENT_SECONDS.name] == [2.0, 2.0]
+    assert world.recorder.values[catalogue.FIRST_SEGMENT_SECONDS.name] == [2.0, 2.0]
     (line,) = [line for line in logs if line["event"] == "job_completed"]
     assert line["first_segment"] == 2.0
     assert line["streamed_seconds"] == 0.625 + 0.25
     assert line["retries"] == {"stream_interrupted": 1}
     # Four chunks of 2 s each and a pause of 1 s; the audio itself lasts 0.625 s.
     assert (line["seconds"], line["paused"]) == (9.0, 1.0)
-    assert world.recorder.values[measures.JOB_OVERHEAD_SECONDS.name] == [8.375]
+    assert world.recorder.values[catalogue.JOB_OVERHEAD_SECONDS.name] == [8.375]
 
 
 def test_a_job_that_is_quicker_than_its_audio_has_no_overhead() -> None:
     watched = Watched(World())
     watched.take(pace=0.5)
-    assert watched.world.recorder.values[measures.JOB_OVERHEAD_SECONDS.name] == [0.0]
+    assert watched.world.recorder.values[catalogue.JOB_OVERHEAD_SECONDS.name] == [0.0]
 
 
 def test_spans_and_notes_hold_codes_and_numbers() -> None:

@@ -7,7 +7,7 @@ from tests.unit.examples import body
 from tests.unit.jobs.world import World
 from worker.contract.errors import PermanentError, Reason
 from worker.contract.events import COMPLETED, FAILED, STARTED
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 
 def left_behind(*job_ids: str) -> World:
@@ -28,7 +28,7 @@ def test_a_result_that_was_left_behind_is_delivered_once_to_the_queue_that_its_j
         ("a/result", "corti.results.ehr-2"),
         ("b/result", "corti.results.ehr-2"),
     ]
-    assert world.recorder.counts[measures.RESULTS_SWEPT.name,] == 2
+    assert world.recorder.counts[catalogue.RESULTS_SWEPT.name,] == 2
     world.clock.advance(1000)
     assert world.sweeper.sweep() == 0
 

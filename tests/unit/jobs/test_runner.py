@@ -14,7 +14,7 @@ from worker.contract.events import COMPLETED, FACTS, PROGRESS, SEGMENTS, STARTED
 from worker.contract.message import InvalidJob
 from worker.jobs.ingress_headers import DeliveryOutcome
 from worker.protocol.messages import FactsMessage, TranscriptMessage, Usage
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 INTERIM = TranscriptMessage((heard("it hurts, says Ada", 8, 9, final=False),))
 WORDS = TranscriptMessage((heard("It hurts, says Ada.", 1, 2), heard("Where?", 3, 4)))
@@ -77,7 +77,7 @@ def test_a_job_whose_final_event_is_not_confirmed_is_handed_back_and_not_run_aga
     world = speaking()
     world.publisher.away = {COMPLETED}
     assert world.run(body()) is DeliveryOutcome.HAND_BACK
-    assert world.recorder.counts[measures.JOBS_FINISHED.name, "completed", "none"] == 0
+    assert world.recorder.counts[catalogue.JOBS_FINISHED.name, "completed", "none"] == 0
     assert world.nothing_is_left_open()
     # The result is stored: the next sweep delivers it, and the job is not run again.
     world.publisher.away = set()
@@ -98,8 +98,8 @@ def test_a_failed_attempt_is_repeated_after_the_policys_wait() -> None:
     assert isinstance(world.publisher.last, Completed)
     assert world.publisher.last.attempts == 3
     assert world.publisher.types.count(STARTED) == 1
-    assert world.recorder.counts[measures.JOBS_RETRIED.name, "stream_interrupted"] == 1
-    assert world.recorder.counts[measures.JOBS_RETRIED.name, "stream_silent"] == 1
+    assert world.recorder.counts[catalogue.JOBS_RETRIED.name, "stream_interrupted"] == 1
+    assert world.recorder.counts[catalogue.JOBS_RETRIED.name, "stream_silent"] == 1
 
 
 def test_an_interaction_is_made_once_over_all_attempts() -> None:
@@ -132,21 +132,21 @@ def test_a_finished_job_is_measured() -> None:
     world.service.breaks("create", CUT)
     world.run(body())
     assert {name: value for (name, *_), value in world.recorder.counts.items()} == {
-        measures.CLAIMS.name: 1,
-        measures.JOBS_RECEIVED.name: 1,
-        measures.JOBS_RETRIED.name: 1,
-        measures.JOBS_FINISHED.name: 1,
-        measures.TENANT_JOBS_FINISHED.name: 1,
-        measures.SEGMENTS.name: 2,
-        measures.FACTS.name: 2,
-        measures.CREDITS.name: 0.04,
+        catalogue.CLAIMS.name: 1,
+        catalogue.JOBS_RECEIVED.name: 1,
+        catalogue.JOBS_RETRIED.name: 1,
+        catalogue.JOBS_FINISHED.name: 1,
+        catalogue.TENANT_JOBS_FINISHED.name: 1,
+        catalogue.SEGMENTS.name: 2,
+        catalogue.FACTS.name: 2,
+        catalogue.CREDITS.name: 0.04,
     }
     # The job waited for half of the backoff's 2 s; the fake sends the 0.625 s of audio in no time.
     assert world.recorder.values == {
-        measures.JOB_SECONDS.name: [1.0],
-        measures.JOB_AUDIO_SECONDS.name: [0.625],
-        measures.JOB_OVERHEAD_SECONDS.name: [0.375],
-        measures.FIRST_SEGMENT_SECONDS.name: [0.0],
+        catalogue.JOB_SECONDS.name: [1.0],
+        catalogue.JOB_AUDIO_SECONDS.name: [0.625],
+        catalogue.JOB_OVERHEAD_SECONDS.name: [0.375],
+        catalogue.FIRST_SEGMENT_SECONDS.name: [0.0],
     }
 
 
@@ -194,7 +194,7 @@ def test_a_service_that_is_away_for_long_costs_no_attempt() -> None:
     assert world.publisher.last.attempts == 1
     # With the fixed jitter: half of 2, 4, 8, 16, 32 s, then half of the cap.
     assert world.waits == [1.0, 2.0, 4.0, 8.0, 16.0] + [30.0] * 35
-    assert world.recorder.counts[measures.JOBS_RETRIED.name, "upstream_unavailable"] == 40
+    assert world.recorder.counts[catalogue.JOBS_RETRIED.name, "upstream_unavailable"] == 40
 
 
 def test_each_outage_is_waited_out_from_its_own_beginning() -> None:

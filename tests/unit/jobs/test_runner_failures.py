@@ -14,7 +14,7 @@ from worker.contract.errors import JobError, PermanentError, Reason, TokenRefuse
 from worker.contract.events import COMPLETED, FAILED, STARTED, Failed
 from worker.contract.tenancy import Tenancy
 from worker.jobs.ingress_headers import DeliveryOutcome
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 CUT = TransientError(Reason.STREAM_INTERRUPTED, "the connection was lost")
 DENIED = PermanentError(Reason.CONFIG_DENIED, "the service refused the configuration")
@@ -30,8 +30,8 @@ def outcome(world: World, message: bytes) -> Failed:
     assert (letter.reason, letter.cause, letter.detail) == (failed.reason, failed.cause, failed.detail)
     assert (letter.attempts, letter.job_id, letter.queue) == (failed.attempts, "visit-17", "corti.work")
     assert (letter.payload or "").encode() == message
-    assert world.recorder.counts[measures.DEAD_LETTERS.name, failed.reason] == 1
-    assert world.recorder.counts[measures.JOBS_FINISHED.name, "failed", failed.reason] == 1
+    assert world.recorder.counts[catalogue.DEAD_LETTERS.name, failed.reason] == 1
+    assert world.recorder.counts[catalogue.JOBS_FINISHED.name, "failed", failed.reason] == 1
     assert world.nothing_is_left_open()
     return failed
 
@@ -88,7 +88,7 @@ def test_a_job_of_another_tenant_is_not_run_with_our_credentials() -> None:
     assert world.service.interactions == {}
     assert failed.attempts == 1
     assert world.waits == []
-    assert world.recorder.counts[measures.TENANT_JOBS_FINISHED.name, "unknown", "failed"] == 1
+    assert world.recorder.counts[catalogue.TENANT_JOBS_FINISHED.name, "unknown", "failed"] == 1
     own = World()
     own.run(body(tenant="base"))
     assert own.publisher.types[-1] == COMPLETED
@@ -100,7 +100,7 @@ def test_each_tenants_jobs_are_transcribed_by_its_own_side_and_no_other() -> Non
     world.run(body(tenant="clinic-a"))
     assert world.publisher.types[-1] == COMPLETED
     assert (len(world.service.streamed), len(clinic.service.streamed)) == (0, 1)
-    assert world.recorder.counts[measures.TENANT_JOBS_FINISHED.name, "clinic-a", "completed"] == 1
+    assert world.recorder.counts[catalogue.TENANT_JOBS_FINISHED.name, "clinic-a", "completed"] == 1
 
 
 def test_a_job_without_a_tenant_fails_where_there_is_no_default_tenant() -> None:

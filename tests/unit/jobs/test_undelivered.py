@@ -20,7 +20,7 @@ from worker.jobs.ingress_headers import DeliveryOutcome, IngressHeaders
 from worker.jobs.ports import BrokerUnavailable
 from worker.jobs.refusals import Refusals
 from worker.jobs.undelivered import GivenUp, Undelivered
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.audit import Step
 
 JOB = "visit-17"
@@ -99,8 +99,8 @@ def test_a_job_that_was_given_up_ends_with_a_dead_letter_and_an_event(why: str |
     )
     assert [entry.step for entry in bench.audit.entries] == [Step.FAILED]
     counts = bench.world.recorder.counts
-    assert counts[measures.DEAD_LETTERS.name, "undeliverable"] == 1
-    assert counts[measures.JOBS_FINISHED.name, "failed", "undeliverable"] == 1
+    assert counts[catalogue.DEAD_LETTERS.name, "undeliverable"] == 1
+    assert counts[catalogue.JOBS_FINISHED.name, "failed", "undeliverable"] == 1
     assert [claim.job_id for claim in bench.forgotten] == [JOB]
 
 
@@ -109,7 +109,7 @@ def test_a_copy_that_is_given_up_later_makes_no_second_event() -> None:
     for _ in range(3):
         bench.give_up(body())
     assert (len(bench.world.publisher.letters), len(bench.world.publisher.events)) == (1, 1)
-    assert bench.world.recorder.counts[measures.JOBS_REPEATED.name, "dropped"] == 2
+    assert bench.world.recorder.counts[catalogue.JOBS_REPEATED.name, "dropped"] == 2
 
 
 def test_a_job_that_has_ended_well_stays_so() -> None:
@@ -205,4 +205,4 @@ def test_a_producer_cannot_make_a_label() -> None:
     bench = Bench()
     bench.give_up(json.dumps({**SMALLEST, "tenant": "Ada"}).encode())
     counts = bench.world.recorder.counts
-    assert counts[measures.TENANT_JOBS_FINISHED.name, "unknown", "failed"] == 1
+    assert counts[catalogue.TENANT_JOBS_FINISHED.name, "unknown", "failed"] == 1

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from tests.fakes import EPOCH, FakeClock, FakeRecorder
 from tests.unit.examples import FULL
 from worker.contract.job import Job
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.audit import Entry, Step, Unaudited, audit_event
 from worker.telemetry.audit_log import AuditLog
 
@@ -122,7 +122,7 @@ def test_records_are_appended_one_a_line() -> None:
     assert before == "before"
     assert [json.loads(line)["type"]["code"] for line in lines] == ["access", "report"]
     assert {datetime.fromisoformat(json.loads(line)["recorded"]) for line in lines} == {EPOCH}
-    assert recorder.counts == {(measures.AUDIT_RECORDS.name, "written"): 2}
+    assert recorder.counts == {(catalogue.AUDIT_RECORDS.name, "written"): 2}
     assert log.check() is None
 
 
@@ -134,7 +134,7 @@ def test_a_full_disk_costs_no_consultation(closed: bool) -> None:
     log, recorder = trail(stream)
     with capture_logs() as logs, log:
         log.record(Entry.of(Step.PUBLISHED, JOB))
-    assert recorder.counts == {(measures.AUDIT_RECORDS.name, "lost"): 1}
+    assert recorder.counts == {(catalogue.AUDIT_RECORDS.name, "lost"): 1}
     assert [(line["event"], line["step"]) for line in logs] == [("audit_record_lost", "published")]
     assert "Ada" not in str(logs)
     assert "cannot be written" in str(log.check())
@@ -153,12 +153,12 @@ def test_a_trail_that_nobody_reads_holds_up_one_record_for_a_moment_and_then_non
         for _ in range(500):
             log.record(Entry.of(Step.CLAIMED, JOB))
         assert time.monotonic() - began < 2, "more than one record waited for the reader"
-        assert recorder.counts[measures.AUDIT_RECORDS.name, "lost"] == 500
+        assert recorder.counts[catalogue.AUDIT_RECORDS.name, "lost"] == 500
         assert "blocked" in str(log.check())
         assert log.heartbeat.check() is None, "a thread that waits for its reader must count as alive"
         stream.flows.set()
     assert log.check() is None
-    assert recorder.counts[measures.AUDIT_RECORDS.name, "written"] == 5
+    assert recorder.counts[catalogue.AUDIT_RECORDS.name, "written"] == 5
     assert len(stream.getvalue().splitlines()) == 5
 
 

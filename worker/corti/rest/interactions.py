@@ -13,7 +13,7 @@ from worker.contract.job import Job
 from worker.corti.rest.http import mapped, refusal
 from worker.jobs.ports import Interaction
 from worker.protocol.token import Token
-from worker.telemetry import measures, trace
+from worker.telemetry import catalogue, trace
 from worker.telemetry.recorder import Recorder
 
 _PAGE_SIZE, _MOST_PAGES = 100, 20
@@ -106,7 +106,7 @@ class RestInteractions:
             status = f"{response.status_code // 100}xx"
         finally:
             self._recorder.observe(
-                measures.REST_SECONDS, self._clock.monotonic() - started, operation=operation, status=status
+                catalogue.REST_SECONDS, self._clock.monotonic() - started, operation=operation, status=status
             )
         if not response.ok:
             raise refusal(response, "Corti API", self._clock.wall())

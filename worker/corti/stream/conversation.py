@@ -12,7 +12,7 @@ from socket import socket
 from worker.contract.errors import Reason, TransientError
 from worker.corti.stream.frames import Alive, Closed, TextMessage, audio_frame
 from worker.corti.stream.shared_state import SharedState
-from worker.corti.stream.wire import Wire
+from worker.corti.stream.transport import Transport
 from worker.protocol.messages import TranscriptMessage
 from worker.protocol.session import Close, Ping, SendText, Session, State
 
@@ -38,7 +38,7 @@ class Conversation(SharedState):
 
     def __init__(self, sock: socket, session: Session, on_sent: Callable[[int, float, float], None]) -> None:
         super().__init__()
-        self.wire = Wire(sock)
+        self.transport = Transport(sock)
         self.session = session
         self.number = sock.fileno()
         # Set by the pacer: the tick in which this conversation is due, and whether bytes wait for the socket.
@@ -70,7 +70,7 @@ class Conversation(SharedState):
 
     def send(self, frame: bytes) -> None:
         """Send what `frame` gave."""
-        if not self.wire.send(frame):
+        if not self.transport.send(frame):
             self._look_at = 0.0
 
     def sent(self, now: float) -> float:
@@ -93,7 +93,7 @@ class Conversation(SharedState):
         session = self.session
         before = session.state
         closed = False
-        for item in self.wire.receive():
+        for item in self.transport.receive():
             if isinstance(item, TextMessage):
                 session.received(item.data, now)
             elif isinstance(item, Alive):
@@ -107,7 +107,7 @@ class Conversation(SharedState):
             return True
         # Most messages do not change the state of the session: they are only handed on.
         self._hand_on(now)
-        if self.wire.flush():
+        if self.transport.flush():
             return False
         self._settle(now)
         return True
@@ -122,7 +122,7 @@ class Conversation(SharedState):
 
     def writable(self, now: float) -> None:
         """The socket accepts data again: send what waits."""
-        self.wire.flush()
+        self.transport.flush()
         self._settle(now)
 
     def next_due(self) -> float:
@@ -138,7 +138,7 @@ class Conversation(SharedState):
         self.session.lost(
             TransientError(Reason.STREAM_INTERRUPTED, "the worker closed the stream before its end")
         )
-        self.wire.close()
+        self.transport.close()
         # These callbacks refer back to this object. Break the cycle: garbage collections are rare here.
         self._take = self._on_low = None
         self.done = True
@@ -172,13 +172,13 @@ class Conversation(SharedState):
         for command in self.session.commands():
             match command:
                 case SendText(text):
-                    self.wire.framing.text(text)
+                    self.transport.framing.text(text)
                 case Ping():
-                    self.wire.framing.ping()
+                    self.transport.framing.ping()
                 case Close():
-                    self.wire.framing.close()
-        self.wire.flush()
-        if self.wire.broken:
+                    self.transport.framing.close()
+        self.transport.flush()
+        if self.transport.broken:
             self.session.closed(None, now)
             self._linger_ends = now
         self._hand_on(now)
@@ -193,7 +193,7 @@ class Conversation(SharedState):
         if pace is not None and self.session.state is State.STREAMING:
             if not pace.started:
                 pace.start(now)
-            if not (self.wire.unsent or self.starved):
+            if not (self.transport.unsent or self.starved):
                 self._audio_at = pace.due
 
     def _hand_on(self, now: float) -> None:

@@ -18,7 +18,7 @@ from worker.concurrency.background import BackgroundThread
 from worker.concurrency.heartbeat import Heartbeat
 from worker.corti.stream.conversation import Conversation
 from worker.corti.stream.gate import AdmissionGate
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 
 #: Least seconds between two turns. All chunks that fall due within a tick cost one wake-up. Half the tick
 #: would cost an eighth more CPU at 1,000 streams, and 10 ms of lateness is only a 25th of a chunk.
@@ -34,21 +34,21 @@ class Figures:
     Attributes:
         bytes: Of audio.
         seconds: Of audio.
-        lateness: Chunks by lateness: one count for each bucket of `measures.PACING_LATENESS`, and the rest.
+        lateness: Chunks by lateness: one count for each bucket of `catalogue.PACING_LATENESS`, and the rest.
         lateness_sum: Seconds.
     """
 
     def __init__(self) -> None:
         self.bytes = 0
         self.seconds = 0.0
-        self.lateness = [0] * (len(measures.PACING_LATENESS.buckets) + 1)
+        self.lateness = [0] * (len(catalogue.PACING_LATENESS.buckets) + 1)
         self.lateness_sum = 0.0
 
     def sent(self, size: int, seconds: float, lateness: float) -> None:
         """A chunk went out."""
         self.bytes += size
         self.seconds += seconds
-        self.lateness[bisect_left(measures.PACING_LATENESS.buckets, lateness)] += 1
+        self.lateness[bisect_left(catalogue.PACING_LATENESS.buckets, lateness)] += 1
         self.lateness_sum += lateness
 
 
@@ -164,7 +164,7 @@ class Pacer(AbstractContextManager["Pacer"]):
             if self._open.get(number) is conversation:
                 conversation.look(now)
                 self._settle(conversation, now)
-            elif conversation.wire.sock.fileno() >= 0:
+            elif conversation.transport.sock.fileno() >= 0:
                 self._epoll.register(number, _READ)
                 self._open[number] = conversation
                 conversation.opened(now)
@@ -196,7 +196,7 @@ class Pacer(AbstractContextManager["Pacer"]):
         if conversation.finished(now):
             self._drop(conversation)
             return
-        blocked = conversation.wire.unsent > 0
+        blocked = conversation.transport.unsent > 0
         if blocked is not conversation.blocked:
             conversation.blocked = blocked
             self._epoll.modify(conversation.number, _READ_WRITE if blocked else _READ)

@@ -19,7 +19,7 @@ from worker.jobs.ports import Interaction, Sent
 from worker.protocol.pace import Chunk, Pace
 from worker.protocol.session import Content, Session, Timings
 from worker.protocol.token import Token
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.recorder import Recorder
 
 
@@ -64,7 +64,7 @@ class WebSocketStreams:
         with self._gate:
             started = self._clock.monotonic()
             sock = connect(interaction.stream_url, token, self._context, self._connect_timeout, self._clock)
-            self._recorder.observe(measures.STREAM_OPEN_SECONDS, self._clock.monotonic() - started)
+            self._recorder.observe(catalogue.STREAM_OPEN_SECONDS, self._clock.monotonic() - started)
         conversation = Conversation(sock, Session(configuration, self._timings), self._pacer.figures.sent)
         self._pacer.attend(conversation)
         return WebSocketStream(conversation, self._pacer, self._feeder, self._recorder)
@@ -94,7 +94,7 @@ class WebSocketStream(AbstractContextManager["WebSocketStream"]):
             reason = Reason.STREAM_INTERRUPTED
             self._conversation.abort()
             self._pacer.attend(self._conversation)
-        self._recorder.count(measures.STREAMS_ENDED, reason=reason)
+        self._recorder.count(catalogue.STREAMS_ENDED, reason=reason)
 
     def converse(
         self,

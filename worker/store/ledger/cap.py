@@ -10,7 +10,7 @@ from worker.concurrency.interrupt import Interrupt
 from worker.jobs.claims import CapReached, LedgerUnavailable
 from worker.store.ledger import scripts
 from worker.store.ledger.ledger import mapped
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.recorder import Recorder
 
 _PAUSE = 1.0
@@ -74,7 +74,7 @@ class TenantCap:
                 with mapped():
                     self._client.zrem(self._key, owner)
             except LedgerUnavailable:
-                self._recorder.count(measures.CLAIM_RENEWALS, outcome="error")  # its lease will end
+                self._recorder.count(catalogue.CLAIM_RENEWALS, outcome="error")  # its lease will end
 
     def is_full(self) -> bool:
         """Whether all places are taken, and no further job may wait for one."""
@@ -108,7 +108,7 @@ class TenantCap:
             self._waiters.release()
 
     def _refused(self) -> None:
-        self._recorder.count(measures.ADMISSIONS_REFUSED, tenant=self._tenant)
+        self._recorder.count(catalogue.ADMISSIONS_REFUSED, tenant=self._tenant)
 
     def _try(self, owner: str) -> bool:
         try:

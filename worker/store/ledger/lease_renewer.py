@@ -12,7 +12,7 @@ from worker.concurrency.background import PeriodicThread
 from worker.concurrency.interrupt import Interrupt, InterruptReason
 from worker.jobs.claims import Claim, LedgerUnavailable
 from worker.store.ledger.ledger import RedisLedger
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -108,16 +108,16 @@ class LeaseRenewer:
                 else "Redis does not answer: running jobs go on, new ones wait"
             )
             # Nobody can claim anything either while Redis is away, so the jobs go on.
-            self._recorder.count(measures.CLAIM_RENEWALS, len(held), outcome="error")
+            self._recorder.count(catalogue.CLAIM_RENEWALS, len(held), outcome="error")
             log.warning("claims_not_renewed", error=str(error), claims=len(held))
             return
         for item, ours in zip(held, renewed, strict=True):
             if not ours:
                 item.interrupt.trigger(InterruptReason.CLAIM_LOST)
         lost = renewed.count(False)
-        self._recorder.count(measures.CLAIM_RENEWALS, len(held) - lost, outcome="renewed")
+        self._recorder.count(catalogue.CLAIM_RENEWALS, len(held) - lost, outcome="renewed")
         if lost:
-            self._recorder.count(measures.CLAIM_RENEWALS, lost, outcome="lost")
+            self._recorder.count(catalogue.CLAIM_RENEWALS, lost, outcome="lost")
 
     def _turn(self) -> None:
         self.turn()

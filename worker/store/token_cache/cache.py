@@ -12,7 +12,7 @@ from worker.contract.errors import JobError, TransientError
 from worker.jobs.ports import Waiter
 from worker.protocol.token import Freshness, Grant, Token, TokenPolicy
 from worker.store.token_cache.store import SharedToken, Unreadable
-from worker.telemetry import measures
+from worker.telemetry import catalogue
 from worker.telemetry.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ class TokenCache:
         """See `worker.jobs.ports.Tokens`."""
         token = self._local()
         if token is not None and self._freshness(token) is Freshness.FRESH:
-            self._recorder.count(measures.TOKEN_HITS, layer="process")
+            self._recorder.count(catalogue.TOKEN_HITS, layer="process")
             return token
         asked_at = self._clock.monotonic()
         usable = token is not None and self._freshness(token) is Freshness.DUE
@@ -95,11 +95,11 @@ class TokenCache:
             return self._renew()
         finally:
             self._single_flight.release()
-            self._recorder.observe(measures.TOKEN_WAIT_SECONDS, self._clock.monotonic() - asked_at)
+            self._recorder.observe(catalogue.TOKEN_WAIT_SECONDS, self._clock.monotonic() - asked_at)
 
     def refused(self, token: Token) -> None:
         """See `worker.jobs.ports.Tokens`."""
-        self._recorder.count(measures.TOKEN_REFUSALS)
+        self._recorder.count(catalogue.TOKEN_REFUSALS)
         current = self._token
         if current is not None and current.generation == token.generation:
             self._token = None
@@ -184,19 +184,19 @@ class TokenCache:
         try:
             grant = self._endpoint.fetch()
         except JobError as error:
-            self._recorder.count(measures.TOKEN_FETCHES, outcome=error.reason)
+            self._recorder.count(catalogue.TOKEN_FETCHES, outcome=error.reason)
             wait = error.retry_after if isinstance(error, TransientError) else None
             cool_down = min(wait or _COOL_DOWN, _LONGEST_COOL_DOWN)
             self._cool_down = Deadline.after(cool_down, self._clock.monotonic()), error
             raise
         finally:
-            self._recorder.observe(measures.TOKEN_FETCH_SECONDS, self._clock.monotonic() - asked_at)
-        self._recorder.count(measures.TOKEN_FETCHES, outcome="ok")
+            self._recorder.observe(catalogue.TOKEN_FETCH_SECONDS, self._clock.monotonic() - asked_at)
+        self._recorder.count(catalogue.TOKEN_FETCHES, outcome="ok")
         token = Token(grant.value, uuid4().hex, asked_at + grant.expires_in, grant.expires_in)
         return self._keep(token, "fetched")
 
     def _keep(self, token: Token, layer: str) -> Token:
-        self._recorder.count(measures.TOKEN_HITS, layer=layer)
+        self._recorder.count(catalogue.TOKEN_HITS, layer=layer)
         self._token, self._looked_at = token, self._clock.monotonic()
         self._cool_down = None
         return token
@@ -209,5 +209,5 @@ class TokenCache:
         return self._policy.judge(token, self._clock.monotonic(), self._chance)
 
     def _cache_error(self, error: Exception) -> None:
-        self._recorder.count(measures.TOKEN_CACHE_ERRORS)
+        self._recorder.count(catalogue.TOKEN_CACHE_ERRORS)
         log.warning("token_cache_unavailable", error=type(error).__name__)

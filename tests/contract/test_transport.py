@@ -15,7 +15,7 @@ from websockets.protocol import OPEN, SERVER, Protocol
 
 from tests.contract.waiting import eventually
 from worker.corti.stream.frames import Alive, Closed, Received, TextMessage, audio_frame
-from worker.corti.stream.wire import Wire
+from worker.corti.stream.transport import Transport
 
 
 class Peer:
@@ -43,7 +43,7 @@ class Peer:
 
 
 @pytest.fixture(params=["plain", "tls"])
-def ends(request: pytest.FixtureRequest) -> Iterator[tuple[Wire, Peer]]:
+def ends(request: pytest.FixtureRequest) -> Iterator[tuple[Transport, Peer]]:
     """Both ends of a connection with small buffers."""
     here, there = socketpair()
     for end in (here, there):
@@ -53,7 +53,7 @@ def ends(request: pytest.FixtureRequest) -> Iterator[tuple[Wire, Peer]]:
     if request.param == "tls":
         here, there = secured(here, there)
     here.setblocking(False)
-    yield Wire(here), Peer(there)
+    yield Transport(here), Peer(there)
     for end in (here, there):
         with suppress(OSError):
             end.shutdown(SHUT_RDWR)
@@ -72,37 +72,37 @@ def secured(here: socket, there: socket) -> tuple[socket, socket]:
         return client, server.result()
 
 
-def received_by(wire: Wire, number: int) -> list[Received]:
+def received_by(transport: Transport, number: int) -> list[Received]:
     """Read until so many items have arrived."""
     items: list[Received] = []
     while len(items) < number:
-        assert select.select([wire.sock], [], [], 10)[0], f"only {items} came"
-        items += wire.receive()
+        assert select.select([transport.sock], [], [], 10)[0], f"only {items} came"
+        items += transport.receive()
     return items
 
 
-def test_bytes_that_the_socket_does_not_accept_are_sent_later_in_order(ends: tuple[Wire, Peer]) -> None:
-    wire, peer = ends
+def test_bytes_that_the_socket_does_not_accept_are_sent_later_in_order(ends: tuple[Transport, Peer]) -> None:
+    transport, peer = ends
     messages = [bytes([number]) * (1 + 997 * number) for number in range(60)]
     for message in messages:
-        wire.send(audio_frame(message))
-    wire.framing.text("the end")
-    assert wire.unsent > 500_000
+        transport.send(audio_frame(message))
+    transport.framing.text("the end")
+    assert transport.unsent > 500_000
     frames: list[Frame] = []
     reader = threading.Thread(target=lambda: frames.extend(peer.receive(len(messages) + 1)))
     reader.start()
-    while wire.unsent:
-        assert select.select([], [wire.sock], [], 10)[1], f"{wire.unsent} bytes are stuck"
-        wire.flush()
+    while transport.unsent:
+        assert select.select([], [transport.sock], [], 10)[1], f"{transport.unsent} bytes are stuck"
+        transport.flush()
     reader.join(10)
     assert [bytes(frame.data) for frame in frames] == [*messages, b"the end"]
     assert [frame.opcode for frame in frames] == [Opcode.BINARY] * len(messages) + [Opcode.TEXT]
-    assert not wire.broken
+    assert not transport.broken
 
 
 @pytest.mark.parametrize("piece", [1, 7, 65536])
-def test_messages_arrive_whole_however_they_were_cut(ends: tuple[Wire, Peer], piece: int) -> None:
-    wire, peer = ends
+def test_messages_arrive_whole_however_they_were_cut(ends: tuple[Transport, Peer], piece: int) -> None:
+    transport, peer = ends
     frames = (
         Frame(Opcode.TEXT, b"one"),
         Frame(Opcode.TEXT, b"tw", fin=False),
@@ -113,7 +113,7 @@ def test_messages_arrive_whole_however_they_were_cut(ends: tuple[Wire, Peer], pi
     )
     sender = threading.Thread(target=peer.send, args=frames, kwargs={"piece": piece})
     sender.start()
-    items = received_by(wire, 5)
+    items = received_by(transport, 5)
     sender.join()
     assert items == [
         TextMessage(b"one"),
@@ -124,11 +124,11 @@ def test_messages_arrive_whole_however_they_were_cut(ends: tuple[Wire, Peer], pi
     ]
 
 
-def test_a_ping_is_answered(ends: tuple[Wire, Peer]) -> None:
-    wire, peer = ends
+def test_a_ping_is_answered(ends: tuple[Transport, Peer]) -> None:
+    transport, peer = ends
     peer.send(Frame(Opcode.PING, b"are you there"), Frame(Opcode.TEXT, b"x"))
-    received_by(wire, 1)
-    wire.flush()
+    received_by(transport, 1)
+    transport.flush()
     (pong,) = peer.receive(1)
     assert (pong.opcode, bytes(pong.data)) == (Opcode.PONG, b"are you there")
 
@@ -145,30 +145,30 @@ def test_a_ping_is_answered(ends: tuple[Wire, Peer]) -> None:
     ids=["http", "unknown opcode", "reserved bit", "16 MiB", "half a close code"],
 )
 def test_a_peer_that_breaks_the_protocol_is_closed_without_a_code(
-    ends: tuple[Wire, Peer], raw: bytes
+    ends: tuple[Transport, Peer], raw: bytes
 ) -> None:
-    wire, peer = ends
+    transport, peer = ends
     peer.sock.sendall(raw)
-    assert received_by(wire, 1) == [Closed(None)]
-    wire.flush()
+    assert received_by(transport, 1) == [Closed(None)]
+    transport.flush()
     (close,) = peer.receive(1)
     assert close.opcode is Opcode.CLOSE
 
 
-def test_text_messages_are_passed_on_unparsed(ends: tuple[Wire, Peer]) -> None:
-    wire, peer = ends
+def test_text_messages_are_passed_on_unparsed(ends: tuple[Transport, Peer]) -> None:
+    transport, peer = ends
     peer.send(Frame(Opcode.TEXT, b"\xff\xfe"))
-    assert received_by(wire, 1) == [TextMessage(b"\xff\xfe")]
+    assert received_by(transport, 1) == [TextMessage(b"\xff\xfe")]
 
 
-def test_a_peer_that_is_gone_shows_on_reading_and_on_writing(ends: tuple[Wire, Peer]) -> None:
-    wire, peer = ends
+def test_a_peer_that_is_gone_shows_on_reading_and_on_writing(ends: tuple[Transport, Peer]) -> None:
+    transport, peer = ends
     peer.sock.close()
-    assert received_by(wire, 1) == [Closed(None)]
+    assert received_by(transport, 1) == [Closed(None)]
 
     def broken() -> bool:
-        wire.send(audio_frame(b"x" * 60_000))
-        return wire.broken
+        transport.send(audio_frame(b"x" * 60_000))
+        return transport.broken
 
     eventually(broken)
-    assert wire.unsent == 0
+    assert transport.unsent == 0

@@ -9,7 +9,7 @@ Counters and histograms are a process's own: sum them over workers. The gauges f
 (worker/store/ledger/fleet.py); read them with `max`, because two may export them while the observer changes.
 """
 
-from worker.telemetry.measure_kinds import Counter, Gauge, Histogram, Info
+from worker.telemetry.metric_kinds import Counter, Gauge, Histogram, Info
 
 #: From a fast handshake to a job that waited for half an hour. One bound is at 60 s, by which 99 % of jobs
 #: shall have started.

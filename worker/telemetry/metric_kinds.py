@@ -1,4 +1,4 @@
-"""The kinds of metrics that `worker/telemetry/measures.py` uses."""
+"""The kinds of metrics that `worker/telemetry/catalogue.py` uses."""
 
 from dataclasses import dataclass
 

@@ -11,7 +11,7 @@ _buffer = memoryview(bytearray(65536))
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError, InterruptedError)
 
 
-class Wire:
+class Transport:
     """One stream's socket: messages in, frames out, and a buffer for what the socket does not take.
 
     Args:

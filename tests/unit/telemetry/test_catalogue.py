@@ -5,10 +5,10 @@ from collections import Counter as Tally
 
 import pytest
 
-from worker.telemetry import measures
+from worker.telemetry import catalogue
+from worker.telemetry.catalogue import EVERY
 from worker.telemetry.label_values import KNOWN
-from worker.telemetry.measure_kinds import Counter, Gauge, Histogram, Info
-from worker.telemetry.measures import EVERY
+from worker.telemetry.metric_kinds import Counter, Gauge, Histogram, Info
 from worker.telemetry.metrics import Metrics
 
 #: The allowed labels: each has few values. A label with a value for each job or patient must not be added.
@@ -33,7 +33,7 @@ GAUGES = [one for one in EVERY if isinstance(one, Gauge)]
 def test_every_measure_of_the_module_is_listed_once_under_one_name() -> None:
     named = [
         value
-        for name, value in vars(measures).items()
+        for name, value in vars(catalogue).items()
         if isinstance(value, Counter | Histogram | Gauge | Info)
     ]
     assert list(EVERY) == named
@@ -72,11 +72,11 @@ def test_buckets_grow(one: Histogram) -> None:
 
 def test_what_is_recorded_is_what_prometheus_reads() -> None:
     metrics = Metrics()
-    metrics.count(measures.JOBS_RECEIVED)
-    metrics.count(measures.JOBS_FINISHED, outcome="failed", reason="expired")
-    metrics.count(measures.CREDITS, 0.25)
-    metrics.observe(measures.REST_SECONDS, 0.3, operation="create_interaction", status="2xx")
-    metrics.watch(measures.SLOTS, lambda: 100)
+    metrics.count(catalogue.JOBS_RECEIVED)
+    metrics.count(catalogue.JOBS_FINISHED, outcome="failed", reason="expired")
+    metrics.count(catalogue.CREDITS, 0.25)
+    metrics.observe(catalogue.REST_SECONDS, 0.3, operation="create_interaction", status="2xx")
+    metrics.watch(catalogue.SLOTS, lambda: 100)
     lines = metrics.render().decode().splitlines()
     for line in (
         "corti_jobs_received_total 1.0",
@@ -101,16 +101,16 @@ def test_every_counter_and_histogram_is_exported_from_the_start() -> None:
 
 def test_two_processes_in_one_test_do_not_share_their_metrics() -> None:
     first, second = Metrics(), Metrics()
-    first.count(measures.JOBS_RECEIVED)
+    first.count(catalogue.JOBS_RECEIVED)
     assert b"corti_jobs_received_total 0.0" in second.render()
 
 
 def test_what_is_counted_elsewhere_is_exported_as_it_stands_at_the_scrape() -> None:
     metrics = Metrics()
-    counts = [3, 2] + [0] * (len(measures.PACING_LATENESS.buckets) - 1)
+    counts = [3, 2] + [0] * (len(catalogue.PACING_LATENESS.buckets) - 1)
     sent = [100.0]
-    metrics.watch_total(measures.AUDIO_BYTES, lambda: sent[0])
-    metrics.watch_distribution(measures.PACING_LATENESS, lambda: (counts, 0.25))
+    metrics.watch_total(catalogue.AUDIO_BYTES, lambda: sent[0])
+    metrics.watch_distribution(catalogue.PACING_LATENESS, lambda: (counts, 0.25))
     sent[0], counts[-1] = 250.0, 1
     lines = metrics.render().decode().splitlines()
     for line in (
@@ -140,7 +140,7 @@ def test_a_counter_whose_labels_are_a_closed_list_is_exported_from_zero() -> Non
 
 def test_labels_that_only_a_running_worker_knows_are_exported_from_zero_once_given() -> None:
     metrics = Metrics()
-    metrics.begin(measures.ADMISSIONS_REFUSED, ("clinic-a",), ("clinic-b",))
+    metrics.begin(catalogue.ADMISSIONS_REFUSED, ("clinic-a",), ("clinic-b",))
     text = metrics.render().decode()
     for tenant in "clinic-a", "clinic-b":
         assert f'corti_admissions_refused_total{{tenant="{tenant}"}} 0.0' in text
