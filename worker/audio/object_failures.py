@@ -30,16 +30,26 @@ CHANGED = "the object changed while it was read: each attempt reads one version,
 
 #: Exceptions and words in their texts (any of them; none at all for every text), the first that fits.
 FAILURES: tuple[tuple[type[BaseException], tuple[str, ...], type[JobError], str], ...] = (
-    (obstore.BaseError, ("<Code>Expired", "RequestExpired", "TokenRefresh"), TransientError, _EXPIRED),
     (
         obstore.BaseError,
-        ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "<Code>AuthenticationFailed"),
+        ("<Code>Expired", "<Code>RequestExpired", "<Code>TokenRefresh"),
+        TransientError,
+        _EXPIRED,
+    ),
+    (
+        obstore.BaseError,
+        (
+            "<Code>InvalidAccessKeyId",
+            "<Code>SignatureDoesNotMatch",
+            "<Code>InvalidToken",
+            "<Code>AuthenticationFailed",
+        ),
         TransientError,
         _INVALID,
     ),
     (
         obstore.BaseError,
-        ("RequestTimeTooSkewed",),
+        ("<Code>RequestTimeTooSkewed",),
         TransientError,
         "the object store and this machine do not agree on the time: set the machine's clock",
     ),
@@ -57,7 +67,7 @@ FAILURES: tuple[tuple[type[BaseException], tuple[str, ...], type[JobError], str]
     ),
     (
         FileNotFoundError,
-        ("NoSuchBucket", "ContainerNotFound", "bucket does not exist"),
+        ("<Code>NoSuchBucket", "<Code>ContainerNotFound"),
         PermanentError,
         _NO_BUCKET,
     ),
@@ -65,7 +75,12 @@ FAILURES: tuple[tuple[type[BaseException], tuple[str, ...], type[JobError], str]
     (obstore.PreconditionError, (), TransientError, CHANGED),
     (obstore.UnauthenticatedError, (), TransientError, _INVALID),
     (obstore.PermissionDeniedError, (), PermanentError, _RIGHTS),
-    (obstore.GenericError, ("without LOCATION", "AuthorizationHeaderMalformed"), PermanentError, _REGION),
+    (
+        obstore.GenericError,
+        ("without LOCATION", "<Code>AuthorizationHeaderMalformed"),
+        PermanentError,
+        _REGION,
+    ),
     (obstore.GenericError, ("ReadPem", "InvalidPem"), TransientError, _NOT_OF_ITS_FORM),
     (obstore.GenericError, ("source: BadScheme",), PermanentError, _HTTP),
     (
