@@ -178,9 +178,22 @@ def test_a_key_of_google_that_is_broken_is_said_to_be(host: WebHost) -> None:
     assert "not of its form: mend it" in error.detail
 
 
-def test_a_worker_without_any_credentials_says_so(host: WebHost) -> None:
-    with objects(host.url, key=None, timeout=1.0) as sources:
-        error = failure_of(sources, _URI)
+@pytest.mark.parametrize(
+    ("bucket", "variables"),
+    [
+        ("s3://visits", {}),
+        ("s3://visits", {"AWS_WEB_IDENTITY_TOKEN_FILE": "/nowhere", "AWS_ROLE_ARN": "arn:aws:iam::1:role/a"}),
+        ("az://visits", {}),
+    ],
+    ids=["no role of the instance", "no token of the identity", "no account"],
+)
+def test_a_worker_without_any_credentials_says_so(
+    host: WebHost, monkeypatch: pytest.MonkeyPatch, bucket: str, variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with objects(host.url, key=None, buckets=bucket, timeout=1.0) as sources:
+        error = failure_of(sources, f"{bucket}/{SECRET}")
     assert isinstance(error, TransientError)
     assert "no credentials for the object store" in error.detail
     assert host.seen == []
