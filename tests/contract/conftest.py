@@ -1,6 +1,5 @@
 """Fixtures of the contract tests: a sandbox with TLS, servers to break, fakes."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,16 +53,6 @@ def clock() -> FakeClock:
 def recorder() -> FakeRecorder:
     """A recorder that keeps all measurements for tests to read."""
     return FakeRecorder()
-
-
-@pytest.fixture
-def no_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library for object stores reads the environment by itself: it shall find nothing there."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "GOOGLE_", "AZURE_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    # Where it looks for an identity if nothing else is given.
-    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
 
 
 @pytest.fixture

@@ -177,38 +177,68 @@ def cut_short(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
-def another_part(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(206)
-    told = {"ETag": '"one"', "Last-Modified": DATE, "Content-Range": "bytes 7-106/262144"}
-    for name, value in {**told, "Content-Length": "100"}.items():
-        handler.send_header(name, value)
-    handler.end_headers()
-    handler.wfile.write(bytes(100))
+def part(told: str, length: int) -> Page:
+    """An answer that says it is this part of the object, and has so many bytes."""
+
+    def page(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(206)
+        said = {"ETag": '"one"', "Last-Modified": DATE, "Content-Range": f"bytes {told}/262144"}
+        for name, value in {**said, "Content-Length": str(length)}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(bytes(length))
+
+    return page
 
 
-def less_than_asked(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(206)
-    told = {"ETag": '"one"', "Last-Modified": DATE, "Content-Range": "bytes 0-99/262144"}
-    for name, value in {**told, "Content-Length": "100"}.items():
-        handler.send_header(name, value)
-    handler.end_headers()
-    handler.wfile.write(bytes(100))
-
-
-def more_than_asked(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(206)
-    told = {"ETag": '"one"', "Last-Modified": DATE, "Content-Range": f"bytes 0-{RANGE_BYTES - 1}/262144"}
-    for name, value in {**told, "Content-Length": str(RANGE_BYTES + 1)}.items():
-        handler.send_header(name, value)
-    handler.end_headers()
-    handler.wfile.write(bytes(RANGE_BYTES + 1))
-
-
-@pytest.mark.parametrize("page", [cut_short, another_part, less_than_asked, more_than_asked])
+@pytest.mark.parametrize(
+    "page",
+    [cut_short, part("7-106", 100), part("0-99", 100), part("0-131071", 100), part("0-131071", 131_073)],
+    ids=["cut short", "another part", "a shorter part", "less than it says", "more than it says"],
+)
 def test_an_answer_that_is_not_the_range_is_no_audio(host: WebHost, page: Page) -> None:
     host.add(_PATH, page)
     with objects(host.url, timeout=1.0) as sources:
         assert isinstance(failure_of(sources, _URI), TransientError)
+
+
+def test_a_part_at_an_offset_that_is_too_short_does_not_pass_for_the_end(host: WebHost) -> None:
+    host.add(_PATH, in_turn(in_ranges(BODY), part("0-999", 100)))
+    with objects(host.url) as sources, opened(sources, Audio(uri=_URI)) as source:
+        assert source.read_at is not None
+        with pytest.raises(TransientError) as failure:
+            source.read_at(0, 1000)
+    assert "before its end" in failure.value.detail
+
+
+def test_of_an_answer_that_does_not_end_little_is_taken(host: WebHost) -> None:
+    host.add(_PATH, part("0-131071", 20 * _MB))
+    taken: list[bytes] = []
+    with (
+        objects(host.url) as sources,
+        opened(sources, Audio(uri=_URI)) as source,
+        pytest.raises(TransientError) as failure,
+    ):
+        taken.extend(blocks(source))
+    assert "more than was asked for" in failure.value.detail
+    assert sum(map(len, taken)) <= RANGE_BYTES
+
+
+def test_headers_that_drip_in_mid_read_are_given_up_in_time(host: WebHost) -> None:
+    """Each byte ends the library's silence, and before the headers are whole it has nothing to hand out."""
+    over = threading.Event()
+
+    def dripping(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 206 Partial Content\r\nX-Slow: ")
+        while not over.wait(0.05):
+            handler.wfile.write(b"x")
+
+    host.add(_PATH, in_turn(in_ranges(BODY), dripping))
+    with objects(host.url, timeout=1.0, least_speed=0) as sources:
+        error = failure_of(sources, _URI)
+        over.set()
+    assert isinstance(error, TransientError)
+    assert "did not answer in time" in error.detail
 
 
 def peak_kb() -> int:

@@ -1,5 +1,6 @@
 """Which tenant reads which object, with whose credentials, and over which connection."""
 
+import json
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -138,9 +139,62 @@ def test_credentials_that_were_renewed_are_used_at_the_next_attempt(host: WebHos
     assert [one.get("x-amz-security-token") for one in host.seen] == ["old", None, None]
 
 
-def test_a_worker_without_any_credentials_says_so(host: WebHost) -> None:
-    with objects(host.url, key=None, timeout=1.0) as sources:
-        error = failure_of(sources, _URI)
+def google_key(host: WebHost, **changes: Any) -> str:
+    """A service account's key for a server of the test's own, which asks for no token."""
+    key = {"type": "service_account", "private_key": "-", "private_key_id": "-", "client_email": "-"}
+    return json.dumps({**key, "gcs_base_url": host.url, "disable_oauth": True, **changes})
+
+
+def test_google_and_azure_are_read_with_the_tenants_files(
+    host: WebHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_ENDPOINT", f"{host.url}/clinic")  # by default the account's own name
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "b2Y=")
+    host.add("/visits/a%2F1", in_ranges(b"of Google"))
+    host.add("/clinic/visits/a/1", in_ranges(b"of Azure"))
+    tenant_files(
+        tmp_path,
+        "clinic-a",
+        audio_buckets="gs://visits/a/, az://visits/a/",
+        gs_credentials=google_key(host),
+        az_credentials="account_name = clinic\naccount_key = b3Vycw==",
+    )
+    with libraries(tmp_path, S3_ALLOW_HTTP="true") as library:
+        assert heard(library["clinic-a"], "gs://visits/a/1") == b"of Google"[:8]  # whole samples
+        for scheme in "az", "abfs", "abfss":
+            assert heard(library["clinic-a"], f"{scheme}://visits/a/1") == b"of Azure"
+        for uri in "gs://visits/b/1", "az://visits/b/1", "az://visits@clinic.dfs.core.windows.net/a/1":
+            assert "outside of the tenant's buckets" in refused(library["clinic-a"], uri)
+    assert [one.get("authorization", "").partition(":")[0] for one in host.seen] == [
+        "",
+        *["SharedKey clinic"] * 3,
+    ]
+
+
+def test_a_key_of_google_that_is_broken_is_said_to_be(host: WebHost) -> None:
+    broken = {"service_account_key": google_key(host, disable_oauth=False)}
+    with objects(None, key=broken, buckets="gs://visits") as sources:
+        error = failure_of(sources, f"gs://visits/{SECRET}")
+    assert isinstance(error, TransientError)
+    assert "not of its form: mend it" in error.detail
+
+
+@pytest.mark.parametrize(
+    ("bucket", "variables"),
+    [
+        ("s3://visits", {}),
+        ("s3://visits", {"AWS_WEB_IDENTITY_TOKEN_FILE": "/nowhere", "AWS_ROLE_ARN": "arn:aws:iam::1:role/a"}),
+        ("az://visits", {}),
+    ],
+    ids=["no role of the instance", "no token of the identity", "no account"],
+)
+def test_a_worker_without_any_credentials_says_so(
+    host: WebHost, monkeypatch: pytest.MonkeyPatch, bucket: str, variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with objects(host.url, key=None, buckets=bucket, timeout=1.0) as sources:
+        error = failure_of(sources, f"{bucket}/{SECRET}")
     assert isinstance(error, TransientError)
     assert "no credentials for the object store" in error.detail
     assert host.seen == []

@@ -15,6 +15,7 @@ _NONE_FOUND = (
     "no credentials for the object store could be had: give the tenant's directory a file of credentials, or "
     "look at the identity that the worker's environment gives it"
 )
+_NOT_OF_ITS_FORM = "the tenant's file of credentials, or CORTI_WORKER_S3_CA_FILE, is not of its form: mend it"
 _NO_BUCKET = "the bucket of audio.uri does not exist: compare audio.uri with the operator's list of buckets"
 _REGION = (
     "the bucket lies in another region: set CORTI_WORKER_S3_REGION, or region in the tenant's s3-credentials"
@@ -29,16 +30,26 @@ CHANGED = "the object changed while it was read: each attempt reads one version,
 
 #: Exceptions and words in their texts (any of them; none at all for every text), the first that fits.
 FAILURES: tuple[tuple[type[BaseException], tuple[str, ...], type[JobError], str], ...] = (
-    (obstore.BaseError, ("<Code>Expired", "RequestExpired", "TokenRefresh"), TransientError, _EXPIRED),
     (
         obstore.BaseError,
-        ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "<Code>AuthenticationFailed"),
+        ("<Code>Expired", "<Code>RequestExpired", "<Code>TokenRefresh"),
+        TransientError,
+        _EXPIRED,
+    ),
+    (
+        obstore.BaseError,
+        (
+            "<Code>InvalidAccessKeyId",
+            "<Code>SignatureDoesNotMatch",
+            "<Code>InvalidToken",
+            "<Code>AuthenticationFailed",
+        ),
         TransientError,
         _INVALID,
     ),
     (
         obstore.BaseError,
-        ("RequestTimeTooSkewed",),
+        ("<Code>RequestTimeTooSkewed",),
         TransientError,
         "the object store and this machine do not agree on the time: set the machine's clock",
     ),
@@ -56,7 +67,7 @@ FAILURES: tuple[tuple[type[BaseException], tuple[str, ...], type[JobError], str]
     ),
     (
         FileNotFoundError,
-        ("NoSuchBucket", "ContainerNotFound", "bucket does not exist"),
+        ("<Code>NoSuchBucket", "<Code>ContainerNotFound"),
         PermanentError,
         _NO_BUCKET,
     ),
@@ -64,7 +75,13 @@ FAILURES: tuple[tuple[type[BaseException], tuple[str, ...], type[JobError], str]
     (obstore.PreconditionError, (), TransientError, CHANGED),
     (obstore.UnauthenticatedError, (), TransientError, _INVALID),
     (obstore.PermissionDeniedError, (), PermanentError, _RIGHTS),
-    (obstore.GenericError, ("without LOCATION", "AuthorizationHeaderMalformed"), PermanentError, _REGION),
+    (
+        obstore.GenericError,
+        ("without LOCATION", "<Code>AuthorizationHeaderMalformed"),
+        PermanentError,
+        _REGION,
+    ),
+    (obstore.GenericError, ("ReadPem", "InvalidPem"), TransientError, _NOT_OF_ITS_FORM),
     (obstore.GenericError, ("source: BadScheme",), PermanentError, _HTTP),
     (
         obstore.GenericError,
@@ -88,12 +105,7 @@ FAILURES: tuple[tuple[type[BaseException], tuple[str, ...], type[JobError], str]
     (obstore.BaseError, (), TransientError, "reading from the object store failed"),
     (ValueError, ("Could not parse path",), PermanentError, "audio.uri has a key that is not valid"),
     # They were of their form when the worker started. Perhaps they are being replaced at this moment.
-    (
-        ValueError,
-        (),
-        TransientError,
-        "the tenant's file of credentials, or CORTI_WORKER_S3_CA_FILE, is not of its form: mend it",
-    ),
+    (ValueError, (), TransientError, _NOT_OF_ITS_FORM),
     (OSError, (), TransientError, "a file for the object store (credentials, authorities) could not be read"),
 )
 

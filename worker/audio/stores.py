@@ -1,7 +1,8 @@
 """Makes obstore's stores, one for each bucket and credentials, and keeps those that were used last.
 
-A store costs 14 ms and 110 kB (a TLS configuration and connections), so jobs of one bucket share one.
-It also keeps what a cloud's identity service gave out, such as the token of an instance role.
+A store costs 110 kB and 5 to 14 ms, in which Python's lock is held and no audio leaves: it reads the system's
+authorities, and has connections of its own. So jobs of one bucket share one. It also keeps what a cloud's
+identity service gave out, such as the token of an instance role.
 """
 
 import threading
