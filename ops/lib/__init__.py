@@ -1,1 +1,1 @@
-"""Pieces that the demo, the tests and the benchmark share."""
+"""Code that the demo, the tests and the benchmarks share."""

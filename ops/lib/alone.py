@@ -1,13 +1,14 @@
-"""Runs a shell script that cannot end what it started: `python3 -I ops/lib/alone.py COMMAND [ARGUMENTS]`.
+"""Runs a shell script and ends all its processes: `python3 -I ops/lib/alone.py COMMAND [ARGUMENTS]`.
 
-A shell waits for its command before it looks at a signal, and dies without it. Here the script and all that
-it starts are one process group, which ends with this process, whatever signal or kill ends it.
+A shell handles a signal only after its current command has ended, and a shell that is killed leaves the
+command running. Here the script and its commands are one process group, which ends when this process ends,
+whether by itself, by a signal or by SIGKILL.
 """
 
 import sys
 from pathlib import Path
 
-# `python -I FILE` finds no module of ours by itself.
+# `python -I FILE` does not put the repository on the module path.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from ops.lib import children, ending

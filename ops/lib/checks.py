@@ -1,4 +1,4 @@
-"""`ops/test`: linters, types and tests, as CI runs them; the shell script of that name starts this."""
+"""Linters, type checks and tests, as CI runs them; the shell script `ops/test` starts this module."""
 
 import os
 import shutil
@@ -12,18 +12,18 @@ from ops.lib.environment import ROOT, become
 
 _PARTS = ("unit", "contract", "sandbox", "system", "ops", "chart")
 _LINTERS = (("ruff", "check", "--quiet", "."), ("ruff", "format", "--check", "--quiet", "."), ("mypy",))
-#: Most of the time the tests wait for audio that plays at its own pace, so some can wait side by side. Each
-#: process has brokers of its own. Unit tests are over before the processes would have started.
+#: Most tests wait for audio in real time, so three pytest processes run in parallel, each with its own
+#: brokers. Unit tests take less time than the start of the processes.
 _SIDE_BY_SIDE = ("-n", "3", "--dist", "worksteal")
-#: Tests end their servers in order when they are told to end; then they are ended by force.
+#: Seconds for pytest to end its servers after a SIGTERM, before it is killed.
 _PYTEST_GRACE = 60.0
 _FAILED = 1
-#: The tools of the environment that runs this.
+#: Directory of the tools in the current environment.
 _BIN = Path(sys.executable).parent
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a part, or `all`; return the exit status."""
+    """Run one part or `all`, with further arguments for pytest; return the exit status."""
     part, *rest = arguments
     if part == "soak":
         _need("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
@@ -51,7 +51,7 @@ def _test(part: str, rest: Sequence[str]) -> int:
     parts = _PARTS if part == "all" else (part,)
     for name in parts:
         if not any((ROOT / "tests" / name).rglob("test_*.py")):
-            _say(f"tests/{name} holds no test_*.py: a part of the suite is missing")
+            _say(f"tests/{name} contains no test_*.py: a part of the suite is missing")
             return _FAILED
     where = ["tests", "--ignore=tests/image"] if part == "all" else [f"tests/{part}"]
     if part not in {"unit", "chart"}:
@@ -64,7 +64,7 @@ def _test(part: str, rest: Sequence[str]) -> int:
     _say(f"pytest {' '.join([*where, *rest])}")
     began = time.monotonic()
     command = [sys.executable, "-m", "pytest", "--durations=10", *options, *where, *rest]
-    # With our standard input, for those who ask for a debugger.
+    # With our stdin, so that a debugger can be used.
     with children.ended(children.start(command, cwd=ROOT, stdin=None), _PYTEST_GRACE) as pytest:
         status = pytest.wait()
     _say(f"pytest ended with status {status}, {_since(began)}")
@@ -72,9 +72,9 @@ def _test(part: str, rest: Sequence[str]) -> int:
 
 
 def _need(program: str, package: str) -> None:
-    """Install a missing program if we may.
+    """Install a missing program if this process may.
 
-    Without it the tests that need it skip on a laptop, and fail in CI with the reason.
+    Tests that need a missing program are skipped on a laptop, and fail in CI with the reason.
     """
     if shutil.which(program) is not None or not debian.may_install():
         return
@@ -82,7 +82,7 @@ def _need(program: str, package: str) -> None:
     try:
         debian.install(package)
     except debian.InstallError as error:
-        _say(f"{package} could not be installed; its tests will skip, or fail in CI. {error}")
+        _say(f"{package} could not be installed; its tests are skipped, or fail in CI. {error}")
 
 
 def _since(began: float) -> str:

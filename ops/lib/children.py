@@ -1,10 +1,10 @@
-"""Child processes that end with the process that started them, whatever ends it.
+"""Child processes that end when the process that started them ends for any reason.
 
-Everything under `ops/` and `tests/` that runs longer than a moment is started here. A child leads a process
-group of its own: a Ctrl-C in the terminal reaches the command alone, which then ends its children in order
-(workers before the brokers they use). A child of a killed process is ended by `ops.lib.watcher`.
+Code in `ops/` and `tests/` starts its processes here, except very short ones. Each child has its own process
+group, so a Ctrl-C in the terminal reaches only the command, which then ends its children in order (workers
+before the brokers they use). If the command is killed, `ops.lib.watcher` ends its children.
 
-Only the standard library may be used here: `ops/setup` runs it before anything is installed.
+Use only the standard library here: `ops/setup` runs this before it installs anything.
 """
 
 import atexit
@@ -28,7 +28,7 @@ _COMMAND_GRACE = 10.0
 
 
 class _Register:
-    """The living children, in the order of their start, and the pipe to the watcher."""
+    """The children that run, in the order of their start, and the pipe to the watcher."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -40,25 +40,26 @@ class _Register:
     def add(self, child: Child) -> None:
         with self.lock:
             self.children.append(child)
-            self._tell(f"+ {child.pid}\n")
+            self._send_watcher(f"+ {child.pid}\n")
 
     def remove(self, child: Child) -> bool:
-        """Take a child off; whether it was there."""
+        """Remove a child; return whether it was registered."""
         with self.lock:
             if child not in self.children:
                 return False
             self.children.remove(child)
-            self._tell(f"- {child.pid}\n")
+            self._send_watcher(f"- {child.pid}\n")
             return True
 
     def open(self) -> None:
-        """Start the watcher, before the first child."""
+        """Start the watcher if it does not run; called before each start of a child."""
         with self.lock:
             if self.pipe is not None:
                 return
             read, write = os.pipe()
             try:
-                # In a session of its own, and without our output: whoever reads that waits for its end.
+                # In its own session. Without our stdout and stderr, because a reader of these pipes would
+                # wait until the watcher ends.
                 self.watcher = subprocess.Popen(
                     [sys.executable, "-I", "-S", str(_WATCHER)],
                     stdin=read,
@@ -69,12 +70,13 @@ class _Register:
                 )
             finally:
                 os.close(read)
-            # After the directories of our servers were registered, so that servers end before they go.
+            # Registered after the temporary directories of servers: `atexit` runs in reverse order, so the
+            # servers end before their directories are removed.
             atexit.register(self.close)
             self.pipe = write
 
     def close(self) -> None:
-        """At the interpreter's end: end what was not ended, the last started first; then the watcher."""
+        """End all remaining children, the last started first; then the watcher."""
         for child in reversed(list(self.children)):
             kill(child)
         with self.lock:
@@ -83,14 +85,14 @@ class _Register:
                 self.pipe = None
                 self.watcher.wait()
 
-    def _tell(self, line: str) -> None:
+    def _send_watcher(self, line: str) -> None:
         if self.pipe is not None:
-            # Without a watcher the children are still ended by us.
+            # Without a watcher, `close` still ends the children.
             with suppress(OSError):
                 os.write(self.pipe, line.encode())
 
     def forget(self) -> None:
-        """In a forked process: children and watcher are its parent's, whose pipe it must not hold open."""
+        """After a fork, in the child: drop the parent's children and close the pipe to its watcher."""
         self.lock = threading.RLock()
         self.of_parent, self.children = [*self.children, *self.of_parent], []
         if self.pipe is not None:
@@ -112,7 +114,7 @@ def start(
     stderr: IO[Any] | int | None = None,
     text: bool = False,
 ) -> Child:
-    """Start a child; arguments as for `subprocess.Popen`. End it with `end` or `kill`."""
+    """Start a child in its own session; arguments as for `subprocess.Popen`. End it with `end` or `kill`."""
     with held():
         _register.open()
         child: Child = subprocess.Popen(
@@ -131,12 +133,12 @@ def start(
 
 
 def close() -> None:
-    """End all children and the watcher; `os.exec...` needs it, because nothing at the exit runs then."""
+    """End all children and the watcher. Call it before `os.exec...`, which runs no `atexit` function."""
     _register.close()
 
 
 def end(child: Child, grace: float = 20.0) -> int:
-    """End a child with SIGTERM, and with SIGKILL when it is not gone after `grace` seconds.
+    """End a child with SIGTERM, and with SIGKILL after `grace` seconds; then kill the rest of its group.
 
     Returns:
         Its exit status; negative for a signal.
@@ -149,12 +151,12 @@ def end(child: Child, grace: float = 20.0) -> int:
 
 
 def kill(child: Child) -> int:
-    """End a child and what is left of its group at once, as a crash or the out-of-memory killer would.
+    """End a child and the rest of its process group with SIGKILL, as the out-of-memory killer would.
 
     Returns:
-        Its exit status.
+        Its exit status; negative for a signal.
     """
-    # Once: afterwards the number may be that of a stranger's group.
+    # Only once: afterwards the kernel may give the same id to a process group of others.
     if _register.remove(child):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
@@ -171,7 +173,7 @@ def run(
     stderr: IO[Any] | int | None = None,
     timeout: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, as `subprocess.run` does; whatever breaks the waiting off ends the command.
+    """Run a command and wait for it, as `subprocess.run` does; an exception while waiting ends the command.
 
     Raises:
         subprocess.TimeoutExpired: It took longer than `timeout` seconds.
@@ -184,7 +186,7 @@ def run(
 
 @contextmanager
 def ended(child: Child, grace: float = _COMMAND_GRACE) -> Iterator[Child]:
-    """End a child at the end of the block; its pipes are closed."""
+    """End a child and close its pipes at the end of the block."""
     try:
         yield child
     finally:
@@ -195,7 +197,7 @@ def ended(child: Child, grace: float = _COMMAND_GRACE) -> Iterator[Child]:
 
 
 def end_with_parent() -> None:
-    """Called in a process that `multiprocessing` made: end it when its parent has ended."""
+    """Make this process, started by `multiprocessing`, end when its parent ends."""
     parent = multiprocessing.parent_process()
     if parent is not None:
 

@@ -1,4 +1,4 @@
-"""Installs Debian packages where that is possible."""
+"""Installs Debian packages if this process may."""
 
 import os
 import shutil
@@ -7,19 +7,19 @@ from ops.lib import children
 
 
 class InstallError(RuntimeError):
-    """A package could not be installed; the message says what apt-get said."""
+    """A package could not be installed; the message has the output of apt-get."""
 
 
 def may_install() -> bool:
-    """Whether this is a Debian machine and we are root."""
+    """Whether apt-get exists and this process is root."""
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def install(*packages: str) -> None:
-    """Install packages without those they only recommend.
+    """Install packages without their recommended packages.
 
     Raises:
-        InstallError: apt-get could not.
+        InstallError: apt-get failed.
     """
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (

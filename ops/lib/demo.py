@@ -1,7 +1,7 @@
-"""`ops/demo`: one consultation from queue to queue, shown as it happens.
+"""`ops/demo`: runs one consultation through the queues and shows its events as they arrive.
 
-Starts an embedded broker, the sandbox (or uses the real service when credentials are in the
-environment) and a real worker; puts a job on the queue as plain JSON, and shows what comes back.
+Starts an embedded broker, a real worker and, unless the environment has credentials for the real service,
+the sandbox. Puts a job on the queue as plain JSON and shows the events that the worker publishes.
 """
 
 import json
@@ -27,23 +27,23 @@ from ops.sandbox import launch
 
 _SAMPLE = Path(__file__).resolve().parents[1] / "sample"
 _FINAL = ("corti.job.completed.v1", "corti.job.failed.v1")
-#: Beyond the audio itself: connecting, the last facts, `ENDED`, and a worker that retries.
+#: Seconds allowed on top of the audio: connecting, the last facts, `ENDED`, retries.
 _GRACE = 180.0
 _EXIT_FAILED = 1
 
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--pace", default=4.0, show_default=True, help="Times real time.")
+@click.option("--pace", default=4.0, show_default=True, help="Speed of the audio, in times real time.")
 @click.option("--broker", type=click.Choice(["redis", "rabbitmq"]), default="redis", show_default=True)
 @click.option("--language", default="en", show_default=True, help="Language spoken in FILE.")
 @click.option("--json", "as_json", is_flag=True, help="Print only the final event, as one line of JSON.")
 def main(file: Path | None, pace: float, broker: str, language: str, as_json: bool) -> None:
     """Stream FILE (default: the bundled consultation) through a worker and show the result.
 
-    With CORTI_CLIENT_ID and CORTI_CLIENT_SECRET in the environment the worker talks to the real
-    service; otherwise to the sandbox, which answers the bundled consultation from its script and
-    recognises the words of other files by itself (English, roughly).
+    With CORTI_CLIENT_ID and CORTI_CLIENT_SECRET in the environment the worker uses the real service.
+    Otherwise it uses the sandbox, which has a script with the transcript of the bundled consultation and
+    uses speech recognition (English, not accurate) for other files.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with ExitStack() as stack:
@@ -85,7 +85,7 @@ def _install_rabbitmq() -> None:
     if available:
         return
     if not debian.may_install():
-        raise click.ClickException(f"{reason}; install rabbitmq-server, or leave --broker rabbitmq away")
+        raise click.ClickException(f"{reason}; or omit --broker rabbitmq")
     click.echo("installing rabbitmq-server ...", err=True)
     try:
         debian.install("rabbitmq-server")
@@ -157,7 +157,7 @@ def _seconds(file: Path) -> float:
         with av.open(str(file)) as container:
             return float(container.duration or 0) / av.time_base or 1.0
     except av.error.FFmpegError:
-        return 1.0  # the worker will say what is wrong with it
+        return 1.0  # the worker reports what is wrong with the file
 
 
 def _show(console: Console, final: dict[str, Any], worker: WorkerProcess, broker: str) -> None:

@@ -1,7 +1,7 @@
-"""Signals that end a command: they run its cleaning up instead of skipping it.
+"""Turn signals that end a command into an exception, so that its cleanup runs.
 
-Python ends at a SIGTERM or SIGHUP without any `finally`: what the command started would stay behind. Only
-the standard library may be used here: `ops/setup` runs it before anything is installed.
+By default, Python ends at a SIGTERM or SIGHUP without running any `finally`, and the processes that the
+command started stay. Use only the standard library here: `ops/setup` runs this before it installs anything.
 """
 
 import os
@@ -13,25 +13,25 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-#: `timeout` sends its signal to the command and then to the command's group: that is no second wish.
+#: Signals within this many seconds count as one: `timeout` signals the command and then its process group.
 _SAME_SECONDS = 1.0
 
 
 class Ended(SystemExit):
-    """A signal asks the command to end; it passes through as `sys.exit` does.
+    """A signal has asked the command to end; like `sys.exit`, it ends the process unless it is caught.
 
     Attributes:
-        number: The signal.
+        number: The signal's number; the exit status is 128 + `number`.
     """
 
     def __init__(self, number: int) -> None:
-        # As a shell reports it.
+        # The exit status that a shell reports for a signal.
         super().__init__(128 + number)
         self.number = number
 
 
 class _Signals:
-    """What the handler has to remember between two calls."""
+    """The state of the signal handler."""
 
     def __init__(self) -> None:
         self.first_at: float | None = None
@@ -43,11 +43,11 @@ _state = _Signals()
 
 
 def catch_signals(error: Callable[[int], BaseException] = Ended) -> None:
-    """Let SIGTERM, SIGINT and SIGHUP raise an exception in the main thread from now on.
+    """From now on SIGTERM, SIGINT and SIGHUP raise an exception in the main thread.
 
-    The first raises; those within the next second are the same wish, and do nothing. A later one ends
-    the process at once; its children are then ended by the watcher in `ops.lib.children`. A signal that
-    the parent had ignored stays ignored: that is how `nohup` works.
+    Only the first signal raises; signals within the next second are ignored. A later signal ends the process
+    at once, and `ops.lib.watcher` then ends its children. A signal that the parent process ignores stays
+    ignored, as `nohup` requires.
 
     Args:
         error: Makes the exception from the signal's number.
@@ -57,7 +57,7 @@ def catch_signals(error: Callable[[int], BaseException] = Ended) -> None:
         now = time.monotonic()
         if _state.first_at is None:
             _state.first_at = now
-            _say(f"{signal.Signals(number).name}: ending what was started; a second one ends it by force")
+            _say(f"{signal.Signals(number).name}: ending all child processes; a second signal kills them")
             raised = error(number)
             if not _state.holding:
                 raise raised
@@ -72,9 +72,9 @@ def catch_signals(error: Callable[[int], BaseException] = Ended) -> None:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Put the exception of a signal off until the end of the block.
+    """Delay the exception of a signal until the end of the block.
 
-    For steps that must not break off half-way, as between the start of a process and the note of it.
+    For steps that must not be interrupted, such as starting a process and registering it.
     """
     if threading.current_thread() is not threading.main_thread():
         # Handlers run in the main thread only.
@@ -91,6 +91,6 @@ def held() -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    # Not by `print`: the signal may have come in the middle of one, whose buffer takes no second writer.
+    # Not `print`: the signal may have interrupted a `print`, whose buffer does not allow a second writer.
     with suppress(OSError):
         os.write(2, f"\n{text}\n".encode())

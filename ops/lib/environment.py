@@ -1,6 +1,6 @@
-"""Makes and updates the repository's .venv from hashed pins; `ops/setup` runs it.
+"""Makes and updates the repository's .venv from pins with hashes; `ops/setup` runs it.
 
-Only the standard library may be used here: it runs before anything is installed.
+Use only the standard library here: this runs before anything is installed.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
-# `python -I FILE` finds no module of ours by itself.
+# `python -I FILE` does not put the repository on the module path.
 sys.path.insert(0, str(ROOT))
 
 from ops.lib import children, ending  # noqa: E402
 
-# Each name's package set holds those of the names before it.
+# The package set of each name includes the sets of the names before it.
 NAMES = ("demo", "dev")
 STAMP = "corti-setup.json"
 _PIP_SETTINGS_THAT_MISLEAD = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PYTHONPATH", "PYTHONHOME")
@@ -37,11 +37,9 @@ class SetupError(RuntimeError):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Bring .venv up to date and return the exit code."""
     parser = argparse.ArgumentParser(prog="ops/setup", description="Make .venv from the pinned packages.")
-    parser.add_argument("name", choices=NAMES, help="demo: worker, sandbox and demo; dev: the test tools too")
-    parser.add_argument(
-        "--check", action="store_true", help="change nothing; exit code 1 when work is needed"
-    )
-    explained = "become `python -m MODULE` with what follows, in the environment that was made"
+    parser.add_argument("name", choices=NAMES, help="demo: worker, sandbox, demo; dev: also the test tools")
+    parser.add_argument("--check", action="store_true", help="change nothing; 1 if .venv is out of date")
+    explained = "then run `python -m MODULE` with the remaining arguments in .venv"
     parser.add_argument("--run", nargs=argparse.REMAINDER, default=[], metavar="MODULE", help=explained)
     options = parser.parse_args(arguments)
     if options.check:
@@ -50,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not is_current(ROOT, options.name):
             with locked(ROOT):
-                # Whoever held the lock before may have done the work.
+                # Another process may have updated .venv before this one got the lock.
                 if not is_current(ROOT, options.name):
                     build(ROOT, options.name)
     except SetupError as error:
@@ -62,15 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def become(root: Path, module: str, *arguments: str) -> NoReturn:
-    """Go on as another command: in the same process, which therefore gets all signals."""
+    """Replace this process by `python -m module` in .venv; the process id stays, so signals reach it."""
     children.close()
     python = str(root / ".venv/bin/python")
     environment = os.environ | {"PYTHONPATH": str(root)}
-    os.execve(python, [python, "-m", module, *arguments], environment)  # noqa: S606 -- that is the point
+    os.execve(python, [python, "-m", module, *arguments], environment)  # noqa: S606 -- replacing the process is intended
 
 
 def is_current(root: Path, name: str) -> bool:
-    """Tell whether .venv was made here, from the present pins, and holds at least the set `name`."""
+    """Tell whether .venv was made in this checkout from the current pins and includes the set `name`."""
     stamp = read_stamp(root)
     made = stamp.get("name")
     return (
@@ -83,10 +81,10 @@ def is_current(root: Path, name: str) -> bool:
 
 
 def digest(root: Path, name: str) -> str:
-    """A hash of everything that an environment of this name is made from."""
+    """SHA-256 of everything that determines the contents of an environment with this name."""
     project = tomllib.loads((root / "pyproject.toml").read_text())
     parts = [
-        # Not the whole file: a new linter setting asks for no new installation.
+        # Only these tables: a change of a linter setting needs no new installation.
         json.dumps([project["project"], project["build-system"]], sort_keys=True),
         *(file.read_text() for file in pin_files(root, name)),
     ]
@@ -99,7 +97,7 @@ def pin_files(root: Path, name: str) -> list[Path]:
 
 
 def read_stamp(root: Path) -> dict[str, str]:
-    """What the last complete run left in .venv; empty when there was none."""
+    """The stamp that the last complete run wrote into .venv; empty if there is none."""
     try:
         stamp = json.loads((root / ".venv" / STAMP).read_text())
     except (OSError, ValueError):
@@ -111,23 +109,23 @@ def build(root: Path, name: str) -> None:
     """Make or update .venv.
 
     Raises:
-        SetupError: when a step failed.
+        SetupError: A step failed.
     """
     began = time.monotonic()
     venv = root / ".venv"
-    # Launchers in bin/ hold the absolute path of the checkout that they were made in.
+    # Scripts in bin/ contain the absolute path of the checkout in which they were made.
     moved = read_stamp(root).get("root", str(root)) != str(root)
     (venv / STAMP).unlink(missing_ok=True)
     if moved or not is_usable(venv):
         say(f"making .venv with Python {sys.version.split()[0]} ...")
         make_venv(venv)
     if not has_module(venv / "bin/python", "pip"):
-        # Another tool made this environment; it is brought up to date rather than replaced.
+        # Another tool made this environment; it is updated, not replaced.
         run([str(venv / "bin/python"), "-m", "ensurepip"], f"no pip could be put into {venv}: remove it")
     packages, tools = pin_files(root, name)
     count = sum(line[:1].isalnum() for line in packages.read_text().splitlines())
     say(f"installing the {name} packages ({count} pinned; 10 to 30 s the first time) ...")
-    # The tools first, in a run of their own: with them comes the pip that does the rest.
+    # First the build tools, in a separate run: they include the pinned pip, which then installs the rest.
     install_pinned(venv, tools)
     install_pinned(venv, packages)
     pip(venv, "install", "--no-index", "--no-deps", "--no-build-isolation", "--editable", str(root))
@@ -138,7 +136,7 @@ def build(root: Path, name: str) -> None:
 
 
 def is_usable(venv: Path) -> bool:
-    """Tell whether .venv has a Python that runs, of a pinned version."""
+    """Tell whether .venv has a Python that runs and has a supported version (3.11 to 3.13)."""
     return succeeds(
         venv / "bin/python", "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
     )
@@ -150,7 +148,7 @@ def has_module(python: str | Path, module: str) -> bool:
 
 
 def succeeds(python: str | Path, program: str) -> bool:
-    """Tell whether this Python exists and runs these statements without an error."""
+    """Tell whether this Python exists and runs `program` with exit code 0."""
     try:
         return subprocess.run([python, "-I", "-c", program], capture_output=True, check=False).returncode == 0
     except OSError:
@@ -158,8 +156,8 @@ def succeeds(python: str | Path, program: str) -> bool:
 
 
 def make_venv(venv: Path) -> None:
-    """Make an empty environment with pip in it, in the place of what is there."""
-    # Debian packs this part of Python separately.
+    """Replace `venv` by a new environment that contains only pip."""
+    # Debian has ensurepip in a separate package.
     if not has_module(sys.executable, "ensurepip"):
         install_ensurepip()
     shutil.rmtree(venv, ignore_errors=True)
@@ -167,7 +165,7 @@ def make_venv(venv: Path) -> None:
 
 
 def install_ensurepip() -> None:
-    """Install the part of Python that Debian leaves out, when we may."""
+    """Install Debian's package with ensurepip; raises SetupError where that is not possible."""
     package = f"python3.{sys.version_info.minor}-venv"
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise SetupError(
@@ -181,19 +179,16 @@ def install_ensurepip() -> None:
 
 def install_pinned(venv: Path, pins: Path) -> None:
     """Install one pin file."""
-    # Wheels only: building a source archive would fetch build tools that nobody pinned. Without
-    # dependencies: the file lists them all. Most modules are never imported: `warm` compiles those that are.
+    # Wheels only, because building a source archive would download build tools without pins. No dependencies,
+    # because the file lists them all. No compilation, because most modules are never imported: see `warm`.
     options = ("--require-hashes", "--only-binary=:all:", "--no-deps", "--no-compile")
     pip(venv, "install", *options, "--requirement", str(pins))
 
 
 def warm(venv: Path, root: Path) -> None:
-    """Let Python keep the compiled form of what a worker imports.
-
-    Where PYTHONDONTWRITEBYTECODE is set, each start would compile all of it again: 2 s of CPU.
-    """
+    """Compile the modules that a worker imports: with PYTHONDONTWRITEBYTECODE each start would cost 2 s."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    # It may fail: a start is slower without it, and that is all.
+    # A failure is ignored: workers then only start more slowly.
     children.run(
         [str(venv / "bin/python"), "-c", "import worker.process.worker, worker.cli"],
         cwd=root,
@@ -203,7 +198,11 @@ def warm(venv: Path, root: Path) -> None:
 
 
 def pip(venv: Path, *arguments: str) -> None:
-    """Run the environment's pip, quietly, with the machine's own index and certificate settings."""
+    """Run the environment's pip with the machine's own index and certificate settings.
+
+    Raises:
+        SetupError: pip failed.
+    """
     hint = (
         "pip could not install, see above. Behind a proxy or a private index, set pip's own settings"
         " (`pip config`, PIP_INDEX_URL, PIP_PROXY, PIP_CERT) and run ops/setup again"
@@ -213,13 +212,13 @@ def pip(venv: Path, *arguments: str) -> None:
 
 
 def run(command: Sequence[str], hint: str) -> None:
-    """Run one command, and show what it printed only when it failed.
+    """Run one command; show its output only if it fails.
 
     Raises:
-        SetupError: with the hint, when it failed.
+        SetupError: The command failed; the message is `hint`.
     """
     env = {name: value for name, value in os.environ.items() if name not in _PIP_SETTINGS_THAT_MISLEAD}
-    # The project itself has no hash to require; the line for its packages asks for hashes by option.
+    # The project itself has no hash, so the variable is off; `install_pinned` requires hashes by option.
     env |= {"PIP_REQUIRE_HASHES": "0", "DEBIAN_FRONTEND": "noninteractive"}
     done = children.run(command, env=env, stdout=children.PIPE, stderr=children.STDOUT)
     if done.returncode != 0:
@@ -229,20 +228,20 @@ def run(command: Sequence[str], hint: str) -> None:
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Hold off other runs for this checkout."""
+    """Allow one `ops/setup` at a time in this checkout; wait for the lock."""
     directory = root / ".work"
     directory.mkdir(exist_ok=True)
     with (directory / "setup.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("another ops/setup is at work here; waiting for it ...")
+            say("another ops/setup is running in this checkout; waiting for it ...")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def say(text: str) -> None:
-    """Tell the user on standard error, so that a caller's standard output stays its own."""
+    """Print a message for the user on stderr; stdout is for the command that runs next."""
     print(f"[setup] {text}", file=sys.stderr, flush=True)
 
 

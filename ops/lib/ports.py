@@ -1,4 +1,4 @@
-"""Ports of 127.0.0.1 that stay ours for as long as a server may want them back."""
+"""Reserves ports of 127.0.0.1, so that a server finds its port free after a restart."""
 
 import contextlib
 import fcntl
@@ -15,16 +15,18 @@ _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class NoFreePortError(RuntimeError):
-    """No free port was found; end servers left over from earlier runs and try again."""
+    """There are not enough free ports; end servers of earlier runs and try again."""
 
 
 class PortClaim:
-    """Holds ports of 127.0.0.1 against every other process that claims ports the same way.
+    """Reserves `count` ports of 127.0.0.1 against other processes that use `PortClaim`.
 
-    A server that is restarted must find its old port free. Two things could take it meanwhile: an
-    outgoing connection, which is why the range lies below the kernel's ephemeral ports, and another
-    test run, which is why each port has a locked file. The kernel drops the lock when the process
-    ends, however it ends.
+    A server must find its port free at a restart. An outgoing connection cannot take it, because the range is
+    below the kernel's ephemeral ports. Another test run cannot take it, because each port has a locked file.
+    The kernel releases the lock when the process ends for any reason.
+
+    Raises:
+        NoFreePortError: There are not enough free ports.
     """
 
     def __init__(self, count: int = 1) -> None:
@@ -48,15 +50,15 @@ class PortClaim:
         raise NoFreePortError(message)
 
     def release(self) -> None:
-        """Give the ports back; calling it twice is harmless."""
+        """Release the ports; may be called more than once."""
         while self._locks:
             self._locks.pop().close()
 
 
 def is_port_free(port: int) -> bool:
-    """Tell whether a server could listen on this port of 127.0.0.1 now."""
+    """Tell whether a server can listen on this port of 127.0.0.1 now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As the servers themselves do: a port whose old connections linger in TIME_WAIT is free.
+        # Servers set this option, too: a port with old connections in TIME_WAIT is free for them.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -66,11 +68,11 @@ def is_port_free(port: int) -> bool:
 
 
 def _candidates() -> list[int]:
-    """All ports below the ephemeral range in an order of chance, so that parallel runs seldom meet."""
+    """All ports of the range in random order, so that parallel runs seldom try the same port."""
     highest = HIGHEST_PORT
     with contextlib.suppress(OSError, ValueError, IndexError):
         highest = min(highest, int(_EPHEMERAL_RANGE.read_text().split()[0]))
-    if highest - LOWEST_PORT < 100:  # noqa: PLR2004 - someone widened the ephemeral range; locks must do
+    if highest - LOWEST_PORT < 100:  # noqa: PLR2004 - a wide ephemeral range; only locks protect then
         highest = HIGHEST_PORT
     ports = list(range(LOWEST_PORT, highest))
     random.SystemRandom().shuffle(ports)

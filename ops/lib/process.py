@@ -1,4 +1,4 @@
-"""One server process: started with a log file, waited for, and ended by nobody but its parent."""
+"""Base class of the test servers, and one server process with a log file."""
 
 import os
 import signal
@@ -16,31 +16,31 @@ _TAIL_LINES = 25
 
 
 class ServerError(RuntimeError):
-    """A server did not do what it was told; the message ends with the last lines of its log."""
+    """A server failed to start or to do an operation; some messages end with the last lines of its log."""
 
 
 class Server(ABC):
-    """Starts with its context and is closed with it, also when the start fails."""
+    """A server as a context manager: `start` on entry, `close` on exit and after a failed start."""
 
     @abstractmethod
     def start(self) -> Self:
-        """Start it, and wait until it can be used."""
+        """Start the server and wait until it is ready."""
 
     @abstractmethod
     def close(self) -> None:
-        """End it, and remove what it left; it cannot be started afterwards."""
+        """End the server and delete its files; it cannot be started again."""
 
     @abstractmethod
     def pause(self) -> None:
-        """Freeze it: connections stay open, nothing answers."""
+        """Stop the server's processes with SIGSTOP: connections stay open, but the server does not answer."""
 
     @abstractmethod
     def resume(self) -> None:
-        """Let it go on."""
+        """Continue after `pause`."""
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """It is frozen in this context, and not a moment longer, also when a signal or an error ends it."""
+        """Pause the server on entry and resume it on exit, also after an exception."""
         try:
             self.pause()
             yield
@@ -59,7 +59,14 @@ class Server(ABC):
 
 
 class ServerProcess:
-    """A child that ends with this process; see `ops.lib.children`."""
+    """A server as a child process that ends with this process; see `ops.lib.children`.
+
+    Args:
+        name: For messages.
+        command: Program and arguments.
+        log: The file that gets its stdout and stderr.
+        env: All its environment variables; by default those of this process.
+    """
 
     def __init__(
         self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
@@ -73,10 +80,10 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """The process id of the running server.
+        """Process id of the running server.
 
         Raises:
-            ServerError: when it does not run.
+            ServerError: It does not run.
         """
         if self._process is None or self._process.poll() is not None:
             raise ServerError(f"{self.name} is not running; start it first{self.log_tail()}")
@@ -84,14 +91,14 @@ class ServerProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process lives (a paused one lives)."""
+        """Whether the process runs; true also while it is paused."""
         return self._process is not None and self._process.poll() is None
 
     def start(self, is_ready: Callable[[], bool], *, timeout_s: float) -> Self:
-        """Start the process and return when `is_ready` says so.
+        """Start the process and wait until `is_ready` returns true; do nothing if it runs already.
 
         Raises:
-            ServerError: when it ended, or was not ready in time (it is killed then).
+            ServerError: It ended, or was killed because it was not ready within `timeout_s` seconds.
         """
         if self.running:
             return self
@@ -110,29 +117,29 @@ class ServerProcess:
         return self
 
     def stop(self, *, timeout_s: float = 20.0) -> None:
-        """End the process with SIGTERM; with SIGKILL when that takes too long."""
+        """End the process with SIGTERM, and with SIGKILL after `timeout_s` seconds."""
         if self._process is not None:
             self.resume()
             children.end(self._process, timeout_s)
 
     def kill(self) -> None:
-        """End the process and its children at once, as a crash or the out-of-memory killer would."""
+        """End the process group with SIGKILL, as a crash or the out-of-memory killer would."""
         if self._process is not None:
             children.kill(self._process)
 
     def pause(self) -> None:
-        """Freeze the process with SIGSTOP: connections stay open and nothing answers."""
+        """Send SIGSTOP to the process group: connections stay open, but the server does not answer."""
         os.killpg(self.pid, signal.SIGSTOP)
         self._paused = True
 
     def resume(self) -> None:
-        """Let a paused process go on."""
+        """Continue a paused process."""
         if self._paused and self.running:
             os.killpg(self.pid, signal.SIGCONT)
         self._paused = False
 
     def log_tail(self) -> str:
-        """The last lines of the log, ready to be appended to an error message."""
+        """The last lines of the log, as a suffix for an error message; empty without a log."""
         try:
             lines = self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
         except OSError:

@@ -1,4 +1,4 @@
-"""A real Prometheus in a temporary directory, for pictures of the dashboards; and its promtool, for tests."""
+"""A real Prometheus in a temporary directory, for the pictures of the dashboards and for tests."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ _START_TIMEOUT_S = 20.0
 
 
 def available() -> tuple[bool, str]:
-    """Whether Prometheus and promtool are there, and what to do when they are not."""
+    """Whether Prometheus and promtool are installed, and if not, what to do."""
     missing = [name for name in ("prometheus", "promtool") if shutil.which(name) is None]
     return (
         not missing,
@@ -28,17 +28,17 @@ def available() -> tuple[bool, str]:
 
 
 class PrometheusServer:
-    """Scrapes targets on 127.0.0.1 once a second. Use it as a context manager.
+    """A Prometheus that scrapes targets on 127.0.0.1 every second. Use it as a context manager.
 
     Args:
-        targets: `pod` label -> port.
+        targets: Port of each target, by the value of its label `pod`.
         rules: Rule files.
     """
 
     def __init__(self, targets: Mapping[str, int], rules: Sequence[Path] = ()) -> None:
         self._claim = PortClaim()
         (self.port,) = self._claim.ports
-        # Removed at the interpreter's end, too, where a signal comes before anybody could close us.
+        # The interpreter removes it at its exit if the context was not left.
         self._folder = tempfile.TemporaryDirectory(prefix="corti-prometheus-", ignore_cleanup_errors=True)
         self._directory = Path(self._folder.name)
         configuration = {
@@ -54,7 +54,7 @@ class PrometheusServer:
                 }
             ],
         }
-        # Prometheus reads YAML, of which JSON is a part.
+        # JSON is valid YAML.
         (self._directory / "prometheus.yaml").write_text(json.dumps(configuration))
         self._process = ServerProcess(
             "Prometheus",
@@ -68,10 +68,16 @@ class PrometheusServer:
         )
 
     def query(self, expression: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
-        """The series of a PromQL expression over a time, as Prometheus's HTTP API gives them.
+        """Evaluate a PromQL expression from `start` to `end` and return the series as the HTTP API does.
+
+        Args:
+            expression: In PromQL.
+            start: Seconds since the epoch.
+            end: Seconds since the epoch.
+            step: Seconds between two samples.
 
         Raises:
-            RuntimeError: Prometheus refuses the expression.
+            RuntimeError: Prometheus refused the request; the text has its reason.
         """
         question = {"query": expression, "start": start, "end": end, "step": step}
         url = f"http://127.0.0.1:{self.port}/api/v1/query_range?{urllib.parse.urlencode(question)}"

@@ -1,6 +1,6 @@
-"""The producer's and the consumer's side of the queues, for the demo, tests and benchmarks.
+"""Clients that put jobs and take results, for the demo, tests and benchmarks.
 
-Written against the documented contract with plain clients, sharing nothing with `worker`.
+They follow the documented contract, use plain client libraries and share no code with `worker`.
 """
 
 import json
@@ -21,14 +21,14 @@ UNDELIVERED = "corti.undelivered"
 
 
 class Queues(Protocol):
-    """One broker, seen by an EHR."""
+    """A connection to one broker, as an EHR uses it. As a context manager it closes itself."""
 
     def put(self, *bodies: bytes, queue: str = JOBS) -> None:
-        """Put messages on a queue, in order."""
+        """Put messages on a queue, in this order."""
         ...
 
     def take(self, queue: str, timeout: float) -> bytes | None:
-        """Take the oldest message of a queue, waiting up to `timeout` seconds for one."""
+        """Take the oldest message of a queue; `None` if none arrives within `timeout` seconds."""
         ...
 
     def close(self) -> None:
@@ -36,7 +36,7 @@ class Queues(Protocol):
         ...
 
     def hang_up(self) -> None:
-        """Close the connection without a word: a broker that blocks its publishers would never answer."""
+        """Close the connection without waiting: a broker that blocks publishers does not answer."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -56,7 +56,7 @@ class _Closing:
         if kind is None:
             self.close()
         else:
-            # A signal may have come in the middle of an answer of the broker: its rest would be waited for.
+            # An exception from a signal may have interrupted a reply; `close` would wait for its rest.
             self.hang_up()
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class RedisQueues(_Closing):
 
 
 class RabbitQueues(_Closing):
-    """RabbitMQ: publish to the queue by the default exchange; consume with acknowledgement."""
+    """RabbitMQ: publish through the default exchange; consume with acknowledgement."""
 
     def __init__(self, url: str) -> None:
         self._connection = kombu.Connection(url, transport_options={"confirm_publish": True})
@@ -105,13 +105,13 @@ class RabbitQueues(_Closing):
 
     def put(self, *bodies: bytes, queue: str = JOBS) -> None:
         """See `Queues`."""
-        self._see_to(queue, _jobs_arguments(queue))
+        self._ensure_queue(queue, _jobs_arguments(queue))
         producer = kombu.Producer(self._channel)
         for body in bodies:
             self._publish(producer, body, queue)
 
-    def _see_to(self, queue: str, arguments: dict[str, object]) -> None:
-        """A queue that is there is used as it is: what arguments it has is the worker's business."""
+    def _ensure_queue(self, queue: str, arguments: dict[str, object]) -> None:
+        """Declare a queue unless it exists; the worker may have declared it with other arguments."""
         channel = self._connection.channel()
         try:
             channel.queue_declare(queue, passive=True)
@@ -121,7 +121,7 @@ class RabbitQueues(_Closing):
         channel.close()
 
     def _publish(self, producer: kombu.Producer, body: bytes, queue: str) -> None:
-        """Publish with confirmation: a quorum queue that is just being made refuses for a moment."""
+        """Publish with confirmation and retries: a new quorum queue refuses messages for a moment."""
         for pause in (0.1, 0.5, 2.0, 0.0):
             try:
                 producer.publish(
@@ -153,7 +153,7 @@ class RabbitQueues(_Closing):
             received.append(bytes(message.body or b""))
             message.ack()
 
-        self._see_to(queue, {"x-queue-type": "quorum"})
+        self._ensure_queue(queue, {"x-queue-type": "quorum"})
         consumer = kombu.Consumer(
             self._channel,
             [kombu.Queue(queue, no_declare=True)],
@@ -174,7 +174,10 @@ class RabbitQueues(_Closing):
 
 
 def _jobs_arguments(queue: str) -> dict[str, object]:
-    """As the worker declares a queue of jobs, with its lane's queue for what RabbitMQ gives up."""
+    """The arguments with which the worker declares a queue of jobs.
+
+    RabbitMQ moves messages over the delivery limit to the lane's queue `corti.undelivered`.
+    """
     return {
         "x-queue-type": "quorum",
         "x-delivery-limit": 50,
@@ -186,10 +189,10 @@ def _jobs_arguments(queue: str) -> dict[str, object]:
 
 
 def connect(url: str) -> Queues:
-    """The queues of a broker, by its URL."""
+    """Connect to the broker with this URL (Redis or AMQP)."""
     return RedisQueues(url) if url.startswith("redis") else RabbitQueues(url)
 
 
 def encode(jobs: Iterable[dict[str, Any]]) -> list[bytes]:
-    """Jobs as the bodies of messages."""
+    """Encode jobs as message bodies."""
     return [json.dumps(job).encode() for job in jobs]

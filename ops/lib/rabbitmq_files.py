@@ -1,4 +1,4 @@
-"""Where RabbitMQ's programs are, and the files and environment that one node starts from."""
+"""Finds RabbitMQ's programs; makes the configuration files and the environment of one node."""
 
 import os
 import shutil
@@ -21,20 +21,20 @@ class NodePorts(NamedTuple):
 
     @property
     def of_node(self) -> tuple[int, ...]:
-        """Those that the node itself listens on."""
+        """The ports that the node itself listens on; `epmd` belongs to the port mapper."""
         return (self.amqp, self.distribution, self.management, self.prometheus)
 
     @property
     def node_name(self) -> str:
-        """The Erlang node's name, unique on this machine because the port is."""
+        """Name of the Erlang node; the port makes it unique on this machine."""
         return f"corti{self.amqp}@localhost"
 
 
 def find_rabbitmq() -> Path | None:
-    """The directory of RabbitMQ's scripts.
+    """The directory of RabbitMQ's scripts, or `None` if RabbitMQ or epmd is not installed.
 
-    Debian's `rabbitmq-server` on the PATH is a wrapper that changes to the user rabbitmq and so can use
-    neither our directory nor our ports; the scripts under /usr/lib do not.
+    Debian's `rabbitmq-server` on the PATH is a wrapper that changes to the user rabbitmq, who may not use our
+    directory. The scripts under /usr/lib do not change the user.
     """
     if shutil.which("epmd") is None:
         return None
@@ -48,7 +48,7 @@ def find_rabbitmq() -> Path | None:
 
 
 def environment(directory: Path, ports: NodePorts) -> dict[str, str]:
-    """The environment of the node, its port mapper and `rabbitmqctl`."""
+    """The environment variables for the node, its port mapper (epmd) and `rabbitmqctl`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
     return kept | {
         "HOME": str(directory),
@@ -62,7 +62,7 @@ def environment(directory: Path, ports: NodePorts) -> dict[str, str]:
         "RABBITMQ_LOG_BASE": str(directory / "log"),
         "RABBITMQ_PID_FILE": str(directory / "pid"),
         "RABBITMQ_DIST_PORT": str(ports.distribution),
-        # Without the address the node would listen for its cluster peers on every interface.
+        # Otherwise the node listens for cluster peers on all interfaces.
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         "ERL_EPMD_PORT": str(ports.epmd),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -77,7 +77,7 @@ def write_configuration(
     advanced: Mapping[str, int],
     settings: Mapping[str, str],
 ) -> None:
-    """Write rabbitmq.conf, advanced.config, the list of plugins and the cookie into `directory`."""
+    """Write rabbitmq.conf, advanced.config, enabled_plugins and the Erlang cookie into `directory`."""
     lines = {
         "listeners.tcp.1": f"127.0.0.1:{ports.amqp}",
         "management.tcp.ip": "127.0.0.1",
@@ -93,11 +93,11 @@ def write_configuration(
         lines |= {"prometheus.tcp.ip": "127.0.0.1", "prometheus.tcp.port": str(ports.prometheus)}
     lines |= settings
     (directory / "rabbitmq.conf").write_text("".join(f"{name} = {value}\n" for name, value in lines.items()))
-    # These settings are not in the schema of rabbitmq.conf: a node given them there refuses to boot.
+    # These settings are not in the schema of rabbitmq.conf, and a node does not start with unknown ones.
     terms = ",".join(f"{{{name},{value}}}" for name, value in advanced.items())
     (directory / "advanced.config").write_text(f"[{{rabbit,[{terms}]}}].\n")
     (directory / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
-    # In HOME, where the node and rabbitmqctl both look, so that no command line shows it.
+    # The node and rabbitmqctl read the cookie from HOME, so it is not needed on a command line.
     cookie = directory / ".erlang.cookie"
     cookie.write_text(_COOKIE)
     cookie.chmod(0o400)

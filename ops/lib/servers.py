@@ -1,4 +1,4 @@
-"""The real servers that the demo, the tests and the benchmark start on 127.0.0.1."""
+"""The real servers that the demo, the tests and the benchmarks start on 127.0.0.1."""
 
 from ops.lib.ports import PortClaim
 from ops.lib.process import ServerError

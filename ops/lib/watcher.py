@@ -1,11 +1,11 @@
-"""Ends the children of a process that died without ending them.
+"""Ends the children of a process that ended without ending them.
 
-`ops.lib.children` starts one beside each process that has children, and names them on its standard input.
-The kernel closes that pipe at the process's end, however it ends, also by SIGKILL. That works on every
-Unix and from any thread; Linux's own signal at a parent's death follows the thread that started the child.
+`ops.lib.children` starts a watcher for each process that has children, and writes their ids to its stdin.
+The kernel closes that pipe when the process ends for any reason, also by SIGKILL. This works on every Unix.
+Linux's PR_SET_PDEATHSIG is no replacement: it acts when the thread that started the child ends.
 
-Lines of input: `+ PID` for a new child, which leads a process group; `- PID` for one that has ended.
-Only the standard library may be used here, and little of it: each command starts this program.
+Input lines: `+ PID` for a new child, the leader of a process group; `- PID` for a child that has ended.
+Import little, and only from the standard library: each command starts this program.
 """
 
 import os
@@ -14,13 +14,13 @@ import sys
 import time
 from contextlib import suppress
 
-#: Enough for a server to stop in order; short, because who comes back should find nothing.
+#: Seconds between SIGTERM and SIGKILL: long enough for a server to stop, short for a user who starts again.
 _GRACE = 2.0
 _LOOK = 0.02
 
 
 def main() -> None:
-    """Keep the list until the pipe closes; then end what is on it, the last started first."""
+    """Keep a list of the children until the pipe closes; then end them, the last started first."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     children: dict[int, str] = {}
@@ -31,10 +31,10 @@ def main() -> None:
         else:
             children.pop(int(pid), None)
     alive = [pid for pid in reversed(children) if started(pid) == children[pid]]
-    # What uses a server was started after it: all are told at once, but in this order.
+    # A client was started after its server. All get SIGTERM at once, in this order.
     for pid in alive:
         tell(pid, signal.SIGTERM)
-        # A frozen process hears nothing else.
+        # A process stopped by SIGSTOP handles SIGTERM only after SIGCONT.
         tell(pid, signal.SIGCONT)
     deadline = time.monotonic() + _GRACE
     for pid in alive:
@@ -44,9 +44,9 @@ def main() -> None:
 
 
 def started(pid: int) -> str:
-    """When a living process started, in the kernel's ticks, so that a number used again is not mistaken.
+    """The start time of a running process, in clock ticks; it tells whether a pid was reused.
 
-    Empty when there is no such process, or it has ended; `alive` where there is no /proc.
+    Empty if the process does not exist or has ended; `alive` for a running process without /proc.
     """
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 -- quick
@@ -59,7 +59,7 @@ def started(pid: int) -> str:
 
 
 def tell(pid: int, number: int) -> bool:
-    """Send a signal; whether there was somebody to send it to."""
+    """Send a signal; return whether that succeeded."""
     try:
         os.kill(pid, number)
     except OSError:
@@ -68,7 +68,7 @@ def tell(pid: int, number: int) -> bool:
 
 
 def kill_group(pid: int) -> None:
-    """End at once what is left of a child's group; a leader that has ended may leave children of its own."""
+    """Send SIGKILL to a child's process group, which may have members after its leader has ended."""
     with suppress(OSError):
         os.killpg(pid, signal.SIGKILL)
 

@@ -22,11 +22,11 @@ _BETWEEN_SIGNALS = 0.5
 
 
 class WorkerError(RuntimeError):
-    """The worker did not do what was expected; the text ends with the last lines of its log."""
+    """The worker did not become ready; the text ends with the last lines of its log."""
 
 
 def sandbox_settings(info: Info, *, tls: bool = True) -> dict[str, str]:
-    """The settings that point a worker at a sandbox."""
+    """The settings with which a worker uses a sandbox, over TLS if `tls` is set and the sandbox has it."""
     endpoint = info.https if tls and info.https else info.http
     settings = {
         "CORTI_CLIENT_ID": info.client_id,
@@ -44,11 +44,11 @@ class WorkerProcess:
     """`corti-worker run` (or another command) as a child process.
 
     Args:
-        settings: Environment variables with its settings.
-        log: File for its log.
+        settings: Its CORTI_ environment variables; those of this process are not passed on.
+        log: The file that gets its stdout and stderr.
         command: Its arguments.
-        source: Where its code is: this repository, or a directory with another version's `worker`.
-        module: What Python runs.
+        source: Directory of its code: this repository, or one with another version of `worker`.
+        module: The Python module to run.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class WorkerProcess:
         return self.process.pid
 
     def ready(self, timeout: float = 30.0) -> Self:
-        """Wait until `/readyz` says yes.
+        """Wait until `/readyz` answers 200.
 
         Raises:
-            WorkerError: It did not, within `timeout` seconds.
+            WorkerError: It ended, or was not ready within `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and self.process.poll() is None:
@@ -106,7 +106,7 @@ class WorkerProcess:
         raise WorkerError(f"the worker did not become ready\n{self.tail()}")
 
     def health_port(self) -> int | None:
-        """Port of its health server, once it has said so."""
+        """Port of its health server; `None` until it has logged the port."""
         if self._port is None:
             for record in self.records():
                 if record.get("event") == "health_serving":
@@ -114,7 +114,7 @@ class WorkerProcess:
         return self._port
 
     def get(self, path: str, accept: str = "*/*", timeout: float = 5) -> tuple[int, str]:
-        """Status and text of one of its pages; 0 and nothing where it does not answer."""
+        """Status and text of a page of the health server; 0 and an empty text without an answer."""
         url = f"http://127.0.0.1:{self.health_port()}{path}"
         request = urllib.request.Request(url, headers={"Accept": accept})  # our own loopback
         try:
@@ -127,7 +127,7 @@ class WorkerProcess:
             return 0, ""
 
     def metric(self, name: str, **labels: str) -> float:
-        """Sum of the samples of a metric that carry all `labels`."""
+        """Sum of the samples of a metric with all these `labels`; 0 if there are none."""
         total = 0.0
         for line in self.get("/metrics")[1].splitlines():
             series, _, value = line.rpartition(" ")
@@ -137,37 +137,41 @@ class WorkerProcess:
         return total
 
     def records(self) -> list[dict[str, Any]]:
-        """The lines of its log that are JSON objects."""
+        """The JSON records of its log."""
         return [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
 
     def text(self) -> str:
-        """Everything it wrote."""
+        """Its whole output, without what the log file contained before."""
         with self.log_path.open("rb") as file:
             file.seek(self._start)
             return file.read().decode(errors="replace")
 
     def tail(self, lines: int = 20) -> str:
-        """The end of what it wrote."""
+        """The last lines of its output."""
         return "\n".join(self.text().splitlines()[-lines:])
 
     def terminate(self, timeout: float = 60.0) -> int:
-        """Send SIGTERM and wait for the end."""
+        """Send SIGTERM and wait; return the exit status.
+
+        Raises:
+            subprocess.TimeoutExpired: It did not end within `timeout` seconds.
+        """
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
 
     def hand_back(self) -> None:
-        """Let it end soon: at a second signal it gives back all jobs instead of waiting for streams."""
+        """Send SIGTERM twice, so that it returns all jobs to the queue instead of waiting for streams."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             time.sleep(_BETWEEN_SIGNALS)
             self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Send SIGKILL and wait for the end."""
+        """Send SIGKILL to the worker and its process group, and wait."""
         children.kill(self.process)
 
     def close(self) -> None:
-        """End it, by force if it must be."""
+        """End the worker with SIGTERM, and with SIGKILL after 20 s."""
         children.end(self.process)
         self._log.close()

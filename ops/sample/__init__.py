@@ -1,1 +1,1 @@
-"""The sample consultation: lines, audio, and the script that spoke them."""
+"""The sample consultation: its lines, its audio, and the program that makes the audio."""

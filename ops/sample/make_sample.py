@@ -1,10 +1,10 @@
-"""Speaks lines.json with two voices and writes consultation.wav, consultation.ogg and dialogue.json.
+"""Converts lines.json to speech and writes consultation.wav, consultation.ogg and dialogue.json.
 
 Run it after a change of lines.json, on a machine with espeak-ng:
 
     .venv/bin/python -m ops.sample.make_sample
 
-The same espeak-ng and PyAV give the same bytes again.
+The output is reproducible with the same versions of espeak-ng and PyAV.
 """
 
 import io
@@ -23,9 +23,9 @@ RATE = 16_000
 SAMPLE_BYTES = 2
 GAP_S = 0.7
 EDGE_S = 0.3
-# Samples below this are espeak-ng's own lead-in and lead-out, which are no part of a line.
+# espeak-ng adds samples up to this absolute value before and after a line; they are cut off.
 QUIET = 200
-# Two speakers that an ear (and a diarization) can tell apart; words per minute and pitch of each.
+# Voice (-v), words per minute (-s) and pitch (-p) of two speakers that diarisation can distinguish.
 VOICES = {
     "doctor": ["-v", "en-us", "-s", "165", "-p", "40"],
     "patient": ["-v", "en-us+f3", "-s", "160", "-p", "62"],
@@ -33,7 +33,7 @@ VOICES = {
 
 
 def main() -> int:
-    """Write the three files beside this module."""
+    """Write the three files into this module's directory; return the exit code."""
     script = json.loads((HERE / "lines.json").read_text())
     pcm = bytearray(silence(EDGE_S))
     lines: list[dict[str, Any]] = []
@@ -47,7 +47,7 @@ def main() -> int:
         pcm += silence(GAP_S)
     pcm = pcm[: len(pcm) - len(silence(GAP_S))] + silence(EDGE_S)
     if any(one["end"] >= following["start"] for one, following in pairwise(lines)):
-        raise AssertionError("lines overlap; look at `trimmed`")
+        raise AssertionError("lines overlap: check `trimmed`")
     write_wav(HERE / "consultation.wav", bytes(pcm))
     write_ogg(HERE / "consultation.ogg", bytes(pcm))
     dialogue = {"language": script["language"], "lines": lines}
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def speak(text: str, speaker: str) -> bytes:
-    """One line as a WAV file in espeak-ng's own sample rate."""
+    """Convert a text to speech; return a WAV file with espeak-ng's sample rate."""
     command = ["espeak-ng", *VOICES[speaker], "--stdout", text]
     try:
         return subprocess.run(command, check=True, capture_output=True).stdout
@@ -66,7 +66,7 @@ def speak(text: str, speaker: str) -> bytes:
 
 
 def spoken_at_rate(wav: bytes) -> bytes:
-    """The samples of a WAV file as mono 16-bit little-endian PCM at the sample's rate."""
+    """Convert a WAV file to mono 16-bit little-endian PCM at `RATE`."""
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
     pcm = bytearray()
     with av.open(io.BytesIO(wav), "r", format="wav") as container:
@@ -77,19 +77,19 @@ def spoken_at_rate(wav: bytes) -> bytes:
 
 
 def trimmed(pcm: bytes) -> bytes:
-    """The samples from the first to the last that is loud enough to be heard."""
+    """Cut off the quiet samples at both ends of 16-bit PCM."""
     samples = memoryview(pcm).cast("h")
     loud = [index for index, sample in enumerate(samples) if abs(sample) > QUIET]
     return samples[loud[0] : loud[-1] + 1].tobytes()
 
 
 def silence(seconds: float) -> bytes:
-    """Digital silence of this length."""
+    """Return 16-bit PCM of this length with all samples 0."""
     return bytes(round(seconds * RATE) * SAMPLE_BYTES)
 
 
 def write_wav(path: Path, pcm: bytes) -> None:
-    """Write mono 16-bit PCM as a WAV file."""
+    """Write mono 16-bit PCM at `RATE` as a WAV file."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(SAMPLE_BYTES)
@@ -98,8 +98,8 @@ def write_wav(path: Path, pcm: bytes) -> None:
 
 
 def write_ogg(path: Path, pcm: bytes) -> None:
-    """Write mono 16-bit PCM as Opus in an Ogg container."""
-    # Without bitexact the stream gets a random serial number and every run gives other bytes.
+    """Write mono 16-bit PCM at `RATE` as Opus in an Ogg container."""
+    # Without bitexact the stream gets a random serial number and the bytes differ in every run.
     with av.open(str(path), "w", format="ogg", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libopus", rate=RATE, layout="mono")
         stream.bit_rate = 24_000

@@ -1,4 +1,5 @@
-"""A local server that speaks the Corti API: tokens, interactions, streams; and, when told to, misbehaves.
+"""A local server that implements the Corti API (tokens, interactions, streams) and can inject faults.
 
-`PROTOCOL.md` and a number in a comment mean a section of that document: the facts about the wire.
+A reference such as "PROTOCOL.md 4.5" in a comment means that section of ``ops/sandbox/PROTOCOL.md``, which
+records the facts about the protocol.
 """

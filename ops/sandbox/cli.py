@@ -1,4 +1,4 @@
-"""The command line of the sandbox."""
+"""Run a local server that implements the Corti API and can inject faults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _faults(text: str) -> list[Fault]:
-    """Read a fault, or a list of faults, from JSON or from a file with JSON."""
+    """Read one fault or a list of faults, from JSON text or from a JSON file."""
     try:
         content = text if text.lstrip().startswith(("{", "[")) else Path(text).read_text(encoding="utf-8")
         return parse_faults(json.loads(content))
@@ -61,11 +61,11 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser; the README describes every option."""
     parser = argparse.ArgumentParser(prog="python -m ops.sandbox", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="http and ws; 0 picks a free one")
+    parser.add_argument("--port", type=int, default=0, help="http and ws port; 0 picks a free port")
     tls = parser.add_mutually_exclusive_group()
-    tls.add_argument("--tls-port", type=int, default=0, help="https and wss; 0 picks a free one")
+    tls.add_argument("--tls-port", type=int, default=0, help="https and wss port; 0 picks a free port")
     tls.add_argument("--no-tls", action="store_true")
-    parser.add_argument("--tenant", action="append", help="may be repeated; default base")
+    parser.add_argument("--tenant", action="append", help="tenant and realm; may be repeated; default base")
     parser.add_argument("--client-id", default="sandbox")
     parser.add_argument("--client-secret", default="sandbox-secret")
     parser.add_argument(
@@ -74,24 +74,33 @@ def build_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="REALM:ID:SECRET",
-        help="a realm with a client of its own; may be repeated",
+        help="add a realm that has its own client; may be repeated",
     )
     parser.add_argument("--token-seconds", type=_positive, default=300.0)
     text = parser.add_mutually_exclusive_group()
-    text.add_argument("--script", type=_script, help="JSON file with the lines to answer")
-    text.add_argument("--recognise", action="store_true", help="recognise English words (pocketsphinx)")
-    parser.add_argument("--facts-every", type=_positive, help="seconds of audio between facts")
-    parser.add_argument("--time-scale", type=_positive, default=1.0, help="factor on cadences")
-    parser.add_argument("--latency", type=_not_negative, default=0.0, help="seconds before a transcript")
+    text.add_argument("--script", type=_script, help="JSON file with the transcript lines to send")
+    text.add_argument("--recognise", action="store_true", help="transcribe English speech with pocketsphinx")
+    parser.add_argument("--facts-every", type=_positive, help="seconds of audio between facts messages")
+    parser.add_argument(
+        "--time-scale", type=_positive, default=1.0, help="factor on the intervals in audio time"
+    )
+    parser.add_argument(
+        "--latency",
+        type=_not_negative,
+        default=0.0,
+        help="seconds from the end of a segment to its transcript",
+    )
     parser.add_argument("--config-deadline", type=_positive, default=10.0)
-    parser.add_argument("--state-dir", type=Path, help="where the CA bundle is written")
-    parser.add_argument("--faults", type=_faults, action="append", default=[], help="JSON or a file with it")
+    parser.add_argument("--state-dir", type=Path, help="directory for the CA bundle")
+    parser.add_argument(
+        "--faults", type=_faults, action="append", default=[], help="faults as JSON, or a JSON file"
+    )
     parser.add_argument("--access-log", action="store_true", help="log requests to stderr")
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the sandbox; return the exit status."""
+    """Run the sandbox until a stop signal; return the exit status."""
     options = build_parser().parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO if options.access_log else logging.WARNING)
     settings = Settings(
@@ -113,7 +122,7 @@ def main(arguments: Sequence[str]) -> int:
         faults=tuple(fault for group in options.faults for fault in group),
         access_log=options.access_log,
     )
-    # A wrong option or --help is answered before the server and its libraries are loaded.
+    # Imported late, so that --help and option errors need not load the server and its libraries.
     from ops.sandbox.server import serve  # noqa: PLC0415
 
     asyncio.run(serve(settings))

@@ -1,4 +1,4 @@
-"""The one clock of the server: seconds since the epoch that never run backwards."""
+"""The only clock of the server: seconds since the epoch that never run backwards."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from datetime import UTC, datetime
 
 
 class Clock:
-    """Monotonic time anchored at the wall clock of the start.
+    """Monotonic time with an offset, so that it equals the wall clock when the object is made.
 
-    One scale serves deadlines, token lifetimes and the timestamps in replies; a step of the system clock
-    while the server runs cannot expire a token or a deadline.
+    Deadlines, token lifetimes and the timestamps in replies all use it. A change of the system clock while
+    the server runs therefore cannot expire a token or a deadline.
     """
 
     def __init__(self) -> None:
         self._offset = time.time() - time.monotonic()
 
     def now(self) -> float:
-        """Return the seconds since the epoch."""
+        """Return the time in seconds since the epoch."""
         return self._offset + time.monotonic()
 
 
 def timestamp(now: float) -> str:
-    """Write a time as the API does: RFC 3339, microseconds, ``Z`` (PROTOCOL.md 3.3)."""
+    """Format seconds since the epoch as the API does: RFC 3339, microseconds, ``Z`` (PROTOCOL.md 3.3)."""
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

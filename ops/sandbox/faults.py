@@ -1,8 +1,8 @@
-"""Named misbehaviours: what the sandbox can be told to do wrong, when, and how often.
+"""Faults that the sandbox can inject: what goes wrong, for whom, and how often.
 
-A ``Fault`` is a frozen value that was checked against the table below; the ``Switchboard`` holds those in
-force. Server code asks ``take`` at the place where it could misbehave, so that a fault which was switched on
-a moment ago also reaches sockets that are already open.
+A ``Fault`` is an immutable value that was checked against ``fault_table``. The ``Switchboard`` holds the
+active faults. Server code calls ``take`` at each place where it can inject a fault, so a new fault also
+affects sockets that are already open.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ _LIMITS = ("count", "tenant", "encounter")
 
 
 class FaultError(ValueError):
-    """A fault that names nothing known, or has a parameter of the wrong kind."""
+    """A fault with an unknown name, an unknown parameter or an invalid value."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One misbehaviour with its parameters and its limits."""
+    """One fault with its parameters and its limits; ``fault[name]`` is the value of a parameter."""
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    #: How many requests or sockets it hits; ``None`` means every one.
+    #: How many requests or sockets the fault affects; ``None`` means all.
     count: int | None = None
-    #: Only this tenant.
+    #: The fault affects this tenant only.
     tenant: str | None = None
-    #: Only interactions whose ``encounter.identifier`` begins so.
+    #: The fault affects only interactions whose ``encounter.identifier`` has this prefix.
     encounter: str | None = None
 
     @classmethod
@@ -41,7 +41,7 @@ class Fault:
         """Build a fault from JSON, with the defaults of its table entry filled in.
 
         Raises:
-            FaultError: unknown name or parameter, or a wrong type.
+            FaultError: unknown name or parameter, or an invalid value.
         """
         if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
             raise FaultError("a fault is an object with a name")
@@ -67,7 +67,7 @@ class Fault:
         return cls(name, MappingProxyType(parameters), count, tenant, encounter)
 
     def concerns(self, tenant: str | None, encounter: str | None) -> bool:
-        """Tell whether the limits let this fault hit that tenant and encounter."""
+        """Tell whether this fault affects the given tenant and encounter identifier."""
         if self.tenant is not None and self.tenant != tenant:
             return False
         return self.encounter is None or (encounter is not None and encounter.startswith(self.encounter))
@@ -76,7 +76,7 @@ class Fault:
         return self.parameters[parameter]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the JSON from which ``parse`` makes an equal fault."""
+        """Return an object from which ``parse`` makes an equal fault."""
         limits = {key: getattr(self, key) for key in _LIMITS if getattr(self, key) is not None}
         return {"name": self.name, **self.parameters, **limits}
 
@@ -85,7 +85,7 @@ def parse_faults(raw: Any) -> list[Fault]:
     """Read one fault or a list of them from JSON.
 
     Raises:
-        FaultError: one of them is not acceptable; then none is used.
+        FaultError: at least one fault is invalid; the text names the first.
     """
     return [Fault.parse(one) for one in (raw if isinstance(raw, list) else [raw])]
 
@@ -101,7 +101,7 @@ class _Entry:
 
 
 class Switchboard:
-    """The faults in force, with the number of times each was used."""
+    """The active faults, with the number of times each was used."""
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._entries = [_Entry(fault) for fault in faults]
@@ -110,20 +110,20 @@ class Switchboard:
         return bool(self._entries)
 
     def add(self, fault: Fault) -> None:
-        """Put one more fault in force; of two with the same name the older goes first."""
+        """Activate a fault; of two faults with the same name the older is used first."""
         self._entries.append(_Entry(fault))
 
     def clear(self, name: str | None = None) -> None:
-        """Remove every fault, or those with this name."""
+        """Remove all faults, or those with this name."""
         self._entries = [entry for entry in self._entries if name is not None and entry.fault.name != name]
 
     def peek(self, name: str, tenant: str | None = None, encounter: str | None = None) -> Fault | None:
-        """Return the fault that would hit, without using it up."""
+        """Return the fault that ``take`` would return, without counting a use."""
         entry = self._find(name, tenant, encounter)
         return entry.fault if entry else None
 
     def take(self, name: str, tenant: str | None = None, encounter: str | None = None) -> Fault | None:
-        """Return the fault that hits and count it as used once more."""
+        """Return the first fault that applies and count one use; ``None`` when no fault applies."""
         entry = self._find(name, tenant, encounter)
         if entry is None:
             return None
@@ -133,7 +133,7 @@ class Switchboard:
     def take_for(
         self, name: str, operation: str, tenant: str | None = None, encounter: str | None = None
     ) -> Fault | None:
-        """Like ``take``, for faults whose ``operation`` parameter names one REST operation or ``any``."""
+        """Like ``take``, for faults with an ``operation`` parameter: a REST operation or ``any``."""
         for entry in self._entries:
             fault = entry.fault
             if fault.name != name or entry.spent or not fault.concerns(tenant, encounter):
@@ -144,7 +144,7 @@ class Switchboard:
         return None
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Return all faults with their use; those used up are still listed."""
+        """Return all faults with the count ``used``; faults that are used up are still listed."""
         return [{**entry.fault.as_json(), "used": entry.used} for entry in self._entries]
 
     def _find(self, name: str, tenant: str | None, encounter: str | None) -> _Entry | None:

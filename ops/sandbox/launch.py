@@ -1,6 +1,7 @@
-"""Start the sandbox as a child process and talk to it; for tests, the demo and benchmarks.
+"""Start the sandbox as a child process and control it; for tests, the demo and benchmarks.
 
-Only the standard library is used, so that a process which patches sockets or has no asyncio can import it.
+Only the standard library and ``ops.lib`` are imported, so the importing process needs none of the sandbox's
+dependencies.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
-# A proxy named in the environment must never see requests to the loopback interface.
+# Requests to the loopback interface must not go through a proxy that the environment names.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _REQUEST_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -28,7 +29,7 @@ _STOP_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The three base addresses of the API, as a client is configured with them."""
+    """The three base URLs of the API that a client is configured with."""
 
     auth_url: str
     api_url: str
@@ -37,7 +38,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Info:
-    """What the sandbox printed when it was ready."""
+    """The contents of the line that the sandbox prints when it is ready."""
 
     pid: int
     tenant: str
@@ -50,7 +51,7 @@ class Info:
 
     @classmethod
     def parse(cls, line: str) -> Info:
-        """Read the JSON line which the sandbox prints on stdout."""
+        """Read the JSON line that the sandbox prints on stdout."""
         raw = json.loads(line)
         secure = raw.get("https")
         return cls(
@@ -66,7 +67,7 @@ class Info:
 
 
 class Sandbox:
-    """A running sandbox process. Leaving the ``with`` block, or ``close``, stops it."""
+    """A running sandbox process. ``close``, or the end of the ``with`` block, stops it."""
 
     def __init__(self, process: children.Child, info: Info) -> None:
         self.info = info
@@ -84,24 +85,24 @@ class Sandbox:
         self.close()
 
     def stats(self, *, summary: bool = False) -> dict[str, Any]:
-        """Return the counters; with ``summary`` without the record of each stream."""
+        """Return the counters, and without ``summary`` also the record of each stream."""
         answer: dict[str, Any] = self._request("GET", "stats?summary=1" if summary else "stats")
         return answer
 
     def reset(self) -> None:
-        """Set every counter to zero and forget the records of finished streams."""
+        """Set every counter to zero and delete the records of closed streams."""
         self._request("POST", "reset")
 
     def fault(self, name: str, **parameters: Any) -> None:
-        """Add one fault to those in force; ``count``, ``tenant`` and ``encounter`` limit it.
+        """Activate one more fault; ``count``, ``tenant`` and ``encounter`` limit it.
 
         Raises:
-            urllib.error.HTTPError: the name or a parameter is unknown or has a wrong value (status 400).
+            urllib.error.HTTPError: status 400: unknown name or parameter, or an invalid value.
         """
         self._request("POST", "faults", {"name": name, **parameters})
 
     def faults(self) -> list[dict[str, Any]]:
-        """Return the faults in force, each with the number of times it was used."""
+        """Return the faults, used-up ones included, each with the number of times it was ``used``."""
         answer: list[dict[str, Any]] = self._request("GET", "faults")["faults"]
         return answer
 
@@ -110,7 +111,7 @@ class Sandbox:
         self._request("DELETE", f"faults?name={name}" if name else "faults")
 
     def close(self) -> int:
-        """Stop the process and return its exit status; calling it again is harmless."""
+        """Stop the process and return its exit status; it may be called more than once."""
         status = children.end(self._process, _STOP_SECONDS)
         if self._process.stdout is not None:
             self._process.stdout.close()
@@ -150,26 +151,26 @@ def start(
 
     Args:
         host: Address to listen on.
-        port: Port of http and ws; 0 picks a free one.
-        tls_port: Port of https and wss; 0 picks a free one, ``None`` switches TLS off.
-        tenant: Tenant, which is also the name of the realm.
-        client_id: Client that may ask for tokens.
-        client_secret: Its secret.
-        token_seconds: Lifetime of a token.
-        script: Script file with the lines to answer; see README.
-        recognise: Put recognised English words into the segments.
-        facts_every: Seconds of audio between messages with facts, instead of the documented cadence.
-        time_scale: Factor on cadences that are measured in stream time.
+        port: Port of http and ws; 0 picks a free port.
+        tls_port: Port of https and wss; 0 picks a free port, ``None`` switches TLS off.
+        tenant: Name of the tenant and of its realm.
+        client_id: Client that may request tokens.
+        client_secret: Secret of this client.
+        token_seconds: Lifetime of a token in seconds.
+        script: Script file with the transcript lines to send; see README.
+        recognise: Transcribe English speech instead of sending placeholders.
+        facts_every: Seconds of audio between facts messages, instead of the documented intervals.
+        time_scale: Factor on the intervals in audio time.
         latency: Seconds between the end of a segment and its transcript.
         config_deadline: Seconds a client has to send its configuration.
-        state_dir: Where the CA bundle is written; by default a directory removed at exit.
-        faults: Faults in force from the start.
+        state_dir: Directory for the CA bundle; by default a temporary directory, removed at exit.
+        faults: Faults that are active from the start.
         extra_arguments: Appended to the command line.
         stderr: As for ``subprocess.Popen``.
-        startup_seconds: How long to wait for the line on stdout.
+        startup_seconds: Seconds to wait for the line on stdout.
 
     Raises:
-        RuntimeError: the process ended or stayed silent instead of becoming ready.
+        RuntimeError: the process ended, or printed nothing within ``startup_seconds``.
     """
     command = [sys.executable, "-m", "ops.sandbox", "--host", host, "--port", str(port)]
     command += ["--no-tls"] if tls_port is None else ["--tls-port", str(tls_port)]
@@ -194,7 +195,7 @@ def start(
 def _first_line(process: children.Child, seconds: float) -> str:
     out = process.stdout
     if out is None or not select.select([out], [], [], seconds)[0]:
-        raise RuntimeError(f"the sandbox said nothing within {seconds} s")
+        raise RuntimeError(f"the sandbox printed nothing within {seconds} s")
     line: str = out.readline()
     if not line:
         raise RuntimeError(f"the sandbox ended with status {process.wait()} before it was ready")

@@ -1,4 +1,4 @@
-"""Run the application on a plain and a TLS port until a signal says stop."""
+"""Run the application on a plain and a TLS port until a stop signal."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ops.sandbox.web.app import make_app
 if TYPE_CHECKING:
     from ops.sandbox.settings import Settings
 
-# Open sockets are dropped at a stop, as a crashed server would drop them; nobody waits for them.
+# On a stop, open sockets are dropped without a closing handshake, as by a crashed server.
 _SHUTDOWN_SECONDS = 0.1
 _BACKLOG = 4096
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def endpoints(scheme: str, host: str, port: int) -> dict[str, str]:
-    """Return the base addresses for ``http`` or ``https`` (PROTOCOL.md 1)."""
+    """Return the base URLs of auth, REST and streams for ``http`` or ``https`` (PROTOCOL.md 1)."""
     authority = f"{host}:{port}"
     socket_scheme = "wss" if scheme == "https" else "ws"
     return {
@@ -42,7 +42,7 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP; print one line of JSON on stdout when ready."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # A signal that the parent had ignored stays ignored: that is how `nohup` works.
+    # A signal that the parent process ignores stays ignored, as `nohup` requires.
     stops = [number for number in _STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     for number in stops:
         loop.add_signal_handler(number, stop.set)
@@ -59,7 +59,7 @@ async def serve(settings: Settings) -> None:
         await stop.wait()
         for number in stops:
             loop.remove_signal_handler(number)
-            # Stopping takes a tenth of a second; a second signal in that time must not spoil the exit status.
+            # Stopping takes 0.1 s; a second signal in that time must not change the exit status.
             signal.signal(number, signal.SIG_IGN)
 
 
@@ -95,7 +95,7 @@ async def _start(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContex
 
 
 def _tls(host: str, bundle: Path) -> ssl.SSLContext:
-    """Make a throw-away authority and a certificate of it; its own certificate goes into ``bundle``."""
+    """Make a temporary CA and a server certificate; write the certificate of the CA to ``bundle``."""
     bundle.parent.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA()
     names = dict.fromkeys((host, "localhost", "127.0.0.1"))

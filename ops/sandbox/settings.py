@@ -1,4 +1,4 @@
-"""The settings of one sandbox process, as read from its command line."""
+"""The settings of one sandbox process, read from its command line."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the server is told at start."""
+    """All settings of the server; the README lists them as options."""
 
     host: str = "127.0.0.1"
     #: 0 lets the kernel pick a free port.
     port: int = 0
-    #: ``None`` serves plain http and ws only.
+    #: 0 as above; ``None`` serves plain http and ws only.
     tls_port: int | None = 0
-    #: The first one is printed as ``tenant``; each is also the name of its realm (PROTOCOL.md 1).
+    #: Each is also the name of a realm (PROTOCOL.md 1); the first is printed as ``tenant``.
     tenants: tuple[str, ...] = ("base",)
-    #: The client of every realm that has none of its own.
+    #: The client of every realm that is not in ``clients``.
     client_id: str = "sandbox"
     client_secret: str = field(default="sandbox-secret", repr=False)
-    #: Clients of one realm each, by realm: id and secret.
+    #: Client id and secret by realm.
     clients: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
-    #: Lifetime of an access token (PROTOCOL.md 2.2).
+    #: Lifetime of an access token in seconds (PROTOCOL.md 2.2).
     token_seconds: float = 300.0
     script: Script | None = None
     recognise: bool = False
-    #: Overrides both documented cadences of facts.
+    #: Seconds of audio between facts messages, not scaled; replaces both documented intervals.
     facts_every: float | None = None
-    #: Factor on everything that is measured in seconds of audio: facts, delta_usage, long silence.
+    #: Factor on the intervals in audio time: documented facts intervals, delta_usage, long silence.
     time_scale: float = 1.0
     #: Seconds between the end of a segment and its transcript message.
     latency: float = 0.0
     #: Seconds a client has to send its configuration (PROTOCOL.md 4.5, item 2).
     config_deadline: float = 10.0
-    #: Directory for the CA bundle; ``None`` means a temporary one.
+    #: Directory for the CA bundle; ``None`` means a temporary directory.
     state_dir: Path | None = None
     faults: tuple[Fault, ...] = ()
     access_log: bool = False

@@ -1,4 +1,4 @@
-"""What the server has seen: counters, and one record for each stream."""
+"""Statistics of the server: counters, and one record for each stream."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class StreamRecord:
     chunks: int = 0
     max_chunk_bytes: int = 0
     audio_seconds: float = 0.0
-    #: Furthest the audio ran ahead of a live source, in seconds; 0 for perfect pacing.
+    #: Maximum lead of the audio over a live source, in seconds; 0 for exact pacing.
     max_ahead_seconds: float = 0.0
-    #: Furthest it fell behind.
+    #: Maximum lag of the audio behind a live source, in seconds.
     max_behind_seconds: float = 0.0
     configuration: dict[str, Any] | None = None
     transcripts: int = 0
     facts: int = 0
-    #: Code of the closing handshake; ``None`` while open, 1006 when there was none.
+    #: Code of the closing handshake; ``None`` while the socket is open, 1006 without a handshake.
     close_code: int | None = None
     #: Whether ENDED was sent.
     ended: bool = False
@@ -45,7 +45,7 @@ class StreamRecord:
     _head: float | None = field(default=None, repr=False)
 
     def received(self, data: bytes, at: float) -> None:
-        """Count one binary frame."""
+        """Count one binary frame that arrived ``at`` seconds after the start of the server."""
         if self.first_audio_at is None:
             self.first_audio_at = at
         self.last_audio_at = at
@@ -55,9 +55,9 @@ class StreamRecord:
         self._digest.update(data)
 
     def heard(self, seconds: float, at: float) -> None:
-        """Note how much audio has been decoded by now, for the pacing figures.
+        """Record that ``seconds`` of audio were decoded by ``at``, for the pacing figures.
 
-        A live source sends a piece when it has been recorded, so the length of the first piece is not lead.
+        A live source sends a chunk after recording it, so the first chunk's length does not count as lead.
         """
         if self.first_audio_at is None or seconds <= self.audio_seconds:
             return
@@ -97,15 +97,15 @@ class Stats:
         self._records = list(self._live)
 
     def since_start(self, now: float) -> float:
-        """Return the time stamp used in records."""
+        """Convert ``now`` to seconds since the start of the server, as used in records."""
         return round(now - self._started, 4)
 
     def rest_request(self, operation: str, status: int | str) -> None:
-        """Count one REST request by operation and status; ``cut`` stands for a cut connection."""
+        """Count one REST request by operation and status; status ``cut`` means a cut connection."""
         self.rest.setdefault(operation, Counter())[str(status)] += 1
 
     def opened(self, record: StreamRecord) -> None:
-        """Count a socket that was upgraded; a second one on a live interaction is an overlap."""
+        """Count an upgraded socket; it is an overlap when its interaction has another open socket."""
         self.sockets_opened += 1
         already = self._open.get(record.interaction_id, 0)
         self.overlaps += already > 0
@@ -115,7 +115,7 @@ class Stats:
         self.max_open = max(self.max_open, len(self._live))
 
     def closed(self, record: StreamRecord, code: int | None, now: float) -> None:
-        """Note the end of a socket."""
+        """Record the end of a socket."""
         record.close_code, record.closed_at = code, self.since_start(now)
         self._live.remove(record)
         left = self._open[record.interaction_id] - 1
@@ -125,11 +125,11 @@ class Stats:
             del self._open[record.interaction_id]
 
     def reset(self) -> None:
-        """Zero everything except what is still open."""
+        """Set all counters to zero and delete records of closed sockets; open sockets keep their records."""
         self._zero()
 
     def as_json(self, *, summary: bool) -> dict[str, Any]:
-        """Return the body of ``GET /_sandbox/stats``."""
+        """Return the body of ``GET /_sandbox/stats``; with ``summary`` without ``streams``."""
         answer: dict[str, Any] = {
             "token_requests": dict(self.token_requests),
             "tokens_issued": self.tokens_issued,

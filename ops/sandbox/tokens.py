@@ -1,4 +1,4 @@
-"""Issue and check access tokens as the identity provider of the service does (PROTOCOL.md 2)."""
+"""Issue and check access tokens as the service's auth server does (PROTOCOL.md 2)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SOCKET_SCOPES = frozenset({"streams", "transcribe"})
 
 
 class TokenRefusedError(Exception):
-    """A bearer token that is not accepted; the text becomes ``error_description``."""
+    """A bearer token is refused; the text becomes ``error_description``."""
 
 
 @dataclass(frozen=True)
 class Bearer:
-    """What a checked token says about its holder."""
+    """The claims of a checked access token."""
 
     tenant: str
     client_id: str
@@ -34,7 +34,7 @@ class Bearer:
 
 @dataclass(frozen=True)
 class Client:
-    """Who may ask for tokens in a realm."""
+    """The credentials with which tokens can be requested in a realm."""
 
     identity: str
     secret: str = field(repr=False)
@@ -43,7 +43,7 @@ class Client:
 class TokenIssuer:
     """Signs tokens for the client of each realm, and checks them.
 
-    Time is an argument: the object owns no clock.
+    Callers pass the time, in seconds since the epoch.
     """
 
     def __init__(self, *, clients: Mapping[str, Client], token_seconds: float) -> None:
@@ -76,10 +76,10 @@ class TokenIssuer:
         """Verify signature, kind, expiry and revocation.
 
         Raises:
-            TokenRefusedError: the token is not to be accepted.
+            TokenRefusedError: one of these checks failed.
         """
         try:
-            # PyJWT would compare against its own clock; expiry is checked below against ours.
+            # PyJWT would compare with the system clock; expiry is checked below against ``now``.
             options: Any = {"verify_exp": False, "verify_iat": False, "require": ["iss", "exp", "jti"]}
             claims = jwt.decode(token, self._key.public_key(), algorithms=[_ALGORITHM], options=options)
         except jwt.PyJWTError as error:
@@ -93,7 +93,7 @@ class TokenIssuer:
         return Bearer(claims["tenant"], claims["azp"], frozenset(claims["scope"].split()))
 
     def rotate(self, secret: str, tenant: str | None) -> None:
-        """Accept only this secret from now on: in one realm, or in all."""
+        """Replace the client secret of one realm, or of all realms when ``tenant`` is ``None``."""
         for realm, client in self.clients.items():
             if tenant in (None, realm):
                 self.clients[realm] = Client(client.identity, secret)
@@ -111,5 +111,6 @@ class TokenIssuer:
         return jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers={"kid": _KEY_ID})
 
     def _forget_expired(self, now: float) -> None:
-        # Revocation is a matter of absence, so an expired token may be forgotten: expiry is checked first.
+        # A token that is not in ``_alive`` counts as revoked. Expired tokens can be removed, because
+        # ``check`` tests expiry first.
         self._alive = {identity: expires for identity, expires in self._alive.items() if expires > now}

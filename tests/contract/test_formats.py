@@ -173,6 +173,24 @@ def test_channels_that_do_not_fit_are_refused_and_both_sides_named(
     assert detail in error.detail
 
 
+@pytest.mark.parametrize("delay", [0, 5000], ids=["the same", "another"])
+@pytest.mark.parametrize("name", ["wav", "flac"])
+def test_the_same_sound_on_both_channels_is_a_warning(tmp_path: Path, name: str, delay: int) -> None:
+    left = array("h", recordings.sounds())
+    both = array("h", bytes(4 * len(left)))
+    both[::2] = left
+    both[1::2] = left[-delay:] + left[:-delay] if delay else left
+    recordings.write_wav(tmp_path / "both.wav", both.tobytes(), channels=2)
+    recordings.run(["-i", str(tmp_path / "both.wav"), str(tmp_path / "both.flac")])
+    participants = [{"channel": 0, "role": "doctor"}, {"channel": 1, "role": "patient"}]
+    heard = hear(
+        (tmp_path / f"both.{name}").read_bytes(),
+        known_size=True,
+        transcription={"multichannel": True, "participants": participants},
+    )
+    assert ["the same sound" in warning for warning in heard.warnings] == ([] if delay else [True])
+
+
 def test_ten_channels_are_no_hindrance_if_the_job_picks_some() -> None:
     data = wav_file(tone(0.5) * 10, channels=10)
     assert "channels=2;" in str(hear(data, channels=[9, 0]).format)

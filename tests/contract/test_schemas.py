@@ -72,6 +72,7 @@ def test_the_reasons_in_the_schema_are_the_closed_list() -> None:
         SMALLEST,
         FULL,
         {**SMALLEST, "audio": {"data": "UklGRg=="}},
+        {**SMALLEST, "pace": "max"},
         {**SMALLEST, "pace": 2, "tenant": None, "metadata": {"a": [1, None, {"b": "c"}]}},
         {**SMALLEST, "encounter": {"period": {"started_at": "2026-03-01T09:00:00Z"}}},
     ],

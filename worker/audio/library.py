@@ -1,6 +1,5 @@
 """Opens a job's audio, finds out what it is, and cuts it into timed chunks. Implements `AudioLibrary`."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -13,7 +12,7 @@ from worker.audio.media.files import OrderedFile
 from worker.audio.media.opening import Opened, Opener
 from worker.audio.opened import OpenedAudio, Truncation, limited
 from worker.audio.pcm import PcmOpener, declared, wav_header
-from worker.audio.reading import Source, reader
+from worker.audio.reading import Source, reader, to_the_end, verified
 from worker.audio.source import Sources
 from worker.audio.spool import Spool
 from worker.audio.wav import is_wav
@@ -21,7 +20,7 @@ from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import PermanentError, Reason
 from worker.contract.job import Job
 from worker.jobs.audio import Audio
-from worker.protocol.pace import Chunk, Read, exactly
+from worker.protocol.pace import Chunk, exactly
 
 _BLOCK = 16 * 1024
 #: The index of an MP4 file that can be read in order begins within so many bytes.
@@ -98,7 +97,7 @@ class _Opening:
         """
         sha256 = self._job.audio.sha256
         if sha256:
-            source = replace(source, read=_verified(source.read, sha256), read_now=None, read_at=None)
+            source = replace(source, read=verified(source.read, sha256), read_now=None, read_at=None)
         head = exactly(source.read, formats.HEAD_BYTES)
         if not head:
             raise PermanentError(Reason.AUDIO_EMPTY, "the audio is empty: there are no bytes")
@@ -107,9 +106,21 @@ class _Opening:
                 Reason.AUDIO_ENCRYPTED, "the audio is an encrypted file; send it without encryption"
             )
         opened = self._find(head, source)
+        self._compare_channels(head, source)
         if source.heard is not None:
             opened.report_to(source.heard)
         return opened
+
+    def _compare_channels(self, head: bytes, source: Source) -> None:
+        """Warn of a recording whose channels hold the same sound, if each is to have its own transcript."""
+        demuxer = formats.sniff(head) or formats.sniff_frames(head)
+        if not self._job.transcription.multichannel or source.read_at is None or source.size is None:
+            return
+        if demuxer is not None and self._opener.is_alike(source.read_at, source.size, demuxer, self._job):
+            self._notes.append(
+                "all channels hold the same sound, so that each has the same transcript: "
+                "transcription.multichannel is for a channel for each speaker"
+            )
 
     def _find(self, head: bytes, source: Source) -> OpenedAudio:
         """What the bytes show counts more than what the job or a server say."""
@@ -186,7 +197,7 @@ class _Opening:
                 self._truncation.found(form.seconds / self._there - form.seconds, form.seconds / self._there)
         chunks = self._truncation.watched(limited(opened.chunks, self._longest), form.seconds)
         if self._job.audio.sha256:
-            chunks = _to_the_end(chunks, source.read)
+            chunks = to_the_end(chunks, source.read)
         first: list[Chunk] = []
         while sum(chunk.seconds for chunk in first) < plan.SHORTEST:
             if not (more := list(islice(chunks, 1))):
@@ -220,23 +231,3 @@ def _in_order(demuxer: str, head: bytes) -> bool:
     if demuxer == "caf":
         return False  # the table of its packets may lie behind them
     return demuxer != "mov" or boxes.index_first(lambda offset, size: head[offset : offset + size])
-
-
-def _to_the_end(chunks: Iterator[Chunk], read: Read) -> Iterator[Chunk]:
-    yield from chunks
-    while read(_BLOCK):
-        pass
-
-
-def _verified(read: Read, expected: str) -> Read:
-    """Wrap `read`: at the end of the data, compare its SHA-256 with the one the producer gave."""
-    digest = hashlib.sha256()
-
-    def checked(size: int) -> bytes:
-        data = read(size)
-        digest.update(data)
-        if not data and digest.hexdigest() != expected.lower():
-            raise PermanentError(Reason.AUDIO_MISMATCH, "the audio's SHA-256 is not audio.sha256")
-        return data
-
-    return checked

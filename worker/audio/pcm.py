@@ -6,10 +6,10 @@ from typing import Literal
 
 from worker.audio.media.plan import SHORTEST, check_length
 from worker.audio.opened import OpenedAudio, Truncation, limited
-from worker.audio.reading import Source
+from worker.audio.reading import Source, to_the_end
 from worker.audio.wav import WavHeader, read_header
 from worker.contract.errors import PermanentError, Reason
-from worker.protocol.pace import Chunk, PcmChunks, Read
+from worker.protocol.pace import Chunk, PcmChunks
 
 _BLOCK = 16 * 1024
 
@@ -128,7 +128,7 @@ class PcmOpener:
         if size is None:
             chunks = limited(chunks, self._longest)
         elif hashed:
-            chunks = _to_the_end(chunks, source.read)
+            chunks = to_the_end(chunks, source.read)
         return _opened(chunks, header.audio_format, name, seconds, source)
 
     def raw(self, media_type: str, head: bytes, source: Source) -> OpenedAudio:
@@ -189,9 +189,3 @@ def _opened(
 
 def _channels(count: int) -> str:
     return f"{count} channel{'' if count == 1 else 's'}"
-
-
-def _to_the_end(chunks: Iterator[Chunk], read: Read) -> Iterator[Chunk]:
-    yield from chunks
-    while read(_BLOCK):
-        pass

@@ -1,9 +1,13 @@
 """Opened audio as bytes, the same for every kind of source."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from worker.protocol.pace import Read
+from worker.contract.errors import PermanentError, Reason
+from worker.protocol.pace import Chunk, Read
+
+_BLOCK = 16 * 1024
 
 #: Reads at an offset: takes the offset and the most bytes to return.
 ReadAt = Callable[[int, int], bytes]
@@ -48,3 +52,28 @@ def reader(blocks: Iterator[bytes]) -> Read:
         return data
 
     return read
+
+
+def to_the_end(chunks: Iterator[Chunk], read: Read) -> Iterator[Chunk]:
+    """The chunks; then everything that follows them is read, because a hash covers the whole file."""
+    yield from chunks
+    while read(_BLOCK):
+        pass
+
+
+def verified(read: Read, expected: str) -> Read:
+    """Wrap `read`: at the end of the data, compare its SHA-256 with the one the producer gave.
+
+    Raises:
+        PermanentError: `audio_mismatch`, from the wrapped function.
+    """
+    digest = hashlib.sha256()
+
+    def checked(size: int) -> bytes:
+        data = read(size)
+        digest.update(data)
+        if not data and digest.hexdigest() != expected.lower():
+            raise PermanentError(Reason.AUDIO_MISMATCH, "the audio's SHA-256 is not audio.sha256")
+        return data
+
+    return checked

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     AwareDatetime,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -21,6 +22,7 @@ from worker.contract.message import InvalidJob, decode, problems_of
 from worker.contract.nulls import Strict, without_nulls
 
 MAX_METADATA_BYTES = 16 * 1024
+FASTEST = 1000.0
 
 #: A restricted alphabet, because the job id is the one value of a job that logs show: with it,
 #: nobody can put a sentence or a name with spaces there.
@@ -33,6 +35,22 @@ EncounterType = Literal["first_consultation", "consultation", "emergency", "inpa
 Retention = Literal["retain", "none"]
 LiveEvent = Literal["progress", "transcript", "facts"]
 Role = Literal["doctor", "patient", "multiple"]
+
+
+def _fastest(pace: object) -> object:
+    return FASTEST if pace == "max" else pace
+
+
+_TimesRealTime = Annotated[float, Field(gt=0, le=FASTEST)]
+#: Times real time. `max` stands for the fastest: sending then waits for nothing but the service, because a
+#: stream whose socket is full is sent no more until there is room.
+Pace = Annotated[
+    float,
+    BeforeValidator(
+        _fastest, json_schema_input_type=Annotated[float, Field(gt=0, le=FASTEST)] | Literal["max"]
+    ),
+    Field(gt=0, le=FASTEST),
+]
 
 
 class Period(Strict):
@@ -140,7 +158,7 @@ class Job(Strict):
     ) = None
     transcription: Transcription
     output: Output = Output()
-    pace: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    pace: Pace = 1.0
     tenant: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
     events: Annotated[tuple[LiveEvent, ...], Field(max_length=3)] = ()
     reply_to: QueueName | None = None

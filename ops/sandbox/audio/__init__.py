@@ -1,1 +1,1 @@
-"""From received bytes to speech segments: formats, decoders, voice activity, recognition."""
+"""Audio formats, decoders, voice detection and speech recognition."""

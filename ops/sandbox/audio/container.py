@@ -1,7 +1,7 @@
 """Decode containers while they arrive: Ogg, WebM, MP3, FLAC, MP4 (PROTOCOL.md 5).
 
-libavformat pulls bytes and blocks until it has them, so every such stream gets a thread that reads from a
-pipe-like object. What was decoded is handed over through a queue; ``notify`` tells the event loop to look.
+libavformat calls ``read`` and blocks until it has bytes, so each stream has a thread, which reads from a
+``_Pipe``. Decoded samples are passed on in a queue; ``notify`` tells the event loop to take them.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from ops.sandbox.audio.decoder import AudioError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Plenty for speech, and what the service recommends (PROTOCOL.md 5).
+#: Hz; enough for speech, and what the service recommends for PCM (PROTOCOL.md 5).
 RATE = 16_000
-# Without these libavformat would wait for megabytes or seconds before the first sample.
+# Without these options libavformat reads megabytes, or seconds of audio, before the first sample.
 _OPTIONS = {"probesize": "4096", "analyzeduration": "0"}
 _AVIO_BUFFER = 4096
 
 
 class _Pipe:
-    """The file-like object that libavformat reads from; it cannot seek, as a stream cannot."""
+    """The file-like object that libavformat reads from. It cannot seek, because later bytes are missing."""
 
-    def __init__(self, starving: Callable[[], None]) -> None:
+    def __init__(self, on_wait: Callable[[], None]) -> None:
         self._condition = threading.Condition()
-        self._starving = starving
+        self._on_wait = on_wait
         self._data = bytearray()
         self._over = False
-        self.hungry = False
+        self.waiting = False
 
     def write(self, data: bytes) -> None:
         with self._condition:
             self._data += data
-            self.hungry = False
+            self.waiting = False
             self._condition.notify()
 
     def finish(self) -> None:
@@ -49,9 +49,9 @@ class _Pipe:
     def read(self, size: int) -> bytes:
         with self._condition:
             while not self._data and not self._over:
-                # A flush waits for this moment: all that was fed has been decoded as far as it goes.
-                self.hungry = True
-                self._starving()
+                # A flush waits for this state: everything decodable has been decoded.
+                self.waiting = True
+                self._on_wait()
                 self._condition.wait()
             piece = bytes(self._data[:size])
             del self._data[:size]
@@ -59,15 +59,15 @@ class _Pipe:
 
 
 class ContainerDecoder:
-    """Decodes one container stream to 16 kHz samples in a thread of its own."""
+    """Decodes one container stream to 16 kHz samples, in its own thread."""
 
     def __init__(self, *, name: str, separate: bool, notify: Callable[[], None]) -> None:
         """Start the thread.
 
         Args:
-            name: The container, as libavformat calls it.
-            separate: Keep the channels apart instead of mixing them.
-            notify: Called from the thread whenever there is something to take.
+            name: libavformat's name of the container.
+            separate: Keep the channels separate instead of mixing them.
+            notify: Called in the thread when there are samples to take or the state has changed.
         """
         self.rate = RATE
         self.channels = 1
@@ -82,20 +82,20 @@ class ContainerDecoder:
 
     @property
     def idle(self) -> bool:
-        """Whether the thread waits for more bytes and everything decoded was taken."""
-        return (self._done or self._pipe.hungry) and not self._ready
+        """Whether the thread waits for bytes or has ended, and all decoded samples were taken."""
+        return (self._done or self._pipe.waiting) and not self._ready
 
     @property
     def finished(self) -> bool:
-        """Whether the last sample was taken."""
+        """Whether ``finish`` was called and the last sample was taken."""
         return self._over and self._done and not self._ready
 
     def feed(self, data: bytes) -> None:
-        """Accept the next bytes."""
+        """Take the next bytes."""
         self._pipe.write(data)
 
     def finish(self) -> None:
-        """Say that no more bytes come."""
+        """Declare the end of the bytes."""
         self._over = True
         self._pipe.finish()
 
@@ -103,7 +103,7 @@ class ContainerDecoder:
         """Return the samples decoded since the last call.
 
         Raises:
-            AudioError: the bytes are not what they should be; samples before the fault are returned first.
+            AudioError: the bytes cannot be decoded; samples before the error are returned first.
         """
         blocks = []
         while self._ready:
@@ -113,7 +113,7 @@ class ContainerDecoder:
         return blocks
 
     def close(self) -> None:
-        """End the thread, whatever it waits for."""
+        """Make the thread end, also while it waits for bytes."""
         self._notify = _ignore
         self._pipe.finish()
 
@@ -157,4 +157,4 @@ class ContainerDecoder:
 
 
 def _ignore() -> None:
-    """Nobody listens any more."""
+    """Do nothing: replaces ``notify`` after ``close``."""

@@ -1,4 +1,4 @@
-"""The interface between received bytes and samples, and its implementation for raw PCM."""
+"""The interface of decoders, and the decoder for raw PCM."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ _BYTE = 8
 
 
 class AudioError(Exception):
-    """Bytes that are not the audio they should be."""
+    """The received bytes are not valid audio of the expected format."""
 
 
 class Decoder(Protocol):
-    """Turns bytes into interleaved signed 16-bit samples, perhaps in another thread.
+    """Decodes bytes to interleaved signed 16-bit samples, perhaps in another thread.
 
-    What has been decoded waits until it is taken, so that the protocol stays the one who acts.
+    Decoded samples wait until ``take``, so that only the event loop's thread processes them.
     """
 
     @property
     def rate(self) -> int:
-        """Samples per second; known once the first samples can be taken."""
+        """Samples per second of each channel; valid once ``take`` has returned samples."""
 
     @property
     def channels(self) -> int:
-        """How many samples belong to one moment; known at the same time."""
+        """Number of interleaved channels; valid once ``take`` has returned samples."""
 
     @property
     def idle(self) -> bool:
-        """Whether all that was fed and can be decoded by now has been taken."""
+        """Whether everything that can be decoded from the bytes so far has been taken."""
 
     @property
     def finished(self) -> bool:
-        """Whether ``finish`` was called and everything has been taken."""
+        """Whether ``finish`` was called and all samples were taken."""
 
     def feed(self, data: bytes) -> None:
-        """Accept the next bytes."""
+        """Take the next bytes."""
 
     def finish(self) -> None:
-        """Say that no more bytes come."""
+        """Declare the end of the bytes."""
 
     def take(self) -> list[array[int]]:
         """Return the samples decoded since the last call.
@@ -53,14 +53,14 @@ class Decoder(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of everything; harmless when repeated."""
+        """End the thread, if there is one; may be called more than once."""
 
 
 class PcmDecoder:
-    """Raw samples of any documented width, byte order and signedness, cut down to 16 bits.
+    """Converts raw samples of any documented width, byte order and signedness to 16 bits.
 
-    The upper two bytes of each sample are picked by slicing, which runs at C speed: a stream of 16 kHz,
-    16 bit costs a copy and nothing else.
+    Slicing picks the upper two bytes of each sample, because it is fast. A signed 16-bit little-endian stream
+    is only copied.
     """
 
     def __init__(self, form: PcmFormat) -> None:
@@ -73,16 +73,16 @@ class PcmDecoder:
 
     @property
     def idle(self) -> bool:
-        """Whether all that was fed has been taken; a broken last sample does not count."""
+        """Whether all complete samples were taken."""
         return not self._ready
 
     @property
     def finished(self) -> bool:
-        """Whether no more samples can come."""
+        """Whether ``finish`` was called and all complete samples were taken."""
         return self._over and not self._ready
 
     def feed(self, data: bytes) -> None:
-        """Accept the next bytes; a sample may be split between two chunks."""
+        """Take the next bytes; a sample may be split between two chunks."""
         if self._rest:
             data = self._rest + data
         spare = len(data) % self._form.frame_bytes
@@ -92,7 +92,7 @@ class PcmDecoder:
             self._ready.append(self._samples(whole))
 
     def finish(self) -> None:
-        """Say that no more bytes come."""
+        """Declare the end of the bytes."""
         self._over = True
 
     def take(self) -> list[array[int]]:
@@ -101,7 +101,7 @@ class PcmDecoder:
         return ready
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is no thread."""
 
     def _samples(self, data: bytes) -> array[int]:
         width = self._form.bits // _BYTE

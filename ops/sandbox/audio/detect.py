@@ -1,4 +1,4 @@
-"""Choose a decoder by what the first chunk is (PROTOCOL.md 5)."""
+"""Choose a decoder by the first chunk, and decode WAV (PROTOCOL.md 5)."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _EIGHT_BITS = 8
 
 
 class DetectingDecoder:
-    """Waits for the first chunk, then decodes with whatever fits it."""
+    """Detects the container in the first chunk and then uses the decoder for it."""
 
     def __init__(self, *, allowed: tuple[str, ...], separate: bool, notify: Callable[[], None]) -> None:
-        """Make a decoder that does not know its container yet.
+        """Make a decoder whose container is not known yet.
 
         Args:
-            allowed: Containers that the declared format permits; empty permits every known one.
-            separate: Keep the channels apart instead of mixing them.
-            notify: Called from a thread whenever there is something to take.
+            allowed: Containers that the declared format permits; empty permits all known containers.
+            separate: Keep the channels separate instead of mixing them; WAV channels are always separate.
+            notify: Called in the decoder's thread when there are samples to take or the state has changed.
         """
         self._allowed = allowed
         self._separate = separate
@@ -39,26 +39,26 @@ class DetectingDecoder:
 
     @property
     def rate(self) -> int:
-        """Return the rate of the samples that were taken."""
+        """Samples per second of each channel; 0 before the first chunk."""
         return self._inner.rate if self._inner else 0
 
     @property
     def channels(self) -> int:
-        """Return the channels of the samples that were taken."""
+        """Number of interleaved channels; 0 before the first chunk."""
         return self._inner.channels if self._inner else 0
 
     @property
     def idle(self) -> bool:
-        """Whether all that was fed has been decoded as far as it goes."""
+        """Whether everything that can be decoded from the bytes so far has been taken."""
         return self._inner is None or self._inner.idle
 
     @property
     def finished(self) -> bool:
-        """Whether the last sample was taken."""
+        """Whether ``finish`` was called and the last sample was taken."""
         return self._over and (self._inner is None or self._inner.finished)
 
     def feed(self, data: bytes) -> None:
-        """Accept the next bytes; the first ones decide."""
+        """Take the next bytes; the first call decides on the decoder."""
         if self._inner is None and self._error is None:
             name = sniff(data)
             if name is None or (self._allowed and name not in self._allowed):
@@ -74,7 +74,7 @@ class DetectingDecoder:
             self._inner.feed(data)
 
     def finish(self) -> None:
-        """Say that no more bytes come."""
+        """Declare the end of the bytes."""
         self._over = True
         if self._inner is not None:
             self._inner.finish()
@@ -83,23 +83,22 @@ class DetectingDecoder:
         """Return the samples decoded since the last call.
 
         Raises:
-            AudioError: the bytes are not what they should be.
+            AudioError: the first chunk is not an allowed container, or the bytes cannot be decoded.
         """
         if self._error is not None:
             raise self._error
         return self._inner.take() if self._inner else []
 
     def close(self) -> None:
-        """Let go of threads."""
+        """End the decoder's thread, if there is one."""
         if self._inner is not None:
             self._inner.close()
 
 
 class WavDecoder:
-    """Reads the header of a WAV stream and leaves the samples to ``PcmDecoder``.
+    """Reads the header of a WAV stream and passes the samples to ``PcmDecoder``.
 
-    libavformat would hold back the first seconds to find out whether the samples hide DTS; and a header of
-    44 bytes needs no thread.
+    libavformat would delay the first seconds while it checks for DTS in the samples, and it needs a thread.
     """
 
     def __init__(self) -> None:
@@ -112,16 +111,16 @@ class WavDecoder:
 
     @property
     def idle(self) -> bool:
-        """Whether all that was fed has been taken."""
+        """Whether all complete samples were taken."""
         return self._pcm is None or self._pcm.idle
 
     @property
     def finished(self) -> bool:
-        """Whether no more samples can come."""
+        """Whether ``finish`` was called and all complete samples were taken."""
         return self._over and self.idle
 
     def feed(self, data: bytes) -> None:
-        """Accept the next bytes."""
+        """Take the next bytes."""
         if self._pcm is not None:
             self._pcm.feed(data)
             return
@@ -139,30 +138,30 @@ class WavDecoder:
             self._header = b""
 
     def finish(self) -> None:
-        """Say that no more bytes come."""
+        """Declare the end of the bytes."""
         self._over = True
 
     def take(self) -> list[array[int]]:
         """Return the samples decoded since the last call.
 
         Raises:
-            AudioError: the header is broken or describes something else than PCM.
+            AudioError: the header is invalid or does not describe PCM.
         """
         if self._error is not None:
             raise self._error
         return self._pcm.take() if self._pcm else []
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is no thread."""
 
 
 def _read_header(data: bytes) -> tuple[PcmFormat, int] | None:
-    """Return the format and where the samples begin, or ``None`` when more bytes are needed.
+    """Return the format and the offset of the samples in bytes, or ``None`` if more bytes are needed.
 
-    The length of the ``data`` chunk is not looked at: who writes a stream cannot know it.
+    The length of the ``data`` chunk is ignored, because the writer of a stream cannot know it.
 
     Raises:
-        AudioError: no PCM, or no header at all.
+        AudioError: not PCM, or no valid header.
     """
     at, form = _RIFF_HEADER, None
     while len(data) >= at + _CHUNK_HEADER:

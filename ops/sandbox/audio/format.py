@@ -1,4 +1,4 @@
-"""What a client may declare as ``audioFormat``, and what the first bytes of a stream are (PROTOCOL.md 5)."""
+"""Parse a declared ``audioFormat``, and detect the container of a stream (PROTOCOL.md 5)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BITS = (8, 16, 24, 32)
 _PARAMETER = re.compile(r"\s*([A-Za-z]+)\s*=\s*\"?([A-Za-z0-9_.-]+)\"?\s*")
 _PCM_KEYS = ("rate", "channels", "bits", "endian", "encoding")
 
-#: MIME type to the containers that may carry it, as libavformat names them.
+#: libavformat's names of the allowed containers, by MIME type.
 _CONTAINERS: dict[str, tuple[str, ...]] = {
     "audio/ogg": ("ogg",),
     "audio/webm": ("matroska",),
@@ -23,7 +23,7 @@ _CONTAINERS: dict[str, tuple[str, ...]] = {
     "audio/flac": ("flac",),
     "audio/mp4": ("mp4",),
     "audio/m4a": ("mp4",),
-    # Not among the documented stream types, but the quick-start streams one (PROTOCOL.md 10, item 11).
+    # Not a documented stream type, but the quick start streams a WAV file (PROTOCOL.md 10, row 11).
     "audio/wav": ("wav",),
     "audio/x-wav": ("wav",),
 }
@@ -33,12 +33,12 @@ _SYNC, _SYNC_REST, _LAYER_MASK = 0xFF, 0xE0, 0x06
 
 
 class FormatError(ValueError):
-    """An ``audioFormat`` that is not accepted; the text becomes the ``reason`` of the refusal."""
+    """An ``audioFormat`` is refused; the text becomes the ``reason``."""
 
 
 @dataclass(frozen=True)
 class PcmFormat:
-    """Raw samples, interleaved."""
+    """Raw interleaved samples; ``rate`` in Hz, ``bits`` for each sample."""
 
     rate: int
     channels: int
@@ -48,7 +48,7 @@ class PcmFormat:
 
     @classmethod
     def checked(cls, *, rate: int, channels: int, bits: int, unsigned: bool) -> PcmFormat:
-        """Make a format from numbers that came with the data.
+        """Make a little-endian format from the numbers in a header.
 
         Raises:
             FormatError: a number is out of range.
@@ -64,15 +64,15 @@ class PcmFormat:
 
     @property
     def frame_bytes(self) -> int:
-        """Return the bytes of one sample of every channel."""
+        """Bytes of one sample of all channels together."""
         return self.channels * self.bits // 8
 
 
 @dataclass(frozen=True)
 class ContainerFormat:
-    """A compressed or wrapped stream whose header says the rest."""
+    """A container whose header describes the audio."""
 
-    #: One of these; empty when nothing was declared.
+    #: The allowed containers; empty when no format was declared.
     containers: tuple[str, ...] = ()
 
 
@@ -83,7 +83,7 @@ def parse_format(declared: str | None) -> AudioFormat:
     """Read the ``audioFormat`` of a configuration.
 
     Raises:
-        FormatError: not a known type, or parameters that are missing or out of range.
+        FormatError: unknown type, or a parameter that is malformed, unknown, missing or out of range.
     """
     if declared is None:
         return ContainerFormat()
@@ -133,9 +133,9 @@ def _number(parameters: dict[str, str], key: str, allowed: range | tuple[int, ..
 
 
 def sniff(head: bytes) -> str | None:
-    """Name the container that begins with these bytes, as libavformat does, or ``None``.
+    """Return libavformat's name of the container that begins with these bytes, or ``None``.
 
-    Only the first chunk is looked at, as the service does (PROTOCOL.md 5); raw samples begin like nothing.
+    As on the service, only the first chunk counts (PROTOCOL.md 5). Raw samples have no header to detect.
     """
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return "wav"
@@ -149,7 +149,7 @@ def sniff(head: bytes) -> str | None:
             return name
     if head[4:8] in (b"ftyp", b"styp"):
         return "mp4"
-    # Eleven sync bits, then a layer that is not reserved: an MPEG audio frame. ADTS, with layer 0, is AAC.
+    # An MPEG audio frame: eleven sync bits, then a layer other than 0. AAC in ADTS has layer 0.
     if len(head) > 1 and head[0] == _SYNC and head[1] >= _SYNC_REST and head[1] & _LAYER_MASK:
         return "mp3"
     return None

@@ -1,4 +1,4 @@
-"""Real words for real speech: pocketsphinx with the English model of its wheel."""
+"""Speech recognition: pocketsphinx with the English model from its wheel."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from ops.sandbox.stream.configuration import Configuration
 
 _RATE = 16_000
-#: Longer than the longest segment with its hangover.
+#: Longer than the longest segment and the silence that ends it.
 _MEMORY_SECONDS = 16.0
-#: The recogniser does better with a little quiet around the words.
+#: pocketsphinx needs a little audio before and after the words.
 _MARGIN_SECONDS = 0.2
 _PROCESSES = 2
 
 
 class Recogniser:
-    """Recognises segments of all streams, a few at a time.
+    """Recognises the segments of all streams, two at a time.
 
-    pocketsphinx keeps Python's lock while it works, for seconds on a long segment. It therefore lives in
-    processes of its own; a thread for each hands over samples and waits without holding anybody up.
+    pocketsphinx holds the GIL while it works, for seconds on a long segment. It therefore runs in separate
+    processes. Each process has a thread here that sends it samples and waits for the text.
     """
 
     def __init__(self) -> None:
@@ -44,17 +44,17 @@ class Recogniser:
         context = multiprocessing.get_context("spawn")
         for number in range(_PROCESSES):
             ours, theirs = context.Pipe()
-            # Daemons, both: a stop of the server waits for no recognition.
+            # Process and thread are daemons, so that the server can stop during a recognition.
             context.Process(target=_work, args=(theirs,), name=f"recogniser-{number}", daemon=True).start()
             theirs.close()
             threading.Thread(target=self._serve, args=(ours,), daemon=True).start()
 
     def lines(self, configuration: Configuration, notify: Callable[[], None]) -> RecognisedLines:
-        """Return the source of lines for one stream."""
+        """Return the source of lines for one stream; ``notify`` is called when a segment is done."""
         return RecognisedLines(self, configuration, notify)
 
     def submit(self, samples: array[int], rate: int) -> Future[str]:
-        """Recognise one piece of one channel; the result is empty when no word was found."""
+        """Recognise mono samples; the result is the text, empty when no word was found."""
         future: Future[str] = Future()
         self._work.put((future, samples, rate))
         return future
@@ -66,13 +66,13 @@ class Recogniser:
                 process.send_bytes(resampled(samples, rate))
                 future.set_result(process.recv())
             except (EOFError, OSError):
-                # The process has died: its segments keep their placeholder instead of blocking the stream.
+                # The process has died: send placeholders for its segments instead of blocking the stream.
                 future.set_result("")
 
 
 def _work(pipe: Connection) -> None:
-    """Recognise whatever comes through the pipe, in a process of its own."""
-    # Ctrl-C goes to the whole group; the server stops this process by its own end.
+    """Receive samples and send texts until the pipe is closed; runs in a separate process."""
+    # Ctrl-C signals the whole process group; this process ends with the server instead.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     decoder = pocketsphinx.Decoder(samprate=_RATE, loglevel="FATAL")
     while True:
@@ -88,7 +88,7 @@ def _work(pipe: Connection) -> None:
 
 
 class RecognisedLines:
-    """The lines of one stream, in the order of their segments."""
+    """The recognised lines of one stream, in the order of their segments."""
 
     wants_segments = True
 
@@ -107,30 +107,30 @@ class RecognisedLines:
 
     @property
     def idle(self) -> bool:
-        """Whether every segment has its words."""
+        """Whether the lines of all segments were taken."""
         return not self._waiting
 
     def hear(self, samples: array[int], *, rate: int, channels: int) -> None:
-        """Remember the last seconds."""
+        """Keep the last 16 s of audio."""
         self._rate, self._channels = rate, channels
         self._memory += samples
         spare = len(self._memory) - int(_MEMORY_SECONDS * rate) * channels
-        # Forgetting in large pieces keeps the moving of memory cheap.
+        # Deleting in large pieces keeps the cost of moving memory low.
         if spare > len(self._memory) // 2:
             del self._memory[:spare]
             self._forgotten += spare
 
     def segment(self, segment: Segment) -> None:
-        """Have a segment recognised."""
+        """Start the recognition of a segment."""
         future = self._recogniser.submit(self._cut_out(segment), self._rate)
         self._waiting.append((segment, future))
         future.add_done_callback(lambda _: self._notify())
 
     def finish(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no segment is held back."""
 
     def take(self) -> list[Line]:
-        """Return the lines whose words are known, and whose predecessors' are."""
+        """Return the recognised lines up to the first segment that is not recognised yet."""
         ready = []
         while self._waiting and self._waiting[0][1].done():
             segment, future = self._waiting.popleft()
@@ -152,7 +152,7 @@ class RecognisedLines:
 
 
 def resampled(samples: array[int], rate: int) -> bytes:
-    """Return mono samples at the rate of the model."""
+    """Resample mono samples to the model's 16 kHz; return the bytes of 16-bit samples."""
     if rate == _RATE:
         return samples.tobytes()
     frame = av.AudioFrame(format="s16", layout="mono", samples=len(samples))

@@ -1,7 +1,7 @@
-"""Find speech by its energy: where it begins, where it ends, how long it has been quiet.
+"""Detect speech by its loudness: begin and end of segments, and long silences.
 
-Frames of 20 ms are compared with a noise floor that follows quiet at once and loudness slowly. The floor has
-a ceiling, so that a steady loud sound, which a test may well use for speech, never becomes the background.
+Frames of 20 ms are compared with a noise floor that falls fast and rises slowly. The floor has an upper
+limit, so that a steady loud sound, which a test may use as speech, never counts as background noise.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from collections import deque
 from dataclasses import dataclass
 
 FRAME_SECONDS = 0.02
-#: Speech shorter than this is a click.
+#: Shorter sounds (in seconds) count as clicks, not as speech.
 _SHORTEST = 0.1
-#: Frames above the threshold within the onset window that make a beginning.
+#: A segment begins when this many frames of the onset window are above the threshold.
 _ONSET_FRAMES, _ONSET_WINDOW = 3, 5
-#: Silence that ends a segment; segments come 0.5 to 1 s after the end of speech (PROTOCOL.md 4.5, item 3: the
-#: service takes 2 to 3.5 s, of which the rest is its own work, see ``--latency``).
+#: Seconds of silence that end a segment. The service sends a segment 2 to 3.5 s after the end of speech
+#: (PROTOCOL.md 4.5, item 3); use ``--latency`` for the difference.
 _HANGOVER = 0.6
-#: Unbroken speech is cut here (PROTOCOL.md 4.5, item 3).
+#: Seconds after which unbroken speech is cut (PROTOCOL.md 4.5, item 3).
 _LONGEST = 13.0
-#: Mean absolute sample values: about -66, -41 and -56 dBFS.
+#: Noise floor as mean absolute sample value: about -66, -41 and -56 dBFS.
 _FLOOR_LOW, _FLOOR_HIGH, _FLOOR_START = 16.0, 300.0, 50.0
-#: Speech is this much louder than the floor (9.5 dB).
+#: Speech is at least this many times louder than the floor (9.5 dB).
 _RATIO = 3.0
 _FALL, _RISE = 0.3, 1.0025
-#: Every 5th sample is enough to know how loud 20 ms are; odd, so that stereo frames sample both channels.
+#: Every 5th sample is enough for the loudness of 20 ms. An odd step takes samples of both stereo channels.
 _STRIDE = 5
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Speech on one channel, in seconds from the start of the stream."""
+    """Speech on one channel. Times are seconds from the start of the socket's audio."""
 
     channel: int
     start: float
@@ -40,7 +40,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class SilenceStarted:
-    """It has been quiet for long; ``at`` is when the quiet began."""
+    """A long silence was detected; ``at`` is its begin in seconds."""
 
     channel: int
     at: float
@@ -48,7 +48,7 @@ class SilenceStarted:
 
 @dataclass(frozen=True)
 class SilenceOver:
-    """Speech after a long silence."""
+    """A long silence has ended; ``at`` is the begin of speech in seconds."""
 
     channel: int
     at: float
@@ -58,10 +58,10 @@ VoiceEvent = Segment | SilenceStarted | SilenceOver
 
 
 class VoiceDetector:
-    """Follows the loudness of one channel, frame by frame."""
+    """Detects speech segments and long silences in one channel, frame by frame."""
 
     def __init__(self, channel: int, *, frame_seconds: float, long_silence: float = 10.0) -> None:
-        #: The channel listened to.
+        #: The channel number.
         self.number = channel
         self._frame = frame_seconds
         self._long_silence = long_silence
@@ -74,7 +74,7 @@ class VoiceDetector:
         self._announced = False
 
     def hear(self, level: float) -> list[VoiceEvent]:
-        """Take the mean absolute value of the next frame and return what it brought to an end or a start."""
+        """Take the loudness (mean absolute value) of the next frame and return the events it causes."""
         loud = level > max(self._floor, _FLOOR_LOW) * _RATIO
         self._adapt(level)
         self._count += 1
@@ -92,7 +92,7 @@ class VoiceDetector:
         return []
 
     def flush(self) -> list[VoiceEvent]:
-        """End an open segment now; nothing more may come, or a client asked for what there is."""
+        """End an open segment now, at the end of the audio or on a client's ``flush``."""
         return [] if self._start is None else self._finish(max(self._last_loud, self._start))
 
     def _adapt(self, level: float) -> None:
@@ -131,13 +131,13 @@ class VoiceDetector:
 def frame_levels(
     samples: array[int], *, block: int, channels: int, channel: int | None = None
 ) -> array[float]:
-    """Return the mean absolute value of every whole block of interleaved samples.
+    """Return the mean absolute value (estimated from every 5th sample or so) of each complete frame.
 
     Args:
         samples: Interleaved samples of all channels.
         block: Samples of one frame, all channels together.
-        channels: How many channels there are.
-        channel: Listen to this one only; ``None`` listens to all together.
+        channels: Number of channels.
+        channel: Use this channel only; ``None`` uses all channels together.
     """
     step = channels * _STRIDE if channel is not None else _STRIDE if channels % _STRIDE else _STRIDE + 2
     first = channel or 0
@@ -149,7 +149,7 @@ def frame_levels(
 
 
 class Ear:
-    """Cuts samples into frames and lets one detector listen to each channel, or one to all of them."""
+    """Cuts samples into frames for one detector per channel, or for one detector of all channels."""
 
     def __init__(self, *, rate: int, channels: int, separate: bool, long_silence: float = 10.0) -> None:
         self._channels = channels
@@ -163,7 +163,7 @@ class Ear:
         ]
 
     def hear(self, samples: array[int]) -> list[VoiceEvent]:
-        """Take the next interleaved samples and return what they brought."""
+        """Take the next interleaved samples and return the events they cause."""
         if self._rest:
             samples = self._rest + samples
         whole = len(samples) - len(samples) % self._block

@@ -1,1 +1,1 @@
-"""Interactions and facts as resources: stores, validation, error bodies. No I/O, no clock."""
+"""Interactions and facts as resources: stores, validation, error bodies. No I/O and no clock."""

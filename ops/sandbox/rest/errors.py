@@ -1,17 +1,17 @@
-"""Refusals of the REST side, in the error body of 2026 (PROTOCOL.md 3.4)."""
+"""Errors of the REST API, with the error body documented in 2026 (PROTOCOL.md 3.4)."""
 
 from __future__ import annotations
 
 import uuid
 from typing import Any
 
-# The numeric codes are those of the 2025 list; which ``type`` the live service sends is not known
-# (PROTOCOL.md 10), so clients must not depend on more than how it ends.
+# The codes are those of the documentation of 2025. Which ``type`` the live service sends is not known
+# (PROTOCOL.md 10), so clients must depend only on its last part.
 _TYPE = "https://docs.corti.ai/about/errors#"
 
 
 class ApiError(Exception):
-    """A REST request that is refused, with everything its reply needs."""
+    """A REST request is refused; has the fields of the reply, ``retry_after`` in seconds."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class ApiError(Exception):
         self.retry_after = retry_after
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON body; ``validationErrors`` only when there are any."""
+        """Return the JSON body; ``validationErrors`` is there only if there are any."""
         body: dict[str, Any] = {
             "requestid": str(uuid.uuid4()),
             "status": self.status,
@@ -42,45 +42,45 @@ class ApiError(Exception):
         return body
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that go with the status."""
+        """Return the headers of the reply: ``Retry-After`` or none."""
         return {} if self.retry_after is None else {"Retry-After": f"{self.retry_after:g}"}
 
 
 def forbidden(detail: str) -> ApiError:
-    """403: a missing or foreign tenant, or a token that is not meant for this."""
+    """403: the tenant is missing or not the token's, or the token's scope does not allow the request."""
     return ApiError(403, "A0001", detail)
 
 
 def bad_request(detail: str, validation: list[dict[str, str]] | None = None) -> ApiError:
-    """400: a body that cannot be used."""
+    """400: the body is invalid; ``validation`` lists the fields."""
     return ApiError(400, "A0003", detail, validation=validation)
 
 
 def bad_query(detail: str) -> ApiError:
-    """400: a query parameter that cannot be used."""
+    """400: a query parameter is invalid."""
     return ApiError(400, "A0013", detail)
 
 
 def malformed_id(name: str) -> ApiError:
-    """400: an id in the path that is no UUID."""
+    """400: the id in the path is not a UUID."""
     return ApiError(400, "A0008", f"{name} is not a valid UUID")
 
 
 def interaction_not_found() -> ApiError:
-    """404: no such interaction in this tenant."""
+    """404: the tenant has no such interaction."""
     return ApiError(404, "A0007", "interaction not found")
 
 
 def duplicate_identifier(identifier: str) -> ApiError:
-    """409: the encounter identifier is taken in the whole tenant (PROTOCOL.md 3.2)."""
+    """409: another interaction of the tenant has this encounter identifier (PROTOCOL.md 3.2)."""
     return ApiError(409, "A0017", f"an interaction with encounter identifier {identifier!r} already exists")
 
 
 def insufficient_balance() -> ApiError:
-    """429: no credits; permanent until some are bought (PROTOCOL.md 8)."""
+    """429: the tenant has no credits; lasts until credits are bought (PROTOCOL.md 8)."""
     return ApiError(429, "A0021", "insufficient balance: no credits left for this tenant")
 
 
 def too_many_requests(retry_after: float | None) -> ApiError:
-    """429: slow down (PROTOCOL.md 8)."""
+    """429: too many requests (PROTOCOL.md 8)."""
     return ApiError(429, "rate-limit", "too many requests", retry_after=retry_after)

@@ -1,4 +1,4 @@
-"""The facts of one interaction: those of the stream and those of the REST API (PROTOCOL.md 4.4 and 7)."""
+"""The facts of one interaction, from its streams and from REST requests (PROTOCOL.md 4.4 and 7)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from ops.sandbox.clock import timestamp
 from ops.sandbox.rest import errors
 
-#: The group keys seen live (PROTOCOL.md 7).
+#: The group keys seen on the live service (PROTOCOL.md 7).
 GROUPS = (
     "chief-complaint", "history-of-present-illness", "past-medical-history", "family-history",
     "social-history", "functional-status", "medications-prior-to-visit", "allergies", "demographics",
@@ -20,12 +20,12 @@ _GROUP_SPACE = uuid.UUID("6f1c9f0e-3c61-4c0b-9a55-5b7d6a0f3f11")
 
 
 def group_id(group: str) -> str:
-    """Return the UUID of a fact group, the same in every run."""
+    """Return the UUID of a fact group; it is the same in every process."""
     return str(uuid.uuid5(_GROUP_SPACE, group))
 
 
 def list_groups() -> list[dict[str, Any]]:
-    """Return the entries of ``GET /factgroups/``."""
+    """Return the list ``data`` of the reply to ``GET /factgroups/``."""
     return [
         {
             "id": group_id(key),
@@ -37,13 +37,13 @@ def list_groups() -> list[dict[str, Any]]:
 
 
 class FactBook:
-    """Facts by id, in the order they were first stated."""
+    """The facts by id, in the order of their creation."""
 
     def __init__(self) -> None:
         self._facts: dict[str, dict[str, Any]] = {}
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Return every fact as it goes over the wire."""
+        """Return all facts in the JSON shape of the API."""
         return [dict(fact) for fact in self._facts.values()]
 
     def state(
@@ -56,7 +56,7 @@ class FactBook:
         identifier: str | None = None,
         discarded: bool = False,
     ) -> dict[str, Any]:
-        """State a fact, or state it anew when the id is known already, and return it."""
+        """Create a fact, or replace the one with this ``identifier``; return it in the API's JSON shape."""
         identifier = identifier or str(uuid.uuid4())
         known = self._facts.get(identifier)
         at = timestamp(now)
@@ -76,10 +76,10 @@ class FactBook:
         return dict(fact)
 
     def create(self, body: object, now: float) -> list[dict[str, Any]]:
-        """Add the facts of a POST body (PROTOCOL.md 7).
+        """Create the facts of a POST body and return them (PROTOCOL.md 7).
 
         Raises:
-            ApiError: 400 for a bad or empty list, 404 for an unknown group.
+            ApiError: 400 for an invalid or empty list, 404 for an unknown group.
         """
         entries = _entries(body)
         for entry in entries:
@@ -93,10 +93,11 @@ class FactBook:
         ]
 
     def update(self, body: object, now: float) -> list[dict[str, Any]]:
-        """Change the facts of a PATCH body, each named by ``factId``.
+        """Change the facts of a PATCH body, each named by ``factId``, and return them.
 
         Raises:
-            ApiError: 400 for a bad list, 404 for an unknown fact or group; then nothing is changed.
+            ApiError: 404 for an unknown fact or group; 400 for an invalid entry. With 400 for ``text``,
+                ``source`` or ``isDiscarded``, the entries before it have been changed already.
         """
         entries = _entries(body)
         for entry in entries:
@@ -106,10 +107,10 @@ class FactBook:
         return [self.update_one(entry["factId"], entry, now) for entry in entries]
 
     def update_one(self, identifier: str, changes: object, now: float) -> dict[str, Any]:
-        """Change one fact.
+        """Change one fact and return it.
 
         Raises:
-            ApiError: 400 for a bad body, 404 for an unknown fact or group.
+            ApiError: 400 for an invalid body, 404 for an unknown fact or group.
         """
         fact = self._find(identifier)
         if not isinstance(changes, dict):

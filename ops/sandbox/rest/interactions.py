@@ -21,37 +21,37 @@ _SORTS = ("id", "assignedUserId", "patient", "createdAt", "endedAt", "updatedAt"
 
 @dataclass
 class Interaction:
-    """One interaction with what was streamed to it and the facts known about it."""
+    """One interaction, with its facts and the history of its streams."""
 
     tenant: str
-    #: As it goes over the wire, without ``websocketUrl``, which depends on how it was asked for.
+    #: The JSON item of the API without ``websocketUrl``, which depends on the address of the request.
     item: dict[str, Any]
-    #: Order of creation; breaks ties between equal time stamps.
+    #: Order of creation; decides the order of equal timestamps.
     serial: int
     facts: FactBook = field(default_factory=FactBook)
     history: StreamHistory = field(default_factory=StreamHistory)
 
     @property
     def id(self) -> str:
-        """Return the interaction id, a UUID."""
+        """The interaction id, a UUID."""
         identifier: str = self.item["id"]
         return identifier
 
     @property
     def encounter(self) -> str:
-        """Return ``encounter.identifier``, the caller's own reference."""
+        """``encounter.identifier``, the caller's own reference."""
         identifier: str = self.item["encounter"]["identifier"]
         return identifier
 
 
 @dataclass(frozen=True)
 class Page:
-    """A checked query of the list operation (PROTOCOL.md 3.3)."""
+    """The validated query of the list operation (PROTOCOL.md 3.3)."""
 
     sort: str = "createdAt"
     descending: bool = True
     size: int = 10
-    #: From 1.
+    #: Page number, from 1.
     index: int = 1
     statuses: frozenset[str] = frozenset()
     patient: str | None = None
@@ -61,7 +61,7 @@ class Page:
         """Read the query string.
 
         Raises:
-            ApiError: 400, a value is not one of those documented.
+            ApiError: 400, a value is not allowed.
         """
         sort = query.get("sort", ["createdAt"])[0]
         direction = query.get("direction", ["desc"])[0]
@@ -84,7 +84,7 @@ class Page:
 
 
 class InteractionStore:
-    """Creates, finds, changes and removes interactions. Time is an argument."""
+    """Creates, finds, changes and deletes interactions. Callers pass the time, in seconds since the epoch."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Interaction] = {}
@@ -95,7 +95,7 @@ class InteractionStore:
         """Create an interaction.
 
         Raises:
-            ApiError: 400 for a bad body, 409 for an encounter identifier that the tenant has already.
+            ApiError: 400 for an invalid body, 409 when the tenant already has the encounter identifier.
         """
         fields = _checked(body, creating=True)
         encounter = fields["encounter"]
@@ -130,7 +130,7 @@ class InteractionStore:
         """Find an interaction of this tenant.
 
         Raises:
-            ApiError: 400 for an id that is no UUID; 404 when unknown or another tenant's.
+            ApiError: 400 for an id that is not a UUID, 404 for an unknown id or one of another tenant.
         """
         try:
             canonical = str(uuid.UUID(identifier))
@@ -149,7 +149,7 @@ class InteractionStore:
         return chosen[(page.index - 1) * page.size : page.index * page.size]
 
     def update(self, tenant: str, identifier: str, body: object, now: float) -> Interaction:
-        """Merge the given fields into an interaction.
+        """Merge the fields of a PATCH body into an interaction.
 
         Raises:
             ApiError: as for ``create`` and ``get``.
@@ -167,7 +167,7 @@ class InteractionStore:
         return interaction
 
     def delete(self, tenant: str, identifier: str) -> None:
-        """Remove an interaction with all that hangs on it; its encounter identifier becomes free.
+        """Delete an interaction with its facts and history; its encounter identifier can be used again.
 
         Raises:
             ApiError: as for ``get``.

@@ -1,8 +1,8 @@
-"""Check the bodies of interaction requests, field by field (PROTOCOL.md 3.1).
+"""Validate the bodies of interaction requests, field by field (PROTOCOL.md 3.1).
 
 A checker collects one ``{field: message}`` entry for each problem, which is the shape of
-``validationErrors``; fields that the schema does not know are ignored, as the service ignores the time-zone
-offsets of its own quick-start.
+``validationErrors``. Fields that are not in the schema are ignored, as the service ignores the time zone
+offsets in its own quick start.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ GENDERS = ("male", "female", "unknown", "other")
 
 
 class Checker:
-    """Reads fields out of one JSON object and remembers what was wrong with them."""
+    """Reads fields of one JSON object; adds invalid fields to ``problems`` and returns ``None`` for them."""
 
     def __init__(
         self, body: dict[str, Any], path: str = "", problems: list[dict[str, str]] | None = None
@@ -29,7 +29,7 @@ class Checker:
     def text(
         self, name: str, *, required: bool = False, choices: tuple[str, ...] | None = None
     ) -> str | None:
-        """Read a string."""
+        """Read a string; a required string must not be empty."""
         value = self._body.get(name)
         if value is None:
             if required:
@@ -47,7 +47,7 @@ class Checker:
         return value
 
     def identifier(self, name: str) -> str | None:
-        """Read a UUID."""
+        """Read an optional UUID; return it in canonical form."""
         value = self.text(name)
         if value is None:
             return None
@@ -58,7 +58,7 @@ class Checker:
             return None
 
     def time(self, name: str, *, required: bool = False, date_allowed: bool = False) -> str | None:
-        """Read an RFC 3339 date-time, and write it as the API does."""
+        """Read an RFC 3339 date-time (or a date, if allowed); return it in UTC in the API's format."""
         value = self.text(name, required=required)
         if value is None:
             return None
@@ -67,7 +67,7 @@ class Checker:
         except ValueError:
             self._problem(name, "must be an RFC 3339 date-time")
             return None
-        # A birth date without a time is accepted and comes back as midnight UTC (PROTOCOL.md 3.1).
+        # A birth date without a time is accepted and returned as midnight UTC (PROTOCOL.md 3.1).
         if moment.tzinfo is None and not (date_allowed and len(value) == len("YYYY-MM-DD")):
             self._problem(name, "must be an RFC 3339 date-time with an offset")
             return None
@@ -75,7 +75,7 @@ class Checker:
         return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment.microsecond else _whole_seconds(moment)
 
     def child(self, name: str, *, required: bool = False) -> Checker | None:
-        """Read an object; its problems are named with the path that leads there."""
+        """Read an object; return its checker, which adds to the same ``problems`` with the full path."""
         value = self._body.get(name)
         if value is None:
             if required:
@@ -94,14 +94,14 @@ class Checker:
 
 
 def read_interaction(body: dict[str, Any], *, creating: bool) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """Turn a create or update body into the changes it asks for.
+    """Read the fields of a create or update body.
 
     Args:
         body: The JSON object of the request.
-        creating: Whether the fields that create needs must be there.
+        creating: Whether the fields that a create requires must be present.
 
     Returns:
-        The fields given, and the problems found. With problems the fields must not be used.
+        The fields that are present, and the problems. If there are problems, do not use the fields.
     """
     check = Checker(body)
     fields: dict[str, Any] = {"assignedUserId": check.identifier("assignedUserId")}

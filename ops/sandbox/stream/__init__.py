@@ -1,1 +1,1 @@
-"""The stream protocol: one object per socket, without I/O, clock or thread."""
+"""The stream protocol on the server side: one object per socket, without I/O, clock or thread."""

@@ -1,9 +1,9 @@
-"""Find out where in a recording the audio of a resumed socket begins.
+"""Find the position in a recording at which the audio of a later socket begins.
 
-A script knows its lines by their time in the recording. After a reconnection a client may go on where it
-stopped, or repeat what was never confirmed; nothing on the wire says which (PROTOCOL.md 4.7). The sandbox
-therefore remembers how loud every 20 ms of a scripted recording were and looks the first sounds of a later
-socket up there, at every possible offset between the two grids.
+The lines of a script have times in the recording. After a reconnection a client may continue where it
+stopped, or repeat audio; no message says which (PROTOCOL.md 4.7). The sandbox therefore stores the loudness
+of every 20 ms frame of a scripted recording and searches it for the first sounds of a later socket. The
+frames of the two sockets need not start at the same samples, so the search tries every offset.
 """
 
 from __future__ import annotations
@@ -16,44 +16,44 @@ from ops.sandbox.audio.voice import FRAME_SECONDS, frame_levels
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Half a second has to be the same.
+#: Frames that must match: half a second.
 _WINDOW = 25
-#: A window with fewer different levels is silence, which is everywhere and therefore nowhere.
+#: A window with fewer different levels is silence, which matches at many positions.
 _DISTINCT = 8
 _GIVE_UP_SECONDS = 10.0
 
 
 class Fingerprint:
-    """The loudness of every frame of a recording, by position."""
+    """The loudness of every 20 ms frame of a recording, by frame number."""
 
     def __init__(self) -> None:
         self._levels: array[float] = array("d")
 
     def write(self, frame: int, levels: array[float]) -> None:
-        """Note the frames from this position on, over what was noted there before."""
+        """Store the levels from ``frame`` on and overwrite older ones there."""
         if frame > len(self._levels):
             self._levels.extend([0.0] * (frame - len(self._levels)))
         self._levels[frame : frame + len(levels)] = levels
 
     def positions(self, level: float) -> Iterator[int]:
-        """Yield the positions with exactly this level, the latest first."""
-        wanted, heard, width = array("d", [level]).tobytes(), self._levels.tobytes(), self._levels.itemsize
-        end = len(heard)
-        while (at := heard.rfind(wanted, 0, end)) >= 0:
+        """Yield the frame numbers with exactly this level, the last first."""
+        wanted, stored, width = array("d", [level]).tobytes(), self._levels.tobytes(), self._levels.itemsize
+        end = len(stored)
+        while (at := stored.rfind(wanted, 0, end)) >= 0:
             if at % width == 0:
                 yield at // width
             end = at + len(wanted) - 1
 
     def holds(self, frame: int, levels: array[float]) -> bool:
-        """Tell whether exactly these levels were heard from this position on."""
+        """Tell whether exactly these levels are stored from ``frame`` on."""
         return self._levels[frame : frame + len(levels)] == levels
 
 
 class Tracker:
-    """Follows the audio of one socket through the recording and keeps the fingerprint up to date."""
+    """Maps the audio of one socket to the recording and updates the fingerprint."""
 
     def __init__(self, fingerprint: Fingerprint, *, first: bool, heard_seconds: float) -> None:
-        #: Where in the recording the audio of this socket begins; ``None`` until that is known.
+        #: Second of the recording at which this socket's audio begins; ``None`` until it is known.
         self.base: float | None = 0.0 if first else None
         self._fingerprint = fingerprint
         self._continues_at = heard_seconds
@@ -61,7 +61,7 @@ class Tracker:
         self._frame = 0
 
     def hear(self, samples: array[int], *, rate: int, channels: int) -> None:
-        """Take the next samples."""
+        """Take the next interleaved samples; ``rate`` is in Hz."""
         self._pending += samples
         block = max(1, int(rate * FRAME_SECONDS)) * channels
         if self.base is None:
@@ -74,7 +74,7 @@ class Tracker:
             del self._pending[:whole]
 
     def settle(self) -> None:
-        """Decide now, if need be for the assumption that nothing was repeated."""
+        """If ``base`` is still unknown, assume that the client continued where it stopped."""
         if self.base is None:
             self._frame = round(self._continues_at / FRAME_SECONDS)
             self.base = self._continues_at
@@ -91,7 +91,7 @@ class Tracker:
                     return
                 frame, phase = found
                 skipped = start + phase
-                # The socket may begin between two frames of the recording; from here on both grids agree.
+                # The socket may begin inside a frame of the recording; after ``skipped`` the frames coincide.
                 self.base = max(0.0, frame * FRAME_SECONDS - skipped / channels / rate)
                 self._frame = frame
                 del self._pending[:skipped]

@@ -1,4 +1,4 @@
-"""Check and resolve the ``configuration`` of a stream (PROTOCOL.md 4.3)."""
+"""Validate the ``configuration`` of a stream and fill in defaults (PROTOCOL.md 4.3)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from ops.sandbox.audio.format import AudioFormat, ContainerFormat, FormatError, parse_format
 
-#: Union of the tables of 2026 (PROTOCOL.md 6).
+#: All languages that the documentation of 2026 lists (PROTOCOL.md 6).
 LANGUAGES = frozenset(
     "ar da de de-CH en en-GB es fr gsw-CH hu it nl no pt sv".split()  # noqa: SIM905 -- reads better
 )
-#: Output also in dialects that only templates list.
+#: Also dialects; ``fr-CH`` is documented for document templates only (PROTOCOL.md 6).
 OUTPUT_LOCALES = LANGUAGES | {"en-US", "fr-CH"}
 ROLES = ("doctor", "patient", "multiple")
 _RETENTION = ("retain", "none")
@@ -20,12 +20,12 @@ _MOST_TERMS, _LONGEST_TERM, _HIGHEST_CHANNEL = 1000, 50, 7
 
 
 class ConfigurationError(ValueError):
-    """A configuration that is denied; the text becomes the ``reason``."""
+    """A configuration is denied; the text becomes the ``reason``."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """A configuration that was accepted."""
+    """An accepted configuration."""
 
     language: str
     facts_mode: bool
@@ -36,18 +36,18 @@ class Configuration:
     audio_events: bool = False
     audio_format: AudioFormat = field(default_factory=ContainerFormat)
     replacements: tuple[tuple[str, str], ...] = ()
-    #: What ``CONFIG_ACCEPTED`` echoes: the received keys with every default filled in.
+    #: The ``configuration`` of ``CONFIG_ACCEPTED``: the received keys, with defaults filled in.
     resolved: dict[str, Any] = field(default_factory=dict)
 
 
 def parse_configuration(raw: object) -> Configuration:
-    """Read the ``configuration`` object of a config message.
+    """Validate the ``configuration`` object of a config message.
 
-    Unknown keys are kept in the echo and otherwise ignored, as the service ignores a
+    Unknown keys are kept in ``resolved`` and otherwise ignored, as the service ignores a
     ``factGenerationInterval`` at the top level (PROTOCOL.md 4.3).
 
     Raises:
-        ConfigurationError: with the reason for the refusal.
+        ConfigurationError: the configuration is invalid.
     """
     top = _object(raw, "configuration")
     transcription = _object(top.get("transcription"), "transcription")
@@ -56,7 +56,7 @@ def parse_configuration(raw: object) -> Configuration:
     if language not in LANGUAGES:
         raise ConfigurationError(f"language unavailable: {language}")
     old_name = _flag(transcription, "isDiarization", "transcription.")
-    # The current name wins over the deprecated one, and both are echoed (PROTOCOL.md 4.3).
+    # The current name takes precedence over the deprecated name; both are echoed (PROTOCOL.md 4.3).
     diarize = _flag(transcription, "diarize", "transcription.", default=old_name)
     multichannel = _flag(transcription, "isMultichannel", "transcription.")
     participants = _participants(transcription.get("participants"))
@@ -107,8 +107,8 @@ def _mode(mode: dict[str, Any], kind: str) -> dict[str, Any]:
         if locale not in OUTPUT_LOCALES:
             raise ConfigurationError(f"output locale unavailable: {locale}")
     elif kind == "facts":
-        # Optional in the schema, required by the guide; a strict server finds the clients that forget it
-        # (PROTOCOL.md 10, item 15).
+        # The schema says optional, the guide says required (PROTOCOL.md 10, row 15). A strict check finds
+        # clients that omit it.
         raise ConfigurationError("mode.outputLocale is required when mode.type is facts")
     interval = mode.get("factGenerationInterval", "fixed")
     _choice(interval, "mode.factGenerationInterval", ("fixed", "fast_init"))
@@ -116,7 +116,7 @@ def _mode(mode: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def _participants(raw: object) -> list[dict[str, Any]]:
-    # An empty list is accepted live although the schema asks for one entry (PROTOCOL.md 10, item 14).
+    # The schema requires one entry, but the live service accepts an empty list (PROTOCOL.md 10, row 14).
     if not isinstance(raw, list):
         raise ConfigurationError("transcription.participants must be a list")
     for entry in raw:

@@ -1,4 +1,4 @@
-"""When facts are sent and what they say (PROTOCOL.md 4.5, items 4 and 6)."""
+"""When a stream sends facts, and which (PROTOCOL.md 4.5, items 4 and 6)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from ops.sandbox.rest.facts import FactBook
     from ops.sandbox.stream.messages import Line
 
-#: Seconds from one message with facts to the next.
+#: Seconds of audio from one facts message to the next.
 _FIXED = 60.0
 _FAST_INIT = (10.0, 20.0, 26.0, 38.0)
 
 
 def intervals(*, fast_init: bool, every: float | None, time_scale: float) -> Iterator[float]:
-    """Yield the seconds of audio from one message with facts to the next.
+    """Yield the seconds of audio from one facts message to the next, without end.
 
-    The documented numbers of ``fast_init`` are read as intervals: only so do they widen to 60 s.
+    The documented numbers of ``fast_init`` are taken as intervals, because only then do they widen to 60 s.
 
     Args:
         fast_init: Begin with short intervals.
-        every: Use this interval throughout instead, unscaled.
+        every: Always use this interval instead, unscaled.
         time_scale: Factor on the documented intervals.
     """
     if every is not None:
@@ -36,7 +36,7 @@ def intervals(*, fast_init: bool, every: float | None, time_scale: float) -> Ite
 
 
 class FactPlan:
-    """Collects what was said and states it as facts when the time has come."""
+    """Collects transcript lines and turns them into facts when a facts message is due."""
 
     def __init__(self, book: FactBook, interaction_id: str, due: Iterator[float]) -> None:
         self._book = book
@@ -46,11 +46,11 @@ class FactPlan:
         self._lines: list[Line] = []
 
     def add(self, line: Line) -> None:
-        """Take note of a line."""
+        """Keep a line for the next facts message."""
         self._lines.append(line)
 
     def due(self, seconds: float, now: float) -> list[dict[str, Any]]:
-        """Return the facts to send once this much audio was heard; most often none."""
+        """Return the facts to send after this many seconds of audio: empty before the interval is over."""
         if seconds < self._next:
             return []
         while self._next <= seconds:
@@ -58,7 +58,7 @@ class FactPlan:
         return self.remaining(now)
 
     def remaining(self, now: float) -> list[dict[str, Any]]:
-        """Return all facts that have not been sent yet."""
+        """Create the facts of all lines added since the last call; return them in the API's JSON shape."""
         lines, self._lines = self._lines, []
         latest: dict[str, dict[str, Any]] = {}
         for line in lines:
@@ -75,5 +75,5 @@ class FactPlan:
 
 
 def _quote(line: Line) -> tuple[ScriptFact, ...]:
-    """Without a model there is one honest fact about a line: that it was said."""
+    """Without a model, the only fact that the sandbox can derive from a line is its text."""
     return (ScriptFact("other", f"Heard at {line.start:.1f} s: {line.text}"),)

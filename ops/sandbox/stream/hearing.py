@@ -1,4 +1,4 @@
-"""The way of the audio through one socket: bytes, samples, speech, lines."""
+"""The audio pipeline of one socket: from bytes to samples, speech segments and transcript lines."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 
 
 class Hearing:
-    """Feeds a decoder, listens to what it decodes and collects the lines that come of it."""
+    """Decodes the audio of one socket, detects speech and collects transcript lines."""
 
     def __init__(
         self, *, decoder: Decoder, source: LineSource, configuration: Configuration, long_silence: float
     ) -> None:
+        #: Seconds of audio decoded so far.
         self.seconds = 0.0
         self._decoder = decoder
         self._source = source
         self._separate = configuration.multichannel
-        self._listens = source.wants_segments or configuration.audio_events
+        self._detects_voice = source.wants_segments or configuration.audio_events
         self._long_silence = long_silence
         self._ear: Ear | None = None
         self._over = False
@@ -32,39 +33,39 @@ class Hearing:
 
     @property
     def idle(self) -> bool:
-        """Whether everything fed so far has been worked through."""
+        """Whether all bytes fed so far have been processed."""
         return self._decoder.idle and self._source.idle
 
     @property
     def finished(self) -> bool:
-        """Whether ``finish`` was called and nothing more will be heard."""
+        """Whether ``finish`` was called and all audio has been processed."""
         return self._drained and self._source.idle
 
     def feed(self, data: bytes) -> None:
-        """Accept the next bytes."""
+        """Take the next bytes."""
         self._decoder.feed(data)
 
     def finish(self) -> None:
-        """Say that no more bytes come."""
+        """Declare the end of the audio."""
         self._over = True
         self._decoder.finish()
 
     def flush(self) -> list[SilenceStarted | SilenceOver]:
-        """End the segments that are open; call it when ``idle``."""
+        """End all open speech segments and return silence events; call it when ``idle``."""
         return self._sort(self._ear.flush()) if self._ear else []
 
     def advance(self) -> list[SilenceStarted | SilenceOver]:
-        """Work through what was decoded and return what was noticed about the sound.
+        """Process the samples decoded since the last call and return silence events.
 
         Raises:
-            AudioError: the bytes are not the declared or a known kind of audio.
+            AudioError: the bytes have neither the declared nor a known audio format.
         """
         events: list[SilenceStarted | SilenceOver] = []
         for samples in self._decoder.take():
             rate, channels = self._decoder.rate, self._decoder.channels
             self.seconds += len(samples) / channels / rate
             self._source.hear(samples, rate=rate, channels=channels)
-            if self._listens:
+            if self._detects_voice:
                 if self._ear is None:
                     self._ear = Ear(
                         rate=rate, channels=channels, separate=self._separate, long_silence=self._long_silence
@@ -81,7 +82,7 @@ class Hearing:
         return self._source.take()
 
     def close(self) -> None:
-        """Let go of threads."""
+        """End the decoder's thread, if there is one."""
         self._decoder.close()
 
     def _sort(self, events: list[VoiceEvent]) -> list[SilenceStarted | SilenceOver]:

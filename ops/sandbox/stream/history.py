@@ -1,4 +1,4 @@
-"""What one interaction remembers from socket to socket."""
+"""State of one interaction that later sockets need."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class StreamHistory:
-    """Shared by all sockets of an interaction, one after the other or, wrongly, at once."""
+    """Shared by all sockets of an interaction; normally they are open one after the other."""
 
     #: Sockets opened so far.
     sockets: int = 0
-    #: Seconds of audio heard on all of them.
+    #: Seconds of audio decoded on all sockets.
     heard_seconds: float = 0.0
-    #: Segments sent, as they went over the wire.
+    #: All segments sent, in their JSON shape.
     segments: list[dict[str, Any]] = field(default_factory=list)
-    #: How loud the scripted recording was, to recognise where a resumed one begins.
+    #: Loudness of the scripted recording, for finding where the audio of a later socket begins.
     fingerprint: Fingerprint = field(default_factory=Fingerprint)
-    #: Called with facts that the REST side created or changed (PROTOCOL.md 4.5, item 8).
+    #: Called with the facts that a REST request created or changed (PROTOCOL.md 4.5, item 8).
     listeners: list[Callable[[list[dict[str, Any]]], None]] = field(default_factory=list)

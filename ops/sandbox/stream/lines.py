@@ -1,4 +1,4 @@
-"""Where the text of a transcript comes from: an honest placeholder, or a script."""
+"""Sources of transcript lines: placeholders or a script (`audio.recognise` has a third)."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ if TYPE_CHECKING:
     from ops.sandbox.stream.configuration import Configuration
     from ops.sandbox.stream.script import Script
 
-#: A recording may be trimmed a little after its last word.
+#: A recording may end this many seconds before the end of its last line.
 _TAIL_SECONDS = 0.25
 
 
 class LineSource(Protocol):
-    """Turns sound or segments into lines, perhaps in another thread."""
+    """Makes transcript lines from samples or speech segments, perhaps in another thread."""
 
-    #: Whether ``segment`` wants to be called, which costs voice detection.
+    #: Whether ``segment`` must be called, which requires voice detection.
     wants_segments: bool
 
     @property
     def idle(self) -> bool:
-        """Whether no line is being worked on."""
+        """Whether every segment passed so far has its line."""
 
     def hear(self, samples: array[int], *, rate: int, channels: int) -> None:
-        """Take the next samples."""
+        """Take the next interleaved samples; ``rate`` is in Hz."""
 
     def segment(self, segment: Segment) -> None:
-        """Take a stretch of speech that lies within the samples heard."""
+        """Take a speech segment that lies within the samples taken so far."""
 
     def finish(self) -> None:
-        """No more samples come."""
+        """Declare the end of the samples."""
 
     def take(self) -> list[Line]:
         """Return the lines completed since the last call."""
 
 
 def placeholder(segment: Segment) -> str:
-    """Say what was received, and no more: the sandbox does not invent words."""
+    """Return a text with the segment's length only: the sandbox does not invent words."""
     return f"[speech {segment.end - segment.start:.1f} s]"
 
 
 class PlaceholderLines:
-    """Each segment becomes a line that tells how long the speech was."""
+    """Makes one line for each segment, with the length of the speech as its text."""
 
     wants_segments = True
     idle = True
@@ -57,15 +57,15 @@ class PlaceholderLines:
         self._ready: list[Line] = []
 
     def hear(self, samples: array[int], *, rate: int, channels: int) -> None:
-        """Nothing to do: the segments say it all."""
+        """Do nothing: the lines depend on the segments only."""
 
     def segment(self, segment: Segment) -> None:
-        """Describe one segment."""
+        """Make the line of one segment."""
         line = Line(placeholder(segment), segment.start, segment.end, segment.channel, self._speaker)
         self._ready.append(line)
 
     def finish(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no line is held back."""
 
     def take(self) -> list[Line]:
         """Return the lines completed since the last call."""
@@ -74,7 +74,7 @@ class PlaceholderLines:
 
 
 class ScriptLines:
-    """The lines of a script, each as soon as the audio received covers it."""
+    """Returns each line of a script as soon as the received audio covers it."""
 
     wants_segments = False
     idle = True
@@ -89,15 +89,15 @@ class ScriptLines:
         self._tail = 0.0
 
     def hear(self, samples: array[int], *, rate: int, channels: int) -> None:
-        """Note how far the recording has come."""
+        """Add the length of the samples to the audio received."""
         self._tracker.hear(samples, rate=rate, channels=channels)
         self._seconds += len(samples) / channels / rate
 
     def segment(self, segment: Segment) -> None:
-        """Nothing to do: the script says when somebody speaks."""
+        """Do nothing: the script has the times of its lines."""
 
     def finish(self) -> None:
-        """A line that is all but over when the recording ends counts as heard."""
+        """From now on return also a line that ends at most 0.25 s after the audio."""
         self._tracker.settle()
         self._tail = _TAIL_SECONDS
 
@@ -112,7 +112,7 @@ class ScriptLines:
             if line.end > base + self._seconds + self._tail:
                 break
             self._next += 1
-            # A line that was over before this socket's audio begins was not said to this socket.
+            # A line that ends before this socket's audio begins is not sent on this socket.
             if line.end > base:
                 ready.append(line.heard(base=base, multichannel=self._multichannel, diarize=self._diarize))
         return ready

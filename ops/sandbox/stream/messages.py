@@ -1,4 +1,4 @@
-"""The messages of the server, and the other things the protocol object may ask its shell to do."""
+"""The messages of the server, and the actions that ``StreamProtocol`` returns to ``StreamSocket``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Send:
 
 @dataclass(frozen=True)
 class SendRaw:
-    """Send something that is no valid message: text or binary as it is."""
+    """Send an invalid message: a text or binary frame with this content."""
 
     payload: str | bytes
 
@@ -38,7 +38,7 @@ class Abort:
 
 @dataclass(frozen=True)
 class FallSilent:
-    """From now on neither read nor write anything, but keep the connection."""
+    """Stop reading and writing, but keep the connection open."""
 
 
 Reply = Send | SendRaw | Close | Abort | FallSilent
@@ -46,30 +46,30 @@ Reply = Send | SendRaw | Close | Abort | FallSilent
 
 @dataclass(frozen=True)
 class Line:
-    """One piece of transcript. Times are seconds from the start of the socket's audio."""
+    """One transcript line. Times are seconds from the start of the socket's audio."""
 
     text: str
     start: float
     end: float
     channel: int = 0
     speaker: int = -1
-    #: Facts that the line states, as (group, text, key, discarded); ``None`` lets the sandbox quote the line.
+    #: Facts to send for the line; ``None`` makes one fact that quotes it.
     facts: tuple[ScriptFact, ...] | None = None
 
 
 @dataclass(frozen=True)
 class ScriptFact:
-    """A fact attached to a line of a script."""
+    """A fact that belongs to a line of a script."""
 
     group: str
     text: str
-    #: Lines that use the same key state the same fact anew.
+    #: Facts with the same key are one fact: a later one changes it.
     key: str | None = None
     discarded: bool = False
 
 
 def config_status(kind: str, *, reason: str | None = None, configuration: Any = None) -> Send:
-    """CONFIG_ACCEPTED with the resolved configuration, or one of the refusals (PROTOCOL.md 4.4)."""
+    """Make CONFIG_ACCEPTED with the resolved configuration, or a refusal (PROTOCOL.md 4.4)."""
     message: dict[str, Any] = {"type": kind}
     if reason is not None:
         message["reason"] = reason
@@ -79,7 +79,7 @@ def config_status(kind: str, *, reason: str | None = None, configuration: Any = 
 
 
 def segment(interaction_id: str, line: Line, *, offset: float, final: bool = True) -> dict[str, Any]:
-    """One element of ``transcript.data``; its id is that of the interaction (PROTOCOL.md 4.4)."""
+    """Make one element of ``transcript.data``; its times are those of ``line`` plus ``offset`` seconds."""
     return {
         "id": interaction_id,
         "transcript": line.text,
@@ -91,28 +91,28 @@ def segment(interaction_id: str, line: Line, *, offset: float, final: bool = Tru
 
 
 def transcript(segments: list[dict[str, Any]]) -> Send:
-    """Segments of speech as text."""
+    """Make the message with these segments."""
     return Send({"type": "transcript", "data": segments})
 
 
 def facts(entries: list[dict[str, Any]], *, key: str = "fact") -> Send:
-    """Facts; the key of the list is in the singular (PROTOCOL.md 4.4)."""
+    """Make the message with these facts; the documented key is singular (PROTOCOL.md 4.4)."""
     return Send({"type": "facts", key: entries})
 
 
 def usage(credits_used: float, *, final: bool) -> Send:
-    """Credits so far, or of the whole stream."""
+    """Make ``usage`` with the credits of the whole stream, or ``delta_usage`` with those so far."""
     return Send({"type": "usage" if final else "delta_usage", "credits": round(credits_used, 4)})
 
 
 def audio_event(event: SilenceStarted | SilenceOver, *, name: str) -> Send:
-    """Something about the sound itself."""
+    """Make an ``audioEvent`` for the start or end of a long silence."""
     data = {"event": name, "channel": event.channel, "startTimeMs": round(event.at * 1000)}
     return Send({"type": "audioEvent", "data": data})
 
 
 def error(identifier: str, title: str, details: str, *, status: int = 400, request: str = "") -> Send:
-    """An error; whether the stream goes on is not part of the message (PROTOCOL.md 4.4)."""
+    """Make an ``error``; it does not contain whether the stream continues (PROTOCOL.md 4.4)."""
     inner = {"id": identifier, "title": title, "status": status, "details": details, "doc": ""}
     return Send({"type": "error", "error": {"requestid": request, **inner}})
 

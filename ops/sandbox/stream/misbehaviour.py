@@ -1,4 +1,4 @@
-"""What faults do to one socket. Everything here is switched off unless a fault is in force."""
+"""The effects of faults on one socket. Without an active fault, nothing here has an effect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from ops.sandbox.faults import Fault, Switchboard
     from ops.sandbox.stats import StreamRecord
 
-_OVERLOOKED = {
+#: Faults that ignore the configuration: the message at the deadline, or ``None`` for a bare close.
+_IGNORE_CONFIG = {
     "config_not_provided": "CONFIG_NOT_PROVIDED",
     "config_timeout": "CONFIG_TIMEOUT",
     "config_timeout_silent_close": None,
@@ -25,28 +26,28 @@ _GARBAGE: dict[str, str | bytes] = {
 
 
 class Misbehaviour:
-    """The faults of one socket: each is used up at most once per socket and then stays with it."""
+    """The faults of one socket. A fault counts one use per socket and then stays active on that socket."""
 
     def __init__(self, switchboard: Switchboard, record: StreamRecord) -> None:
         self._switchboard = switchboard
         self._record = record
-        self._mine: dict[str, Fault | None] = {}
+        self._used: dict[str, Fault | None] = {}
         self._held: list[dict[str, Any]] = []
 
     def has(self, name: str) -> Fault | None:
-        """Return the fault with this name if it hits this socket, now or since earlier."""
-        known = self._mine.get(name)
+        """Return the fault with this name if it affects this socket; the first call counts its use."""
+        known = self._used.get(name)
         if known is None:
             known = self._switchboard.take(name, self._record.tenant, self._record.encounter_identifier)
             if known is not None:
-                self._mine[name] = known
+                self._used[name] = known
                 self._record.faults.append(name)
         return known
 
     def _fires(self, name: str, **reached: float) -> Fault | None:
-        """Return a fault that is not yet used on this socket and whose limits are reached."""
+        """Use and return a fault that is new on this socket, if one of its ``after_`` limits is reached."""
         who = self._record.tenant, self._record.encounter_identifier
-        fault = None if name in self._mine else self._switchboard.peek(name, *who)
+        fault = None if name in self._used else self._switchboard.peek(name, *who)
         if fault is None:
             return None
         limits = [(fault[key], value) for key, value in reached.items() if fault[key] is not None]
@@ -55,7 +56,7 @@ class Misbehaviour:
         return self.has(name)
 
     def on_config(self) -> list[Reply] | None:
-        """Return what to answer to a good configuration instead of accepting it, if anything."""
+        """Return the replies that refuse a valid configuration, or ``None`` to accept it."""
         for name, kind in (("config_denied", "CONFIG_DENIED"), ("config_rejected", "CONFIG_REJECTED")):
             fault = self.has(name)
             if fault:
@@ -63,18 +64,21 @@ class Misbehaviour:
         return None
 
     def overlooks_config(self) -> bool:
-        """Tell whether the configuration is treated as if it had never come."""
-        return any(self.has(name) for name in _OVERLOOKED)
+        """Tell whether a fault requires that configurations are ignored."""
+        return any(self.has(name) for name in _IGNORE_CONFIG)
 
     def on_deadline(self) -> list[Reply]:
-        """Return what happens when no configuration came in time."""
-        for name, kind in _OVERLOOKED.items():
+        """Return the replies when the deadline for the configuration has passed."""
+        for name, kind in _IGNORE_CONFIG.items():
             if self.has(name):
                 return [Close()] if kind is None else [messages.config_status(kind), Close()]
         return [messages.config_status("CONFIG_NOT_PROVIDED"), Close()]
 
     def on_audio(self, seconds: float, received: int) -> list[Reply]:
-        """Return what happens at this point of the audio; ``error_message`` is the caller's."""
+        """Return the action that is due after this much audio, in seconds decoded and bytes received.
+
+        The fault ``error_message`` is separate: see ``error``.
+        """
         if self._fires("drop_socket", after_seconds=seconds, after_bytes=received):
             return [Abort()]
         fault = self._fires("close_code", after_seconds=seconds)
@@ -83,7 +87,7 @@ class Misbehaviour:
         return [FallSilent()] if self._fires("go_silent", after_seconds=seconds) else []
 
     def error(self, seconds: float) -> tuple[Send, bool] | None:
-        """Return the error message that is due now and whether it is fatal."""
+        """Return the error message that is due after ``seconds`` of audio, and whether it is fatal."""
         fault = self._fires("error_message", after_seconds=seconds)
         if fault is None:
             return None
@@ -91,9 +95,9 @@ class Misbehaviour:
         return message, fault["fatal"]
 
     def shape(self, segments: list[dict[str, Any]]) -> list[Reply]:
-        """Turn finished segments into the messages that carry them."""
+        """Return the messages that carry these final segments."""
         replies: list[Reply] = []
-        garbage = self.has("garbage_message") if "garbage_message" not in self._mine else None
+        garbage = self.has("garbage_message") if "garbage_message" not in self._used else None
         if segments and garbage:
             replies.append(SendRaw(_GARBAGE[garbage["kind"]]))
         if self.has("out_of_order_segments"):
@@ -106,7 +110,7 @@ class Misbehaviour:
         return replies
 
     def held_back(self) -> list[Reply]:
-        """Return the segment that still waits for its successor."""
+        """Return the message with the segment that ``out_of_order_segments`` held back, if there is one."""
         held, self._held = self._held, []
         return [messages.transcript(held)] if held else []
 

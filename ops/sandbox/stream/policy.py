@@ -1,4 +1,4 @@
-"""The states of a socket, and the times the server keeps."""
+"""The states of a socket, and the durations that the server uses."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 
 class State(enum.Enum):
-    """How far a socket has come."""
+    """The state of a socket; it only moves forward in this order."""
 
     AWAITING_CONFIG = enum.auto()
     STREAMING = enum.auto()
-    #: ``end`` was received; what is left is being worked through.
+    #: ``end`` was received; the remaining audio is being processed.
     DRAINING = enum.auto()
-    #: Nothing more is said or understood.
+    #: All input is ignored, and no new replies are made.
     CLOSED = enum.auto()
 
 
 @dataclass(frozen=True)
 class StreamPolicy:
-    """The times that the server keeps."""
+    """Durations, all in seconds except the factor ``time_scale``; see ``Settings``."""
 
     config_deadline: float = 10.0
     latency: float = 0.0

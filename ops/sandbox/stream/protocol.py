@@ -1,8 +1,8 @@
-"""One ``/streams`` socket as an object: feed it what arrives, do what it returns (PROTOCOL.md 4).
+"""The protocol of one ``/streams`` socket, without I/O (PROTOCOL.md 4).
 
-Every input takes ``now`` and returns the replies that are to leave at once. ``deadline`` says when ``tick``
-has to be called at the latest; a decoder or recogniser that works in a thread asks for a ``tick`` when it has
-something. What goes wrong on the wire becomes state and messages, never an exception.
+Each method for input takes ``now`` and returns the replies to send at once. ``tick`` must be called at
+``deadline`` at the latest, and when a decoder or recogniser thread has a result. Errors of the client become
+state changes and messages, never exceptions.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from ops.sandbox.stream.hearing import Hearing
     from ops.sandbox.stream.misbehaviour import Misbehaviour
 
-#: Largest binary frame (PROTOCOL.md 4.6). What the service does beyond it is unknown; this ends the stream.
+#: Largest binary frame (PROTOCOL.md 4.6). The sandbox ends the stream on a larger one; the service's reaction
+#: is not known.
 MAX_CHUNK_BYTES = 64_000
 
 
 class StreamProtocol:
-    """The server's end of one socket."""
+    """The server's side of one socket."""
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class StreamProtocol:
         make_hearing: Callable[[Configuration], Hearing],
         now: float,
     ) -> None:
-        """Make the protocol of a socket that was upgraded ``now``; ``record`` is kept up to date."""
+        """Start the protocol of a socket that was upgraded at ``now``; it updates ``record``."""
         self.state = State.AWAITING_CONFIG
         self.end_received = False
         self._interaction = interaction
@@ -55,24 +56,24 @@ class StreamProtocol:
         self._opened = now
         self._outbox = Outbox()
         self._session: Session | None = None
-        self._overlooked = False
+        self._ignores_config = False
         self._flushes = 0
 
     @property
     def heard_seconds(self) -> float:
-        """Return how much audio was decoded."""
+        """Seconds of audio decoded."""
         return self._session.hearing.seconds if self._session else 0.0
 
     @property
     def deadline(self) -> float | None:
-        """Return when ``tick`` must be called, if nothing else happens before."""
+        """When ``tick`` must be called at the latest; ``None`` if there is no such time."""
         times = [] if self._outbox.due is None else [self._outbox.due]
         if self.state is State.AWAITING_CONFIG:
             times.append(self._opened + self._policy.config_deadline)
         return min(times, default=None)
 
     def received_text(self, text: str, now: float) -> list[Reply]:
-        """Take a text frame."""
+        """Handle a text frame."""
         if self.state is State.CLOSED:
             return []
         try:
@@ -83,27 +84,27 @@ class StreamProtocol:
         if kind == "config":
             self._config(message, now)
         elif self._session is None:
-            self._say([messages.config_status("CONFIG_MISSING", reason="send config first")], now)
+            self._queue([messages.config_status("CONFIG_MISSING", reason="send config first")], now)
         elif self.state is State.DRAINING:
-            self._complain("unexpected-message", f"nothing may follow end, but {kind!r} did", now)
+            self._send_error("unexpected-message", f"nothing may follow end, but {kind!r} did", now)
         elif kind == "flush":
             self._flushes += 1
         elif kind == "end":
             self._end()
         else:
-            self._complain("unknown-message", f"no message has the type {kind!r}", now)
+            self._send_error("unknown-message", f"no message has the type {kind!r}", now)
         return self.tick(now)
 
     def received_audio(self, data: bytes, now: float) -> list[Reply]:
-        """Take a binary frame."""
+        """Handle a binary frame."""
         if self.state is State.CLOSED:
             return []
         session = self._session
         if session is None:
-            # A client that reconnects may flush old audio before its config (PROTOCOL.md 9.4).
-            self._say([messages.config_status("CONFIG_MISSING", reason="audio before config")], now)
+            # A client that reconnects may send buffered audio before its config (PROTOCOL.md 9.4).
+            self._queue([messages.config_status("CONFIG_MISSING", reason="audio before config")], now)
         elif self.state is State.DRAINING:
-            self._complain("unexpected-audio", "audio after end is not accepted", now)
+            self._send_error("unexpected-audio", "audio after end is not accepted", now)
         elif len(data) > MAX_CHUNK_BYTES:
             detail = f"a chunk of {len(data)} bytes exceeds {MAX_CHUNK_BYTES}"
             self._fail("audio-chunk-too-large", detail, now)
@@ -112,7 +113,7 @@ class StreamProtocol:
         return self.tick(now)
 
     def tick(self, now: float) -> list[Reply]:
-        """Let time pass, or look whether a decoder has come further."""
+        """Handle the time ``now`` and new results of decoder and recogniser."""
         if self.state is State.AWAITING_CONFIG:
             if now >= self._opened + self._policy.config_deadline:
                 self._finish(self._misbehaviour.on_deadline(), now)
@@ -121,14 +122,14 @@ class StreamProtocol:
         return self._outbox.take(now)
 
     def push_facts(self, entries: list[dict[str, Any]], now: float) -> list[Reply]:
-        """Pass on facts that the REST side created or changed (PROTOCOL.md 4.5, item 8)."""
+        """Send facts that a REST request created or changed (PROTOCOL.md 4.5, item 8)."""
         if self._session is None or self.state is State.CLOSED:
             return []
-        self._say(self._session.facts_message(entries), now)
+        self._queue(self._session.facts_message(entries), now)
         return self._outbox.take(now)
 
     def connection_lost(self) -> None:
-        """Let go of everything: what was not yet transcribed is lost with the socket."""
+        """Discard all state of the socket; audio that is not transcribed yet is lost."""
         self.state = State.CLOSED
         self._outbox.clear()
         if self._session is not None:
@@ -136,10 +137,10 @@ class StreamProtocol:
 
     def _config(self, message: dict[str, Any], now: float) -> None:
         if self._session is not None:
-            self._say([messages.config_status("CONFIG_ALREADY_RECEIVED")], now)
+            self._queue([messages.config_status("CONFIG_ALREADY_RECEIVED")], now)
             return
-        if self._overlooked or self._misbehaviour.overlooks_config():
-            self._overlooked = True
+        if self._ignores_config or self._misbehaviour.overlooks_config():
+            self._ignores_config = True
             return
         try:
             configuration = parse_configuration(message.get("configuration"))
@@ -168,26 +169,26 @@ class StreamProtocol:
         self._outbox.put([accepted, *self._session.greeting()], now + (slow["seconds"] if slow else 0.0))
 
     def _advance(self, session: Session, now: float) -> None:
-        """Do what the audio heard so far brings about."""
+        """Queue the messages that follow from the audio received so far."""
         try:
-            heard = session.advance(now)
+            replies = session.advance(now)
         except AudioError as error:
             self._fail("audio-invalid", str(error), now)
             return
-        self._outbox.put(heard, now + self._policy.latency)
+        self._outbox.put(replies, now + self._policy.latency)
         if self._flushes and session.hearing.idle:
             self._outbox.put(session.flush(), now + self._policy.latency)
-            # Ending a segment may have given a recogniser work; then a later tick comes here again.
+            # An ended segment may keep the recogniser busy; then a later tick runs this again.
             if session.hearing.idle:
-                self._say([messages.FLUSHED] * self._flushes, now)
+                self._queue([messages.FLUSHED] * self._flushes, now)
                 self._flushes = 0
-        self._suffer(session, now)
+        self._apply_faults(session, now)
         if self.state is State.DRAINING and session.hearing.finished:
             self._outbox.put(session.last_words(now), now + self._policy.latency)
-            self._finish(self._farewell(session), now)
+            self._finish(self._closing_replies(session), now)
 
-    def _suffer(self, session: Session, now: float) -> None:
-        """Misbehave, if a fault says that it is time; never before there was any audio."""
+    def _apply_faults(self, session: Session, now: float) -> None:
+        """Apply the faults that are due; none is due before the first audio."""
         if not session.received_bytes:
             return
         for reply in self._misbehaviour.on_audio(session.hearing.seconds, session.received_bytes):
@@ -197,9 +198,9 @@ class StreamProtocol:
         error = self._misbehaviour.error(session.hearing.seconds)
         if error is not None and self.state is not State.CLOSED:
             message, fatal = error
-            self._say([message], now)
+            self._queue([message], now)
             if fatal:
-                self._finish(self._farewell(session), now)
+                self._finish(self._closing_replies(session), now)
 
     def _end(self) -> None:
         if self._session is None:
@@ -212,23 +213,23 @@ class StreamProtocol:
         self.state = State.DRAINING
         self._session.hearing.finish()
 
-    def _farewell(self, session: Session) -> list[Reply]:
+    def _closing_replies(self, session: Session) -> list[Reply]:
         ended: list[Reply] = [] if self._misbehaviour.has("no_ended") else [messages.ENDED]
         return [session.usage(), *ended, Close()]
 
     def _fail(self, identifier: str, details: str, now: float) -> None:
-        """Report an error that ends the stream: error, usage, ENDED, close (PROTOCOL.md 4.4)."""
-        farewell = self._farewell(self._session) if self._session else []
+        """End the stream with an error: error, usage, ENDED, close (PROTOCOL.md 4.4)."""
+        closing = self._closing_replies(self._session) if self._session else []
         message = messages.error(identifier, "Audio cannot be processed", details)
-        self._finish([message, *farewell], now)
+        self._finish([message, *closing], now)
 
-    def _complain(self, identifier: str, details: str, now: float) -> None:
-        """Report an error after which the stream goes on."""
-        self._say([messages.error(identifier, "Message cannot be processed", details)], now)
+    def _send_error(self, identifier: str, details: str, now: float) -> None:
+        """Send an error message; the stream continues."""
+        self._queue([messages.error(identifier, "Message cannot be processed", details)], now)
 
-    def _say(self, replies: list[Reply], now: float) -> None:
+    def _queue(self, replies: list[Reply], now: float) -> None:
         self._outbox.put(replies, now)
 
     def _finish(self, replies: list[Reply], now: float) -> None:
-        self._say(replies, now)
+        self._queue(replies, now)
         self.state = State.CLOSED

@@ -1,4 +1,4 @@
-"""Scripts: a file with the lines and facts to answer, by their time in the recording."""
+"""Scripts: files with the transcript lines and facts to send, by their time in the recording."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from ops.sandbox.stream.messages import Line, ScriptFact
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: ``speakerId`` under diarization; the numbers say nothing about the role on a real service.
+#: ``speakerId`` with diarisation. On the real service the number does not tell the role.
 _SPEAKERS = {"doctor": 0, "patient": 1}
 _MOST_CHANNELS = 8
 
 
 class ScriptError(ValueError):
-    """A script file that cannot be used."""
+    """A script file is invalid."""
 
 
 @dataclass(frozen=True)
 class ScriptLine:
-    """What is said when, by whom, on which channel."""
+    """One line of a script. Times are seconds in the recording."""
 
     start: float
     end: float
     speaker: str
     channel: int
     text: str
-    #: Nothing else is derived from the line: a script says all there is.
+    #: The only facts of the line; the sandbox derives no others.
     facts: tuple[ScriptFact, ...]
 
     def heard(self, *, base: float, multichannel: bool, diarize: bool) -> Line:
-        """Return the line as a socket hears it whose audio begins at ``base`` of the recording."""
+        """Return the line for a socket whose audio begins at second ``base`` of the recording."""
         return Line(
             text=self.text,
             start=max(0.0, self.start - base),
@@ -47,7 +47,7 @@ class ScriptLine:
 
 @dataclass(frozen=True)
 class Script:
-    """All lines, ordered by the time at which they are over."""
+    """All lines of a script, ordered by their end."""
 
     language: str
     lines: tuple[ScriptLine, ...]

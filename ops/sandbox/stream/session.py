@@ -1,4 +1,4 @@
-"""What happens on a socket between ``CONFIG_ACCEPTED`` and ``usage``: lines, facts, events, credits."""
+"""The messages of a socket from ``CONFIG_ACCEPTED`` to ``usage``: transcripts, facts, events, credits."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from ops.sandbox.stream.misbehaviour import Misbehaviour
     from ops.sandbox.stream.policy import StreamPolicy
 
-#: A price is not documented; one credit for each minute of audio makes the numbers easy to check.
+#: The price is not documented. One credit per minute of audio is easy to check.
 _CREDITS_PER_SECOND = 1 / 60
 _DELTA_USAGE_SECONDS = 60.0
 
 
 class Session:
-    """Turns what was heard into messages."""
+    """Makes the messages that follow from the audio of one socket."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Session:
         self._record = record
         self._misbehaviour = misbehaviour
         self._configuration = configuration
-        # Facts of a stream that retains nothing must not turn up on the REST side (PROTOCOL.md 4.9).
+        # REST requests must not return facts of a stream with retention policy ``none`` (PROTOCOL.md 4.9).
         book = interaction.facts if configuration.stores else FactBook()
         due = intervals(
             fast_init=configuration.fast_init, every=policy.facts_every, time_scale=policy.time_scale
@@ -58,18 +58,18 @@ class Session:
 
     @property
     def received_bytes(self) -> int:
-        """Return how many bytes of audio came."""
+        """How many bytes of audio were received."""
         return self._record.audio_bytes
 
     def greeting(self) -> list[Reply]:
-        """Return what follows ``CONFIG_ACCEPTED`` at once: nothing, unless a fault repeats old segments."""
+        """Return the messages right after ``CONFIG_ACCEPTED``: none, unless a fault repeats old segments."""
         old = self._history.segments
         if self._record.stream_number > 1 and old and self._misbehaviour.has("repeat_segments"):
             return [messages.transcript([one]) for one in old]
         return []
 
     def advance(self, now: float) -> list[Reply]:
-        """Work through new audio and return the messages it gives rise to.
+        """Process new audio and return the messages that are due.
 
         Raises:
             AudioError: the audio cannot be decoded.
@@ -86,29 +86,29 @@ class Session:
         return replies
 
     def flush(self) -> list[Reply]:
-        """Return what can be said about the audio so far, without waiting for speech to end."""
+        """End all open speech segments and return their messages."""
         return self._events(self.hearing.flush()) + self._lines()
 
     def last_words(self, now: float) -> list[Reply]:
-        """Return what is left once all audio was heard; facts come before usage (PROTOCOL.md 4.5)."""
+        """Return the messages left after all audio was processed; ``usage`` comes later (PROTOCOL.md 4.5)."""
         replies = self._lines() + self._misbehaviour.held_back()
         if self._configuration.facts_mode:
             replies += self.facts_message(self._plan.remaining(now))
         return replies
 
     def usage(self) -> Reply:
-        """Return the final usage of this stream."""
+        """Return the ``usage`` message of this socket."""
         return messages.usage(self._credits(0.0), final=True)
 
     def facts_message(self, entries: list[dict[str, Any]]) -> list[Reply]:
-        """Return the message that carries these facts, or nothing when there are none."""
+        """Return the message with these facts, or no message without facts."""
         if not entries:
             return []
         self._record.facts += len(entries)
         return [messages.facts(entries, key="data" if self._misbehaviour.has("facts_key_data") else "fact")]
 
     def close(self) -> None:
-        """Let go of threads."""
+        """End the decoder's thread, if there is one."""
         self.hearing.close()
 
     def _lines(self) -> list[Reply]:
@@ -127,7 +127,7 @@ class Session:
         segment = messages.segment(self._interaction.id, line, offset=self._offset)
         for find, replacement in self._configuration.replacements:
             pattern = rf"(?<!\w){re.escape(find)}(?!\w)"
-            # In a template a backslash means something; here the replacement is meant literally.
+            # `re.sub` interprets backslashes in a template; the replacement is literal text.
             template = replacement.replace("\\", r"\\")
             segment["transcript"] = re.sub(pattern, template, segment["transcript"], flags=re.IGNORECASE)
         return segment

@@ -1,1 +1,1 @@
-"""The thin aiohttp edge: routes that translate between HTTP, WebSocket and the objects behind them."""
+"""The aiohttp layer: routes that translate between HTTP or WebSocket and the other packages."""

@@ -1,4 +1,4 @@
-"""Who may: bearer tokens and tenants, for REST and for sockets (PROTOCOL.md 1, 2.3, 2.4, 3.4)."""
+"""Access control: bearer tokens and tenants, for REST and sockets (PROTOCOL.md 1, 2.3, 2.4, 3.4)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class UnauthorizedError(Exception):
-    """401: empty body, and the reason in ``WWW-Authenticate``."""
+    """Reply 401 with an empty body and the reason in ``WWW-Authenticate``."""
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that go with the status."""
+        """Return the headers of the reply."""
         challenge = f'Bearer realm="sandbox", error="invalid_token", error_description="{self}"'
         return {"WWW-Authenticate": challenge}
 
@@ -25,8 +25,8 @@ def rest_tenant(request: web.Request) -> str:
     """Check the two headers of a REST request and return its tenant.
 
     Raises:
-        UnauthorizedError: 401, no token or one that is not accepted.
-        ApiError: 403, the tenant header is missing or foreign, or the token is for sockets only.
+        UnauthorizedError: 401, the token is missing or refused.
+        ApiError: 403, the tenant header is missing or is not the token's, or the token is for sockets only.
     """
     return _check(request, request.headers.get("Authorization"), request.headers.get("Tenant-Name"), None)
 
@@ -34,11 +34,11 @@ def rest_tenant(request: web.Request) -> str:
 def socket_tenant(request: web.Request) -> str:
     """Check the query of an upgrade request and return its tenant.
 
-    Only the query counts: the header that the vendor's SDK adds is tolerated, not needed (PROTOCOL.md 1).
+    Only the query is read; the header that the vendor's SDK also sends is ignored (PROTOCOL.md 1).
 
     Raises:
-        UnauthorizedError: 401, no token or one that is not accepted.
-        ApiError: 403, the tenant is missing or foreign, or the token is for another endpoint only.
+        UnauthorizedError: 401, the token is missing or refused.
+        ApiError: 403, the tenant is missing or is not the token's, or the token is for another endpoint only.
     """
     return _check(request, request.query.get("token"), request.query.get("tenant-name"), "streams")
 

@@ -1,4 +1,4 @@
-"""The door for tests: statistics and faults, under ``/_sandbox``. No access control: the server is local."""
+"""Control API for tests: statistics and faults, under ``/_sandbox``. No access control: it is local."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ routes = web.RouteTableDef()
 
 @routes.get("/_sandbox/stats")
 async def stats(request: web.Request) -> web.Response:
-    """Return the counters and, without ``summary=1``, the record of each stream."""
+    """Return the counters, and without ``summary=1`` also the record of each stream."""
     summary = request.query.get("summary") == "1"
     return web.json_response(request.app[STATE].stats.as_json(summary=summary))
 
 
 @routes.post("/_sandbox/reset")
 async def reset(request: web.Request) -> web.Response:
-    """Zero the counters."""
+    """Set the counters to zero."""
     request.app[STATE].stats.reset()
     return web.Response(status=204)
 
 
 @routes.get("/_sandbox/faults")
 async def list_faults(request: web.Request) -> web.Response:
-    """Return the faults in force with their use."""
+    """Return the faults, used-up ones included, with the count ``used``."""
     return web.json_response({"faults": request.app[STATE].faults.as_json()})
 
 
 @routes.post("/_sandbox/faults")
 async def add_fault(request: web.Request) -> web.Response:
-    """Add one fault, or several, to those in force."""
+    """Activate one more fault, or several; reply 400 and change nothing if one is invalid."""
     return await _switch_on(request, replacing=False)
 
 
 @routes.put("/_sandbox/faults")
 async def replace_faults(request: web.Request) -> web.Response:
-    """Put exactly these faults in force."""
+    """Replace all faults by those of the body; reply 400 and change nothing if one is invalid."""
     return await _switch_on(request, replacing=True)
 
 
 @routes.delete("/_sandbox/faults")
 async def clear_faults(request: web.Request) -> web.Response:
-    """Remove all faults, or those of one ``name``."""
+    """Remove all faults, or those with the ``name`` in the query."""
     request.app[STATE].faults.clear(request.query.get("name"))
     return web.Response(status=204)
 

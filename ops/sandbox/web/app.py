@@ -1,4 +1,4 @@
-"""Put the parts of one server together."""
+"""Build the application of one server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def make_app(settings: Settings) -> web.Application:
-    """Make the application that serves authentication, REST, sockets and the door for tests."""
+    """Make the application that serves authentication, REST, sockets and the control API for tests."""
     clock = Clock()
     state = State(
         settings=settings,
@@ -38,7 +38,7 @@ def make_app(settings: Settings) -> web.Application:
     for fault in settings.faults:
         state.put_in_force(fault)
     if settings.recognise:
-        # Imported late: the model is 30 MB and most servers do without.
+        # Imported late: the model has 30 MB and most servers do not need it.
         from ops.sandbox.audio.recognise import Recogniser  # noqa: PLC0415
 
         state.recogniser = Recogniser()

@@ -1,4 +1,4 @@
-"""The identity provider: token endpoint, discovery, keys (PROTOCOL.md 2)."""
+"""The auth server: token endpoint, discovery, keys (PROTOCOL.md 2)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ routes = web.RouteTableDef()
 
 
 class _OAuthError(Exception):
-    """A refusal of the token endpoint, in the words of Keycloak (PROTOCOL.md 2.4)."""
+    """The token endpoint refuses a request, with the reply of Keycloak (PROTOCOL.md 2.4)."""
 
     def __init__(self, status: int, error: str, description: str | None = None) -> None:
         super().__init__(error)
@@ -98,13 +98,13 @@ def _basic(request: web.Request) -> tuple[str, str] | None:
         client, _, secret = base64.b64decode(value, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         return "", ""
-    # RFC 6749, 2.3.1: both halves are form-encoded before they are joined.
+    # RFC 6749, 2.3.1: client id and secret are form-encoded before they are joined.
     return unquote_plus(client), unquote_plus(secret)
 
 
 @routes.get("/realms/{realm}/.well-known/openid-configuration")
 async def discovery(request: web.Request) -> web.Response:
-    """Describe the realm as OpenID Connect discovery does."""
+    """Return the OpenID Connect discovery document of the realm."""
     realm = _known_realm(request)
     if isinstance(realm, web.Response):
         return realm
@@ -125,7 +125,7 @@ async def discovery(request: web.Request) -> web.Response:
 
 @routes.get("/realms/{realm}/protocol/openid-connect/certs")
 async def certs(request: web.Request) -> web.Response:
-    """Return the key that signs the tokens."""
+    """Return the public key for checking tokens, as a JSON Web Key Set."""
     realm = _known_realm(request)
     return (
         realm if isinstance(realm, web.Response) else web.json_response(request.app[STATE].tokens.key_set())

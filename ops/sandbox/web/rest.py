@@ -1,4 +1,4 @@
-"""Interactions and facts over HTTP (PROTOCOL.md 3 and 7)."""
+"""The REST API of interactions and facts (PROTOCOL.md 3 and 7)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class _CutError(Exception):
-    """A fault wants the connection cut instead of a reply."""
+    """A fault requires that the connection is cut instead of a reply."""
 
 
 def _handler(operation: Callable[[web.Request, str], Awaitable[web.Response]]) -> Any:
-    """Wrap an operation: access, faults, error bodies, counters; named after its function."""
+    """Add access control, faults, error bodies and counters; the function's name is the operation's."""
     name = operation.__name__
 
     async def handle(request: web.Request) -> web.Response:
@@ -52,7 +52,7 @@ def _handler(operation: Callable[[web.Request, str], Awaitable[web.Response]]) -
 
 
 async def _encounter(request: web.Request, tenant: str) -> str | None:
-    """Return the encounter identifier a request is about, for faults that are limited by it."""
+    """Return the encounter identifier that a request concerns; faults can be limited to it."""
     try:
         if "id" in request.match_info:
             return _interaction(request, tenant).encounter
@@ -101,7 +101,7 @@ def _interaction(request: web.Request, tenant: str) -> Interaction:
 
 
 async def create_interaction(request: web.Request, tenant: str) -> web.Response:
-    """POST /v2/interactions/."""
+    """Handle POST /v2/interactions/."""
     state = request.app[STATE]
     interaction = state.interactions.create(tenant, await _body(request), state.clock.now())
     state.stats.interactions_created += 1
@@ -117,19 +117,19 @@ async def create_interaction(request: web.Request, tenant: str) -> web.Response:
 
 
 async def list_interactions(request: web.Request, tenant: str) -> web.Response:
-    """GET /v2/interactions/."""
+    """Handle GET /v2/interactions/."""
     query = {key: request.query.getall(key) for key in request.query}
     page = request.app[STATE].interactions.page(tenant, Page.parse(query))
     return web.json_response({"interactions": [_item(request, one) for one in page]})
 
 
 async def get_interaction(request: web.Request, tenant: str) -> web.Response:
-    """GET /v2/interactions/{id}."""
+    """Handle GET /v2/interactions/{id}."""
     return web.json_response(_item(request, _interaction(request, tenant)))
 
 
 async def update_interaction(request: web.Request, tenant: str) -> web.Response:
-    """PATCH /v2/interactions/{id}."""
+    """Handle PATCH /v2/interactions/{id}."""
     state = request.app[STATE]
     identifier, body = request.match_info["id"], await _body(request)
     interaction = state.interactions.update(tenant, identifier, body, state.clock.now())
@@ -137,51 +137,55 @@ async def update_interaction(request: web.Request, tenant: str) -> web.Response:
 
 
 async def delete_interaction(request: web.Request, tenant: str) -> web.Response:
-    """DELETE /v2/interactions/{id}."""
+    """Handle DELETE /v2/interactions/{id}."""
     request.app[STATE].interactions.delete(tenant, request.match_info["id"])
     return web.Response(status=204)
 
 
 async def list_facts(request: web.Request, tenant: str) -> web.Response:
-    """GET /v2/interactions/{id}/facts/."""
+    """Handle GET /v2/interactions/{id}/facts/."""
     return web.json_response({"facts": _interaction(request, tenant).facts.as_json()})
 
 
 async def create_facts(request: web.Request, tenant: str) -> web.Response:
-    """POST /v2/interactions/{id}/facts/."""
+    """Handle POST /v2/interactions/{id}/facts/."""
     interaction = _interaction(request, tenant)
-    return _tell(interaction, interaction.facts.create(await _body(request), request.app[STATE].clock.now()))
+    return _reply_and_push(
+        interaction, interaction.facts.create(await _body(request), request.app[STATE].clock.now())
+    )
 
 
 async def update_facts(request: web.Request, tenant: str) -> web.Response:
-    """PATCH /v2/interactions/{id}/facts/."""
+    """Handle PATCH /v2/interactions/{id}/facts/."""
     interaction = _interaction(request, tenant)
-    return _tell(interaction, interaction.facts.update(await _body(request), request.app[STATE].clock.now()))
+    return _reply_and_push(
+        interaction, interaction.facts.update(await _body(request), request.app[STATE].clock.now())
+    )
 
 
 async def update_fact(request: web.Request, tenant: str) -> web.Response:
-    """PATCH /v2/interactions/{id}/facts/{factId}."""
+    """Handle PATCH /v2/interactions/{id}/facts/{factId}."""
     interaction = _interaction(request, tenant)
     now = request.app[STATE].clock.now()
     fact = interaction.facts.update_one(request.match_info["fact"], await _body(request), now)
-    _tell(interaction, [fact])
+    _reply_and_push(interaction, [fact])
     return web.json_response(fact)
 
 
 async def list_fact_groups(_request: web.Request, _tenant: str) -> web.Response:
-    """GET /v2/factgroups/."""
+    """Handle GET /v2/factgroups/."""
     return web.json_response({"data": list_groups()})
 
 
-def _tell(interaction: Interaction, facts: list[dict[str, Any]]) -> web.Response:
-    """Answer with facts and push them on the open sockets of the interaction (PROTOCOL.md 4.5, item 8)."""
+def _reply_and_push(interaction: Interaction, facts: list[dict[str, Any]]) -> web.Response:
+    """Reply with facts and send them on the open sockets of the interaction (PROTOCOL.md 4.5, item 8)."""
     for listener in list(interaction.history.listeners):
         listener(facts)
     return web.json_response({"facts": facts})
 
 
 def add_routes(app: web.Application) -> None:
-    """Register every operation; collections answer with and without a trailing slash, without redirects."""
+    """Register all operations; paths of collections work with and without a trailing slash."""
     item = "/v2/interactions/{id}"
     for method, path, operation in (
         ("POST", "/v2/interactions", create_interaction),

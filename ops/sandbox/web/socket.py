@@ -1,4 +1,4 @@
-"""The shell around one ``StreamProtocol``: read, feed, write; and the two ways to be rude on TCP."""
+"""The I/O of one ``StreamProtocol``: reads and writes frames, resets TCP, stops reading and writing."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from ops.sandbox.stream.protocol import StreamProtocol
 
 _ABNORMAL = 1006
-#: States of struct tcp_info in which the peer has gone: CLOSE, CLOSE_WAIT, LAST_ACK (Linux).
+#: States in struct tcp_info after the peer has closed: CLOSE, CLOSE_WAIT, LAST_ACK (Linux).
 _PEER_GONE = (7, 8, 9)
 _PEER_POLL_SECONDS = 0.2
 _CLOSE_SECONDS = 5.0
 
 
 class StreamSocket:
-    """One socket. A task reads, another writes, and a timer calls ``tick``; only the loop's thread acts."""
+    """One socket: one task reads, one writes, a timer calls ``tick``. Not thread-safe."""
 
     protocol: StreamProtocol
 
@@ -63,7 +63,7 @@ class StreamSocket:
             self.wake()
             await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
             if self._closing:
-                # The reader leaves as soon as we begin to close; the handshake is the writer's.
+                # The reader ends as soon as closing begins; the writer does the closing handshake.
                 await asyncio.wait((writer,), timeout=_CLOSE_SECONDS)
         finally:
             if self._timer is not None:
@@ -76,17 +76,17 @@ class StreamSocket:
                 self._record, self._close_code or self._websocket.close_code, self._clock.now()
             )
         for error in results:
-            # A peer that vanished while we wrote is an ordinary end of a connection.
+            # A connection that breaks during a write has ended normally.
             if isinstance(error, Exception) and not isinstance(error, (ConnectionError, RuntimeError)):
                 raise error
 
     def wake(self) -> None:
-        """Let the protocol look at the time, or at what a thread has finished."""
+        """Call ``tick``: a deadline has passed, or a decoder or recogniser thread has a result."""
         now = self._clock.now()
         self._do(self.protocol.tick(now), now)
 
     def push_facts(self, facts: list[dict[str, Any]]) -> None:
-        """Pass on facts from the REST side."""
+        """Send facts that a REST request created or changed."""
         now = self._clock.now()
         self._do(self.protocol.push_facts(facts, now), now)
 
@@ -118,7 +118,7 @@ class StreamSocket:
         for reply in replies:
             self._replies.put_nowait(reply)
             if isinstance(reply, FallSilent):
-                # Not when the writer comes to it: what is in the buffers already must not be read either.
+                # Set here, before the writer handles the reply: data already in the buffers must not be read.
                 self._silent.set()
         self._note(self._stats.since_start(now))
         if self._timer is not None:
@@ -152,8 +152,8 @@ class StreamSocket:
                     await self._websocket.send_str(reply.payload)
             elif isinstance(reply, Close):
                 self._close_code, self._closing = reply.code, True
-                # While somebody waits in `receive`, aiohttp closes the connection without waiting for the
-                # peer's close frame, and a peer that is sending meets a reset before it has read ours.
+                # While a task waits in `receive`, aiohttp closes the connection without waiting for the
+                # peer's close frame. A peer that is sending gets a reset before it reads our close frame.
                 self._reader.cancel()
                 await asyncio.wait((self._reader,))
                 await self._websocket.close(code=reply.code, message=reply.reason.encode())
@@ -169,18 +169,18 @@ class StreamSocket:
         self._close_code = _ABNORMAL
         if self._transport is not None:
             connection = self._transport.get_extra_info("socket")
-            # Without lingering, closing sends RST instead of FIN: the peer sees a broken connection.
+            # SO_LINGER with 0 s sends RST instead of FIN: the peer sees a broken connection.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
 
     async def _stay_silent(self) -> None:
-        """Read nothing, write nothing, until the peer has gone."""
+        """Neither read nor write until the peer has closed the connection."""
         self._close_code = _ABNORMAL
         if self._transport is None:
             return
         self._transport.pause_reading()
         connection = self._transport.get_extra_info("socket")
-        # While reading is paused the end of the stream goes unnoticed, so the kernel is asked.
+        # While reading is paused, asyncio does not see a close by the peer; so poll the TCP state.
         while connection.fileno() >= 0:
             if connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _PEER_GONE:
                 break

@@ -1,4 +1,4 @@
-"""What every request handler can reach."""
+"""The state of one server that all request handlers share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class State:
-    """The parts of one server, made once in ``web.app``."""
+    """The parts of one server; ``web.app`` makes them once."""
 
     settings: Settings
     clock: Clock
@@ -30,7 +30,7 @@ class State:
     recogniser: Recogniser | None = None
 
     def put_in_force(self, fault: Fault) -> None:
-        """Switch a fault on; those that are an act are done at once."""
+        """Activate a fault; ``revoke_tokens`` and ``rotate_secret`` are done at once and not kept."""
         if fault.name == "revoke_tokens":
             self.tokens.revoke_all()
         elif fault.name == "rotate_secret":
@@ -43,13 +43,13 @@ STATE = web.AppKey("state", State)
 
 
 def cut(request: web.Request) -> None:
-    """Break the connection of a request without an answer."""
+    """Close the connection of a request without a reply."""
     if request.transport is not None:
         request.transport.abort()
 
 
 def base_url(request: web.Request, *, socket: bool = False) -> str:
-    """Return scheme, host and port through which the request came."""
+    """Return scheme, host and port of the request; with ``socket`` the scheme is ws or wss."""
     scheme = request.scheme
     if socket:
         scheme = "wss" if scheme == "https" else "ws"

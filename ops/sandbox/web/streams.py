@@ -1,4 +1,4 @@
-"""The upgrade of ``/streams`` sockets: who gets one (PROTOCOL.md 4.1), and what is counted about it."""
+"""The upgrade of ``/streams`` sockets: access, faults, statistics (PROTOCOL.md 4.1)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ops.sandbox.web.state import State
 
 _LONG_SILENCE_SECONDS = 10.0
-# Far above the 64,000 bytes of a chunk, so that an oversized one reaches the protocol, which names the fault.
+# Far above the limit of 64,000 bytes for a chunk, so that `StreamProtocol` can report oversized chunks.
 _MAX_FRAME = 16 * 1024 * 1024
 
 routes = web.RouteTableDef()
@@ -41,7 +41,7 @@ routes = web.RouteTableDef()
 
 @routes.get("/audio-bridge/v2/interactions/{id}/streams")
 async def stream(request: web.Request) -> web.StreamResponse:
-    """Upgrade to a stream, or refuse before the upgrade."""
+    """Upgrade the request and serve the stream, or refuse it before the upgrade."""
     state = request.app[STATE]
     try:
         tenant = socket_tenant(request)
@@ -57,8 +57,8 @@ async def stream(request: web.Request) -> web.StreamResponse:
     except ApiError as error:
         state.stats.sockets_refused[str(error.status)] += 1
         return web.json_response(error.body(), status=error.status, headers=error.headers())
-    # permessage-deflate is offered by some clients and may be ignored (PROTOCOL.md 4.1). Pings are answered
-    # by our own loop, because a server that has gone silent must not answer them either.
+    # Some clients offer permessage-deflate; a server may ignore it (PROTOCOL.md 4.1). StreamSocket answers
+    # pings, not aiohttp, because the fault go_silent must stop pongs, too.
     websocket = web.WebSocketResponse(compress=False, autoping=False, max_msg_size=_MAX_FRAME, timeout=2.0)
     if not websocket.can_prepare(request):
         return web.Response(status=426, headers={"Upgrade": "websocket"})
@@ -118,7 +118,7 @@ def make_hearing(
     wake: Callable[[], None],
     configuration: Configuration,
 ) -> Hearing:
-    """Choose decoder and source of text for a configuration that was accepted."""
+    """Make the decoder and the source of transcript lines for an accepted configuration."""
     loop = asyncio.get_running_loop()
     notify = partial(_from_thread, loop, wake)
     form = configuration.audio_format
@@ -146,5 +146,5 @@ def _from_thread(loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> N
     try:
         loop.call_soon_threadsafe(wake)
     except RuntimeError:
-        # The loop is closed: the server stops, and nobody waits for this audio any more.
+        # The loop is closed: the server stops, and the result is no longer needed.
         return

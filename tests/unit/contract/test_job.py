@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tests.unit.examples import FULL, SMALLEST, body, job
 from worker.contract.audio import MAX_INLINE_AUDIO_BYTES
-from worker.contract.job import MAX_METADATA_BYTES, Job
+from worker.contract.job import FASTEST, MAX_METADATA_BYTES, Job
 from worker.contract.message import InvalidJob
 
 NO_SUCH_KEY = "no such key: the contract does not know it"
@@ -153,6 +153,7 @@ def test_a_job_cannot_be_changed() -> None:
         ),
         ({"assigned_user_id": "me"}, "assigned_user_id", "expected a UUID"),
         ({"pace": 0}, "pace", "greater than 0"),
+        ({"pace": "fast"}, "pace", "a number without quotes"),
         ({"pace": 1001}, "pace", "a number not greater than 1000, such as 1"),
         ({"pace": "1"}, "pace", "a number without quotes"),
         ({"tenant": "a/b"}, "tenant", "expected 1 to 64 characters"),
@@ -210,3 +211,7 @@ def test_a_number_that_no_result_could_echo_is_refused(number: str) -> None:
         Job.from_message(message)
     assert [problem.field for problem in refusal.value.problems] == ["metadata"]
     assert "999" not in refusal.value.problems[0].expected
+
+
+def test_the_fastest_pace_has_a_name() -> None:
+    assert job(pace="max").pace == FASTEST

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.audio.media import plan
+from worker.audio.media.alike import are_alike
 from worker.audio.media.boxes import index_first
 from worker.audio.media.converting import Converter
 from worker.audio.media.files import OrderedFile, SeekableFile
@@ -14,7 +15,7 @@ from worker.audio.media.ogg import is_joined
 from worker.audio.media.passing import passed
 from worker.audio.media.repackaging import repackaged
 from worker.audio.media.track import Format, Track
-from worker.audio.reading import Source
+from worker.audio.reading import ReadAt, Source
 from worker.contract.errors import PermanentError
 from worker.contract.job import Job
 from worker.protocol.pace import Chunk
@@ -90,6 +91,17 @@ class Opener:
         except BaseException:
             track.close()
             raise
+
+    def is_alike(self, read_at: ReadAt, size: int, demuxer: str, job: Job) -> bool:
+        """Whether all channels of a track begin with the same sound."""
+        # Else libavformat would look in plain samples for compressed ones, for a long time.
+        options = {"probesize": "4096"} if demuxer == "wav" else None
+        track = Track(SeekableFile(read_at, size), demuxer, options=options)
+        try:
+            converter = Converter(track, job.audio, self._seconds, self._turn)
+            return are_alike(converter.chunks(), converter.channels)
+        finally:
+            track.close()
 
     def _opened(
         self, track: Track, ordered: OrderedFile, job: Job, *, in_order: bool, joined: bool, convert: bool
