@@ -1,4 +1,4 @@
-"""`ops/bench`: every benchmark is a command of its own."""
+"""`ops/bench`: the command line, with a command for each benchmark."""
 
 import sys
 
@@ -6,6 +6,7 @@ import click
 
 from ops.benchmarks.burst import burst
 from ops.benchmarks.compare import streams
+from ops.benchmarks.convert import convert
 from ops.benchmarks.hold import hold
 from ops.benchmarks.jobs import jobs
 from ops.benchmarks.scrape import scrape
@@ -17,19 +18,19 @@ from ops.lib import ending
 
 @click.group()
 def main() -> None:
-    """Measure the worker beside what people would use instead; each command prints a table."""
+    """Measure the worker and compare it with alternatives. Each command prints a table."""
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def scale(arguments: tuple[str, ...]) -> None:
-    """Simulate what KEDA does with the chart's settings on a day of consultations."""
-    from ops.benchmarks import scale as simulation  # noqa: PLC0415  # it needs the chart's tools
+    """Simulate how KEDA scales workers on a day of consultations, with the chart's values."""
+    from ops.benchmarks import scale as simulation  # noqa: PLC0415  # needs the packages of the group `chart`
 
     sys.exit(simulation.main(arguments))
 
 
-for command in (streams, burst, hold, scrape, telemetry, jobs, tokens, takeover):
+for command in (streams, burst, convert, hold, scrape, telemetry, jobs, tokens, takeover):
     main.add_command(command)
 
 if __name__ == "__main__":

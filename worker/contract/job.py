@@ -42,13 +42,12 @@ def _fastest(pace: object) -> object:
 
 
 _TimesRealTime = Annotated[float, Field(gt=0, le=FASTEST)]
+
 #: Times real time. `max` stands for the fastest: sending then waits for nothing but the service, because a
 #: stream whose socket is full is sent no more until there is room.
 Pace = Annotated[
     float,
-    BeforeValidator(
-        _fastest, json_schema_input_type=Annotated[float, Field(gt=0, le=FASTEST)] | Literal["max"]
-    ),
+    BeforeValidator(_fastest, json_schema_input_type=_TimesRealTime | Literal["max"]),
     Field(gt=0, le=FASTEST),
 ]
 

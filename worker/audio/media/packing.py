@@ -17,8 +17,9 @@ _OPTIONS = {
     "mp3": {"id3v2_version": "0", "write_xing": "0", "write_id3v1": "0"},
     "flac": {},
 }
-#: The time base of the packets that are written.
-TIME_BASE = Fraction(1, 48_000)
+#: Units in a second of the packets that are written.
+_RATE = 48_000
+_TIME_BASE = Fraction(1, _RATE)
 
 
 class _Written:
@@ -44,6 +45,7 @@ class Package:
         self._written = _Written()
         self._container = av.open(self._written, mode="w", format=muxer, container_options=_OPTIONS[muxer])
         self._stream = self._container.add_stream_from_template(stream, opaque=True)
+        self._tick = float(stream.time_base)
         self._filter: Any = None
         if stream.codec_context.codec.canonical_name == "aac" and not stream.codec_context.extradata:
             # ADTS describes the sound in each packet, MP4 does so in its header.
@@ -55,9 +57,9 @@ class Package:
     def put(self, packet: Any, begin: float) -> None:
         """Write a packet that begins so many seconds after the beginning of the audio."""
         if packet.duration:
-            packet.duration = round(packet.duration * packet.time_base / TIME_BASE)
-        packet.time_base = TIME_BASE
-        packet.pts = packet.dts = round(begin / TIME_BASE)
+            packet.duration = round(packet.duration * self._tick * _RATE)
+        packet.time_base = _TIME_BASE
+        packet.pts = packet.dts = round(begin * _RATE)
         for filtered in (packet,) if self._filter is None else self._filter.filter(packet):
             filtered.stream = self._stream
             self._container.mux(filtered)

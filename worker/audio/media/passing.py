@@ -5,7 +5,6 @@ from typing import Any
 
 from worker.audio.media.clock import AudioClock
 from worker.audio.media.files import OrderedFile
-from worker.audio.media.repair import length_of, stamp_of
 from worker.audio.media.track import ERRORS, Track
 from worker.contract.errors import Reason, TransientError
 from worker.protocol.pace import MAX_CHUNK_BYTES, Chunk
@@ -27,8 +26,8 @@ class Damaged(TransientError):
 
 def times(track: Track, packet: Any) -> tuple[float | None, float]:
     """A packet's time stamp and length in seconds; None and 0 where it has none."""
-    stamp = stamp_of(packet)
-    return None if stamp is None else stamp + track.lost, length_of(packet)
+    stamp, tick = packet.pts, track.tick
+    return None if stamp is None else stamp * tick + track.lost, (packet.duration or 0) * tick
 
 
 def passed(track: Track, file: OrderedFile, seconds: float) -> Iterator[Chunk]:

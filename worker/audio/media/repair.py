@@ -9,34 +9,27 @@ from worker.audio.media.clock import TOLERANCE
 UNSTAMPED = frozenset({"aac", "mp3"})
 
 
-def stamp_of(packet: Any) -> float | None:
-    """A packet's time stamp in seconds; None where it has none."""
-    return None if packet.pts is None or packet.time_base is None else float(packet.pts * packet.time_base)
-
-
-def length_of(packet: Any) -> float:
-    """How long a packet lasts, in seconds; 0 where the container does not say."""
-    return float(packet.duration * packet.time_base) if packet.duration and packet.time_base else 0.0
-
-
-def repaired(packets: Iterator[Any]) -> Iterator[Any]:
+def repaired(packets: Iterator[Any], tick: float) -> Iterator[Any]:
     """The packets, without time stamps that fit neither the packet before nor the one behind.
 
     One wrong stamp would look like a gap, and all that follows would be late.
+
+    Args:
+        packets: The packets.
+        tick: Seconds of one unit of their time stamps.
     """
-    before: float | None = None  # where the packet before ends
+    tolerance = TOLERANCE / tick
+    before: int | None = None  # where the packet before ends
     held = next(packets, None)
     while held is not None:
         following = next(packets, None)
-        stamp = stamp_of(held)
-        if before is not None and stamp is not None and abs(stamp - before) > TOLERANCE:
-            behind = None if following is None else stamp_of(following)
-            fits = None if behind is None else behind - length_of(held)
-            if fits is not None and abs(fits - before) < TOLERANCE:
-                held.pts = held.dts = round(before / held.time_base)
-                stamp = before
+        stamp, lasting = held.pts, held.duration or 0
+        if before is not None and stamp is not None and abs(stamp - before) > tolerance:
+            behind = None if following is None else following.pts
+            if behind is not None and abs(behind - lasting - before) < tolerance:
+                held.pts = held.dts = stamp = before
         yield held
-        before = None if stamp is None else stamp + length_of(held)
+        before = None if stamp is None else stamp + lasting
         held = following
 
 
@@ -72,13 +65,15 @@ class LostAudio:
 
     Args:
         demuxer: The container.
+        tick: Seconds of one unit of a packet's length.
 
     Attributes:
         seconds: Lost so far, by the average of the frames that are there.
     """
 
-    def __init__(self, demuxer: str) -> None:
+    def __init__(self, demuxer: str, tick: float) -> None:
         self.seconds = 0.0
+        self._tick = tick
         self._demuxer = demuxer
         self._end: int | None = None
         self._bytes = 0
@@ -86,12 +81,12 @@ class LostAudio:
 
     def packet(self, packet: Any) -> None:
         """Take the next packet."""
-        size = packet.size
+        size, lasting = packet.size, (packet.duration or 0) * self._tick
         said = frame_bytes(bytes(memoryview(packet)[:_HEAD]), self._demuxer)
         if said is None:
             # Junk that was taken for a frame: it stands for as much audio as it has bytes.
             if self._bytes:
-                self.seconds += max(0.0, size * self._lasting / self._bytes - length_of(packet))
+                self.seconds += max(0.0, size * self._lasting / self._bytes - lasting)
             self._end = None
             return
         whole = min(said, size)
@@ -101,4 +96,4 @@ class LostAudio:
                 self.seconds += (position - self._end) * self._lasting / self._bytes
             self._end = position + whole
         self._bytes += whole
-        self._lasting += length_of(packet)
+        self._lasting += lasting

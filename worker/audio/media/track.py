@@ -101,6 +101,8 @@ class Track:
                 Reason.AUDIO_NO_SOUND, f"the {name_of(self._demuxer)} file holds no sound track"
             )
         self.stream: Any = streams.best("audio") or streams.audio[0]
+        #: Seconds of one unit of a time stamp. Packets have it as a fraction, which is slow.
+        self.tick = float(self.stream.time_base)
         context = self.stream.codec_context
         if context is None:
             raise PermanentError(
@@ -111,7 +113,7 @@ class Track:
             raise PermanentError(
                 Reason.AUDIO_ENCRYPTED, "the sound track is encrypted; send it without encryption"
             )
-        self._packets = repaired(self._demux())
+        self._packets = repaired(self._demux(), self.tick)
         if self._known is not None:
             self.format = self._known
             return
@@ -138,7 +140,7 @@ class Track:
         if self._demuxer not in UNSTAMPED:
             yield from self._packets
             return
-        lost = LostAudio(self._demuxer)
+        lost = LostAudio(self._demuxer, self.tick)
         for packet in self._packets:
             lost.packet(packet)
             self.lost = lost.seconds
