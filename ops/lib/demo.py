@@ -166,6 +166,7 @@ def _show(console: Console, final: dict[str, Any], worker: WorkerProcess, broker
         console.print(f"\n[bold]Failed[/bold] ({data['reason']}): {data['detail']}")
         return
     audio = data["audio"]
+    console.print(f"\n[bold]Audio[/bold]: {audio['source_format']}; sent as {audio['sent_format']}")
     console.print(
         f"\n[bold]Transcript[/bold]: {audio['speech_seconds']:.1f} s of speech, "
         f"{audio['silence_seconds']:.1f} s of silence"

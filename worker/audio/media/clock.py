@@ -1,6 +1,6 @@
 """The time of packets and frames on the audio's own clock, also where their time stamps jump. Pure."""
 
-#: Time stamps that differ by less than this from what the audio before them lasts mean no gap.
+#: For packets: containers round their lengths and time stamps. Seconds.
 TOLERANCE = 0.1
 #: A jump ahead that is longer than this, where the audio's length is not known, is a wrong time stamp.
 _LONGEST_GAP = 600.0
@@ -13,12 +13,14 @@ class AudioClock:
 
     Args:
         total: How long the audio lasts, if that is known.
+        tolerance: Time stamps that differ by less from what the audio before them lasts mean no gap.
     """
 
-    __slots__ = ("_origin", "_total", "_vague", "position")
+    __slots__ = ("_origin", "_tolerance", "_total", "_vague", "position")
 
-    def __init__(self, total: float | None) -> None:
+    def __init__(self, total: float | None, tolerance: float = TOLERANCE) -> None:
         self._total = total
+        self._tolerance = tolerance
         self._origin: float | None = None
         self._vague = False
         #: Where the next packet begins if nothing is missing.
@@ -31,7 +33,7 @@ class AudioClock:
         if self._origin is None:
             self._origin = stamp
         ahead = stamp - self._origin - self.position
-        if abs(ahead) < TOLERANCE:
+        if abs(ahead) < self._tolerance:
             return 0.0
         limit = _LONGEST_GAP if self._total is None else self._total - self.position
         if 0 < ahead <= limit:
@@ -53,7 +55,7 @@ class AudioClock:
         gap = self.gap(stamp)
         if stamp is not None and self._origin is not None and not gap:
             # Lengths of packets are rounded, and their errors add up; time stamps are exact.
-            self.position = max(self.position - TOLERANCE, stamp - self._origin)
+            self.position = max(self.position - self._tolerance, stamp - self._origin)
         if gap and self._vague:
             # The packet before had no length: it lasts until here.
             self.position += gap

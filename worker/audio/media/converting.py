@@ -15,6 +15,8 @@ from worker.protocol.pace import MAX_CHUNK_BYTES, Chunk
 #: What speech recognition needs, and what the service recommends (PROTOCOL.md 5).
 RATE = 16_000
 _WIDTH = 2
+#: Samples are counted, so a single frame that is missing shows: frames last 20 ms and more.
+_TOLERANCE = 0.015
 
 
 class Converter:
@@ -70,7 +72,7 @@ class Converter:
         return Chunk(data, len(data) / (RATE * self._frame_bytes))
 
     def _decode(self) -> Iterator[bytes]:
-        clock = AudioClock(self._track.format.seconds)
+        clock = AudioClock(self._track.format.seconds, _TOLERANCE)
         resampler = _Resampler("mono" if self._mix else None)
         for frame in self._frames():
             missing = clock.gap(None if frame.time is None else frame.time + self._track.lost)
