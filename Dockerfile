@@ -1,13 +1,14 @@
-# corti-worker, and with `--target sandbox` the local service to try it against.
+# The image of corti-worker, and with `--target sandbox` that of the sandbox, a local service that follows Corti's protocol.
 #   docker build -t corti-worker .
 #   docker build -t corti-sandbox --target sandbox .
-# `ops/image` builds both on a machine without Docker.
+# On a machine without Docker, `ops/image` builds both.
 
-# The Python that all tests run on. Pin it by digest where you build releases: --build-arg BASE=...@sha256:...
+# The image of the Python version that all tests run on. For releases, pin it by digest: --build-arg BASE=...@sha256:...
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
-# As PID 1 Python would ignore a SIGTERM that comes before the worker listens for it; tini passes it on.
+# The kernel does not deliver SIGTERM to PID 1 before the process has a handler for it. With tini as PID 1, a SIGTERM
+# during the start of Python ends the container.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends tini=0.19.* \
  && rm -rf /var/lib/apt/lists/*
@@ -16,7 +17,7 @@ COPY ops/pins/build.txt /pins/
 RUN python -m venv /tools \
  && /tools/bin/pip install --require-hashes --only-binary=:all: --no-deps --requirement /pins/build.txt
 
-# What changes seldom comes first: after a change in worker/ only the last two steps run again.
+# Files that rarely change are copied first, so that after a change in worker/ only the last two steps run again.
 FROM build AS packages
 COPY ops/pins/worker.txt /pins/
 RUN python -m venv --without-pip /opt/corti-worker \
@@ -37,14 +38,14 @@ RUN python -m venv --without-pip /opt/corti-sandbox \
 
 FROM ${BASE} AS base
 COPY --from=build /usr/bin/tini /usr/bin/tini
-# No name for the user is needed anywhere; Kubernetes can check only a number.
+# The user is a number, because Kubernetes cannot check runAsNonRoot for a user name.
 USER 10001:10001
 WORKDIR /tmp
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 
 FROM base AS sandbox
 LABEL org.opencontainers.image.title="corti-sandbox" \
-      org.opencontainers.image.description="A local service true to Corti's protocol, to try corti-worker against. No patient data." \
+      org.opencontainers.image.description="A local service that follows Corti's protocol, for trying out corti-worker. Not for patient data." \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=sandbox-packages /opt/corti-sandbox /opt/corti-sandbox
 COPY ops/__init__.py /opt/corti-sandbox/source/ops/
@@ -61,11 +62,11 @@ ENV CORTI_WORKER_HEALTH_HOST=0.0.0.0
 EXPOSE 9464
 ENTRYPOINT ["/usr/bin/tini", "--", "/opt/corti-worker/bin/corti-worker"]
 CMD ["run"]
-# Last, because they change with each commit.
+# These arguments come last because they change with each commit.
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="corti-worker" \
-      org.opencontainers.image.description="Consultation audio in, transcript and clinical facts out, from queue to queue." \
+      org.opencontainers.image.description="Queue worker that turns consultation audio into transcripts and clinical facts through the Corti API." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -1,1 +1,1 @@
-"""What a stream and a job cost, measured side by side with what people would use instead."""
+"""Benchmarks: what streams and jobs cost, compared with alternatives to the worker."""

@@ -1,24 +1,24 @@
-"""The arithmetic by which KEDA and the HorizontalPodAutoscaler set a number of replicas.
+"""A model of how KEDA and the HorizontalPodAutoscaler (HPA) compute the number of replicas.
 
-KEDA hands a metric to an HPA that it makes; the HPA does the rest (`autoscaling/v2`, AverageValue). Pure:
-time comes in as a number.
+KEDA creates an HPA and gives it a metric; the HPA decides (`autoscaling/v2`, AverageValue). The model does no
+I/O, and gets the time as a number.
 """
 
 import math
 from dataclasses import dataclass, field
 
-#: The HPA leaves things as they are while load and target differ by less than this share.
+#: The HPA changes nothing while load and target differ by at most this share.
 TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
 class Direction:
-    """How fast replicas come, or go.
+    """How fast replicas are added, or removed.
 
     Attributes:
-        stabilization: Seconds of which the most cautious wish counts.
-        pods: Most replicas changed in one period.
-        period: Seconds of that period.
+        stabilization: The window in seconds. Of all wishes in it, the one that changes least counts.
+        pods: Maximum number of replicas added or removed in one period.
+        period: Length of the period in seconds.
     """
 
     stabilization: float
@@ -28,14 +28,14 @@ class Direction:
 
 @dataclass(frozen=True)
 class Policy:
-    """What the chart sets.
+    """The values of the chart.
 
     Attributes:
-        target: Jobs meant for one replica.
-        least: Fewest replicas.
-        most: Most replicas.
-        up: How fast replicas come.
-        down: How fast they go.
+        target: Number of jobs for each replica.
+        least: Minimum number of replicas.
+        most: Maximum number of replicas.
+        up: How fast replicas are added.
+        down: How fast replicas are removed.
     """
 
     target: float
@@ -47,19 +47,19 @@ class Policy:
 
 @dataclass
 class Autoscaler:
-    """One HPA: asked now and then, it remembers its wishes and its deeds."""
+    """One HPA. It keeps its recent wishes (computed numbers of replicas) and its recent changes."""
 
     policy: Policy
     _wishes: list[tuple[float, int]] = field(default_factory=list)
     _changes: list[tuple[float, int]] = field(default_factory=list)
 
     def decide(self, now: float, load: float, replicas: int) -> int:
-        """The number of replicas from now on.
+        """Return the new number of replicas.
 
         Args:
-            now: Seconds, only growing.
-            load: The metric: jobs that wait and run.
-            replicas: How many there are now.
+            now: The time in seconds. It must not decrease from call to call.
+            load: The metric: the number of waiting and running jobs.
+            replicas: The current number of replicas.
         """
         policy = self.policy
         ratio = load / (policy.target * max(replicas, 1))
@@ -69,7 +69,7 @@ class Autoscaler:
         self._wishes = [(at, value) for at, value in self._wishes if at > now - window] + [(now, wish)]
         lowest = min(value for at, value in self._wishes if at >= now - policy.up.stabilization)
         highest = max(value for at, value in self._wishes if at >= now - policy.down.stabilization)
-        # Up as far as every recent wish agrees, down as far as every recent wish agrees.
+        # Add only as many replicas as every wish in the window for adding asks for, and remove accordingly.
         stable = min(max(replicas, lowest), highest)
         decided = self._limited(now, stable, replicas)
         if decided != replicas:

@@ -1,4 +1,4 @@
-"""`burst`: how late running streams get when many jobs start beside them."""
+"""`burst`: how late the audio of running streams becomes when many jobs start at once."""
 
 import tempfile
 import time
@@ -13,13 +13,13 @@ from ops.benchmarks.native.server import LoadServer
 
 
 @click.command()
-@click.option("--streams", "count", default=2000, show_default=True, help="That run already.")
-@click.option("--jobs", "more", default=500, show_default=True, help="That are put at once.")
+@click.option("--streams", "count", default=2000, show_default=True, help="Number of running streams.")
+@click.option("--jobs", "more", default=500, show_default=True, help="Number of jobs that are put at once.")
 @click.option(
     "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write figures to a file."
 )
 def burst(count: int, more: int, file: Path | None) -> None:
-    """Start many jobs at once beside running streams, and measure how late audio is meanwhile."""
+    """Start many jobs at once while streams run, and measure how late audio is sent meanwhile."""
     rows = []
     with (
         tempfile.TemporaryDirectory(prefix="corti-bench-") as folder,
@@ -27,7 +27,7 @@ def burst(count: int, more: int, file: Path | None) -> None:
         installation("redis", server.settings, Path(folder)) as made,
         report.progress("burst", 3) as begin,
     ):
-        # Streams that run already must not end before those of the burst are up.
+        # The running streams must not end before all streams of the burst are open.
         audio = speech(Path(folder) / "audio.wav", patience(count) + patience(count + more) + 60)
         process = made.start_worker(slots=count + more + 1000)
         try:

@@ -1,7 +1,7 @@
-"""Workers and a queue, moved through a day in steps: what a number of replicas does to consultations.
+"""A simulation of workers and a queue in steps of time: what autoscaling does to consultations.
 
-A worker that is taken away stops taking jobs. Jobs that can end within its grace period do; it hands the
-others back at once, and they start again from their beginning elsewhere (worker/process/drain.py).
+A worker that is removed takes no more jobs. Those of its jobs that can end within the grace period do so. It
+hands the others back at once, and they start again from their beginning elsewhere (worker/process/drain.py).
 """
 
 import heapq
@@ -13,11 +13,13 @@ from itertools import pairwise
 
 from ops.benchmarks.autoscaler import Autoscaler
 
+#: All in seconds. A step of the simulation.
 STEP = 5.0
-#: How old the numbers are that KEDA sees: scraped every 15 s, looked at every 15 s.
+#: The interval between two decisions of the autoscaler.
 LOOK = 15.0
+#: The age of the metric at a decision, because Prometheus scrapes every 15 s.
 STALE = 15.0
-#: From the decision to a worker that takes jobs: scheduling, starting, connecting.
+#: The time from a decision until the new worker takes jobs: scheduling, starting, connecting.
 START = 20.0
 
 
@@ -26,8 +28,8 @@ class Consultation:
     """One job.
 
     Attributes:
-        arrived: Seconds since the beginning.
-        seconds: How long its audio plays.
+        arrived: When the job is put, in seconds since the start of the day.
+        seconds: Length of its audio.
     """
 
     arrived: float
@@ -36,7 +38,13 @@ class Consultation:
 
 @dataclass
 class Worker:
-    """A pod. `until` is None while it is to stay, else when it will be killed."""
+    """A pod.
+
+    Attributes:
+        ready: When it takes its first job.
+        until: When it will be killed, or None if it has not been told to stop.
+        running: A heap of (end, job) for its running jobs.
+    """
 
     ready: float
     until: float | None = None
@@ -45,14 +53,14 @@ class Worker:
 
 @dataclass
 class Day:
-    """What came out.
+    """The result of a simulation. Times are seconds since the start of the day.
 
     Attributes:
-        waits: Seconds each job waited for its first start.
-        cut: Consultations that a worker handed back, because it was taken away.
-        line: (time, jobs that wait, jobs that run, replicas) at each look.
+        waits: Seconds that each job waited for its first start.
+        cut: Number of consultations that were interrupted because their worker was removed.
+        line: (time, waiting jobs, running jobs, replicas) at each decision of the autoscaler.
         changes: (time, change of the number of replicas).
-        worker_seconds: Seconds of all workers together, draining ones included.
+        worker_seconds: Total running time of all workers, also while they drain.
     """
 
     waits: list[float] = field(default_factory=list)
@@ -62,23 +70,23 @@ class Day:
     worker_seconds: float = 0.0
 
     def turns(self) -> int:
-        """How often growing became shrinking, or the other way round."""
+        """Return how often the number of replicas turned from growing to shrinking, or back."""
         return sum(one * other < 0 for (_, one), (_, other) in pairwise(self.changes))
 
     def wait(self, share: float) -> float:
-        """A quantile of the waits."""
+        """Return the quantile `share` (0..1) of the waits, in seconds."""
         return sorted(self.waits)[min(int(share * len(self.waits)), len(self.waits) - 1)]
 
 
 class Cluster:
-    """Runs a day.
+    """Simulates a day.
 
     Args:
-        scaler: Decides on replicas.
-        slots: Jobs a worker runs at once.
-        grace: Seconds a worker may go on when it is taken away.
-        choose_idlest: Whether the idlest worker is taken away (pod deletion cost), instead of any.
-        count_running: Whether the metric counts running jobs, or only waiting ones, as queue scalers do.
+        scaler: Decides on the number of replicas.
+        slots: Number of jobs that a worker runs at once.
+        grace: Seconds that a removed worker may continue its jobs.
+        choose_idlest: Whether the worker with the fewest jobs is removed (pod deletion cost), or any.
+        count_running: Whether the metric counts waiting and running jobs, or only waiting jobs.
     """
 
     def __init__(
@@ -103,7 +111,7 @@ class Cluster:
         self._day = Day()
 
     def run(self, consultations: Iterable[Consultation]) -> Day:
-        """Move through the day until the last consultation has ended."""
+        """Simulate until the last consultation has ended."""
         coming = deque(sorted(consultations))
         now, look = 0.0, 0.0
         while coming or self._queue or any(worker.running for worker in self._workers):
@@ -125,7 +133,7 @@ class Cluster:
         for worker in self._workers:
             while worker.running and worker.running[0][0] <= now:
                 heapq.heappop(worker.running)
-        # A drained worker ends when its last job has.
+        # A worker that drains ends with its last job.
         self._workers = [worker for worker in self._workers if worker.until is None or worker.running]
 
     def _start_what_waits(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""`streams`: the worker and its alternatives by turns, over the number of streams."""
+"""`streams`: measures the worker and its alternatives in turns, with different numbers of streams."""
 
 from pathlib import Path
 
@@ -30,14 +30,14 @@ _COLUMNS = {
 
 @click.command()
 @click.option("--streams", "numbers", default="1,100,500,1000,2000,4000", show_default=True)
-@click.option("--subjects", default="all", show_default=True, help="Names, with commas between them.")
+@click.option("--subjects", default="all", show_default=True, help="Names, separated by commas.")
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--seconds", default=15.0, show_default=True, help="Of each measurement.")
-@click.option("--quick", is_flag=True, help="1, 100 and 1,000 streams of the four that matter, once.")
+@click.option("--seconds", default=15.0, show_default=True, help="Length of each measurement.")
+@click.option("--quick", is_flag=True, help="1 and 1,000 streams of worker, corti_sdk and floor, once.")
 @click.option(
     "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write figures to a file."
 )
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw them into a PNG file.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw figures into a PNG file.")
 def streams(
     numbers: str,
     subjects: str,
@@ -62,7 +62,7 @@ def streams(
         build(program)
     if _ON_NODE & set(chosen):
         prepare_node()
-    # Turns within a round, so that what else the machine does meets them all alike.
+    # Each round measures every subject, so that other load on the machine affects all of them alike.
     turns = [
         (number, count, name)
         for number in range(rounds)
@@ -87,7 +87,7 @@ def streams(
 
 
 def _add_slopes(rows: list[Row]) -> None:
-    """Memory per stream: what each stream adds to the least number measured in the same round."""
+    """Add `rss_kb`, the memory per stream, compared with the smallest number of streams of the same round."""
     for row in rows:
         alike = [
             r for r in rows if (r["subject"], r["round"]) == (row["subject"], row["round"]) and r.get("rss")
@@ -99,7 +99,7 @@ def _add_slopes(rows: list[Row]) -> None:
 
 
 def _summary(rows: list[Row]) -> list[Table]:
-    """How the worker compares, and how many streams each subject can carry."""
+    """Return a table of ratios of the worker to each alternative, and of the most streams of each subject."""
     lines = []
     for other in sorted({row["subject"] for row in rows} - {WORKER}):
         for (count,), ratio in ratios(rows, "cpu_us", WORKER, other).items():

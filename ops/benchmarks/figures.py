@@ -1,4 +1,4 @@
-"""From rows of measurements to figures: medians with their ranges, ratios, slopes. Pure."""
+"""Computes figures from rows of measurements: medians with their ranges, ratios, slopes. No I/O."""
 
 import math
 import statistics
@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-#: One measurement: what was measured (`subject`, `streams`, ...), in which `round`, and its numbers.
+#: One measurement: what was measured (`subject`, `streams`, ...), in which `round`, and the measured numbers.
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number measured several times: the median, and the least and the most that was seen."""
+    """A number that was measured several times: its median, minimum and maximum."""
 
     median: float
     least: float
@@ -20,7 +20,7 @@ class Figure:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Self:
-        """Of at least one value."""
+        """Return the figure of `values`, of which there must be at least one."""
         seen = list(values)
         return cls(statistics.median(seen), min(seen), max(seen))
 
@@ -30,7 +30,7 @@ class Figure:
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The smallest value that at least `share` (0..1) of all values do not exceed.
+    """Return the smallest value that at least `share` (0..1) of all values do not exceed.
 
     Raises:
         ValueError: There are no values.
@@ -42,7 +42,7 @@ def percentile(values: Iterable[float], share: float) -> float:
 
 
 def grouped(rows: Iterable[Row], by: Sequence[str]) -> dict[tuple[Any, ...], list[Row]]:
-    """Rows by the values of some columns, in the order in which these first occur."""
+    """Return the rows grouped by the values of the columns `by`, in order of first occurrence."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row.get(name) for name in by), []).append(row)
@@ -50,7 +50,7 @@ def grouped(rows: Iterable[Row], by: Sequence[str]) -> dict[tuple[Any, ...], lis
 
 
 def figure(rows: Iterable[Row], column: str) -> Figure | None:
-    """A column over several rows; None where no row has it."""
+    """Return the figure of a column over several rows, or None if no row has the column."""
     values = [row[column] for row in rows if row.get(column) is not None]
     return Figure.of(values) if values else None
 
@@ -58,20 +58,20 @@ def figure(rows: Iterable[Row], column: str) -> Figure | None:
 def ratios(
     rows: Iterable[Row], column: str, numerator: str, denominator: str, by: Sequence[str] = ("streams",)
 ) -> dict[tuple[Any, ...], Figure]:
-    """How two subjects compare: a ratio for each round, then their median.
+    """Compare two subjects: compute a ratio for each round, then the median of these ratios.
 
-    Both sides of a ratio were measured within one round, minutes apart: what else the machine does
-    changes from round to round, and would be in the ratio of two medians.
+    Both sides of a ratio come from the same round, minutes apart. Other load on the machine changes from
+    round to round, and would distort the ratio of two medians.
 
     Args:
         rows: Measurements with `subject` and `round`.
-        column: What is compared.
-        numerator: One subject.
-        denominator: The other.
+        column: The column to compare.
+        numerator: The subject whose values are divided.
+        denominator: The subject whose values divide.
         by: Columns that must be equal on both sides.
 
     Returns:
-        Figures by the values of `by`; without those that one side lacks.
+        Figures by the values of `by`, if both subjects have rows with these values.
     """
     pairs: dict[tuple[Any, ...], list[float]] = {}
     for key, group in grouped(rows, [*by, "round"]).items():
@@ -84,7 +84,7 @@ def ratios(
 
 
 def slope(points: Iterable[tuple[float, float]]) -> float | None:
-    """Growth of y per x by least squares, such as bytes per stream; None with fewer than two different x."""
+    """Return the growth of y per x by least squares, such as bytes per stream; None for less than two x."""
     seen = list(points)
     if len({x for x, _ in seen}) < 2:  # noqa: PLR2004
         return None
@@ -92,16 +92,16 @@ def slope(points: Iterable[tuple[float, float]]) -> float | None:
 
 
 def growth(rows: Iterable[Row], column: str, after: float) -> Row | None:
-    """How a column grew over the rows of one run, the start left out.
+    """Compute how a column grew over the rows of one run, without its start.
 
     Args:
-        rows: In the order of their `seconds`, each with the `results` so far.
-        column: What may have grown.
-        after: Seconds of the start, in which caches and pools fill.
+        rows: Rows in the order of their `seconds`, each with the number of `results` so far.
+        column: The column, for instance memory.
+        after: Length of the start in seconds, in which caches and pools fill.
 
     Returns:
-        `minutes` looked at; the column's value at their `first` and `last` moment; growth `per_hour` and
-        `per_thousand` results, by least squares. None with fewer than two rows.
+        The length of the rest in `minutes`; the column's value in the `first` and the `last` row of it; the
+        growth `per_hour` and `per_thousand` results, by least squares. None with fewer than two rows.
     """
     seen = [row for row in rows if row["seconds"] >= after]
     hourly = slope((row["seconds"] / 3600, row[column]) for row in seen)
@@ -117,7 +117,7 @@ def growth(rows: Iterable[Row], column: str, after: float) -> Row | None:
 
 
 def most_within(rows: Iterable[Row], column: str, limit: float) -> int | None:
-    """The highest number of streams whose median of a column keeps a limit, with no failures up to it."""
+    """Return the highest number of streams up to which the column's median is in `limit` and none failed."""
     best = None
     for (streams,), group in sorted(grouped(rows, ["streams"]).items()):
         found = figure(group, column)
@@ -131,5 +131,5 @@ def _short(value: float) -> str:
     if float(value).is_integer() or abs(value) >= 100:  # noqa: PLR2004
         return f"{value:,.0f}"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    # Three digits that mean something: 0.548, 5.48, 54.8.
+    # Three significant digits: 0.548, 5.48, 54.8.
     return f"{value:.{min(digits, 3)}f}"

@@ -1,4 +1,4 @@
-"""The worker as a subject: a whole installation with nothing switched off, pinned to one core."""
+"""The worker as a subject: a complete installation with all features, pinned to one core."""
 
 import array
 import json
@@ -23,21 +23,26 @@ from ops.lib.servers import RabbitMqServer, RedisServer
 from ops.lib.worker_process import WorkerProcess
 
 _RATE = 16_000
-#: The types of events of which exactly one ends a job.
+#: The types of the events that end a job. Each job has exactly one such event.
 FINAL = ("corti.job.completed.v1", "corti.job.failed.v1")
 
 
 def patience(streams: int) -> float:
-    """Seconds in which jobs that are put at once must be streaming, or something is wrong.
+    """Return the seconds within which this many jobs, put at once, must be streaming.
 
-    Jobs that start give way to audio that runs: 4,000 take 100 s on a quiet machine, and this is three
-    times that. Audio has to last as long, because the first streams must not end before the last begin.
+    Starting jobs give way to running streams: 4,000 jobs take 100 s on an idle machine. This is about three
+    times as long. The audio must be at least as long, so that the first streams do not end before the last
+    ones begin.
     """
     return 30.0 + 0.075 * streams
 
 
 def until_open(server: LoadServer, count: int) -> None:
-    """Wait until so many streams are open; where that takes too long, end the command."""
+    """Wait until `count` streams are open.
+
+    Raises:
+        click.ClickException: That takes longer than `patience`.
+    """
     try:
         server.wait_open(count, patience(count))
     except TimeoutError as error:
@@ -45,7 +50,7 @@ def until_open(server: LoadServer, count: int) -> None:
 
 
 def speech(path: Path, seconds: float) -> Path:
-    """Write noise as a WAV file of 16 kHz, 16 bit, mono."""
+    """Write noise of this length as a WAV file (16 kHz, 16 bit, mono), and return its path."""
     noise = random.Random(1)
     second = array.array("h", (noise.randint(-9000, 9000) for _ in range(_RATE)))
     with wave.open(str(path), "wb") as file:
@@ -57,13 +62,13 @@ def speech(path: Path, seconds: float) -> Path:
 
 
 class Installation:
-    """A broker and the means to put jobs and start workers.
+    """A broker, with methods to put jobs and start workers.
 
     Args:
-        broker_url: Redis or RabbitMQ.
-        redis_url: For soft state.
-        service: The settings that point a worker at a server.
-        folder: For logs and audio.
+        broker_url: URL of Redis or RabbitMQ.
+        redis_url: URL of the Redis for claims, results and tokens.
+        service: The workers' environment variables with the URLs and credentials of the service.
+        folder: Directory for logs and audio.
     """
 
     def __init__(self, broker_url: str, redis_url: str, service: Mapping[str, str], folder: Path) -> None:
@@ -82,8 +87,8 @@ class Installation:
         """Start a worker on the subject's core.
 
         Args:
-            module: What Python runs; see `ops.benchmarks.subjects.without_telemetry` for another.
-            settings: Names without prefix, in lower case.
+            module: The Python module to run: `worker`, or `ops.benchmarks.subjects.without_telemetry`.
+            settings: Worker settings by name, in lower case and without `CORTI_WORKER_`.
         """
         own = {f"CORTI_WORKER_{name.upper()}": str(value) for name, value in settings.items()}
         log = self.folder / f"worker-{uuid4().hex[:8]}.log"
@@ -92,10 +97,10 @@ class Installation:
         return worker
 
     def put(self, audio: Path, count: int, **changes: Any) -> list[str]:
-        """Put jobs for an audio file.
+        """Put `count` jobs for an audio file; `changes` are further keys of each job.
 
         Returns:
-            Their ids.
+            The ids of the jobs.
         """
         ids = [f"job-{uuid4()}" for _ in range(count)]
         wanted: dict[str, Any] = {
@@ -107,7 +112,7 @@ class Installation:
         return ids
 
     def finals(self, seconds: float) -> Iterator[dict[str, Any]]:
-        """The final events that arrive until none came for `seconds`."""
+        """Yield final events until none has arrived for `seconds`."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             body = self.box.take(queues.RESULTS, min(left, 1.0))
@@ -119,7 +124,13 @@ class Installation:
 
 @contextmanager
 def installation(broker: str, service: Mapping[str, str], folder: Path) -> Iterator[Installation]:
-    """Start servers on the servers' core; `broker` is `redis` or `rabbitmq`."""
+    """Start the broker and Redis, both on the core of the servers, and stop them afterwards.
+
+    Args:
+        broker: `redis` or `rabbitmq`.
+        service: See `Installation`.
+        folder: See `Installation`.
+    """
     os.sched_setaffinity(0, {cores()[0]})
     with RedisServer() as soft:
         if broker == "redis":

@@ -1,4 +1,4 @@
-"""`hold`: the same load for a long time; memory must not grow."""
+"""`hold`: measures whether memory grows under a constant load over a long time."""
 
 import json
 import tempfile
@@ -16,7 +16,7 @@ from ops.lib import queues
 
 #: Seconds between two readings.
 _STEP = 10.0
-#: The start fills caches and pools: so many seconds of a long run are left out, and a third of a short one.
+#: Seconds at the start that do not count, because caches and pools fill; of a short run, a third.
 _START = 300.0
 _COLUMNS = {
     "rss_mb": "RSS MB",
@@ -37,15 +37,15 @@ _GROWTH = {
 
 
 @click.command()
-@click.option("--streams", "count", default=500, show_default=True, help="At any moment.")
+@click.option("--streams", "count", default=500, show_default=True, help="Concurrent streams.")
 @click.option("--minutes", default=30.0, show_default=True)
-@click.option("--job-seconds", default=60.0, show_default=True, help="Audio of each job; a new one follows.")
+@click.option("--job-seconds", default=60.0, show_default=True, help="Length of each job's audio.")
 @click.option("--quick", is_flag=True, help="100 streams of 10 s for a minute.")
 @click.option(
     "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write figures to a file."
 )
 def hold(count: int, minutes: float, job_seconds: float, quick: bool, file: Path | None) -> None:
-    """Keep a worker full of short jobs and watch its memory, lateness and results."""
+    """Keep all slots of a worker busy with short jobs, and measure its memory, lateness and results."""
     if quick:
         count, minutes, job_seconds = 100, 1.0, 10.0
     rows: list[Row] = []
@@ -60,7 +60,7 @@ def hold(count: int, minutes: float, job_seconds: float, quick: bool, file: Path
         process = made.start_worker(slots=count)
         try:
             process.ready()
-            # Some wait, so that no slot stays empty.
+            # A few jobs more than slots, so that no slot stays empty.
             made.put(audio, count + max(1, count // 10))
             completed, given_up = 0, 0
             before, began = Reading.of(process.pid), time.monotonic()
@@ -90,7 +90,7 @@ def hold(count: int, minutes: float, job_seconds: float, quick: bool, file: Path
     found = growth(rows, "rss_mb", min(_START, minutes * 20))
     tables = [report.table(f"{count:,} streams held", rows, ["minute"], _COLUMNS)]
     if found:
-        caption = "Least squares, without the start. A short run says little about an hour."
+        caption = "Growth by least squares, without the start. A short run says little about an hour."
         tables.append(report.table("Memory", [{"of": "RSS", **found}], ["of"], _GROWTH, caption))
     report.show(*tables)
     if file:
@@ -99,10 +99,10 @@ def hold(count: int, minutes: float, job_seconds: float, quick: bool, file: Path
 
 
 def _replaced(made: Installation, audio: Path, until: float) -> tuple[int, int]:
-    """Put a new job for each that ends; how many were completed and how many given up."""
+    """Put a new job for each that ends, until a time; return how many completed and how many failed."""
     ended = dict.fromkeys(FINAL, 0)
     while (left := until - time.monotonic()) > 0:
-        # Redis takes 0 for ever, and its client gives up on an answer after 5 s.
+        # For Redis a time-out of 0 means for ever, and its client stops waiting for an answer after 5 s.
         body = made.box.take(queues.RESULTS, min(max(left, 0.01), 1.0))
         kind = json.loads(body)["type"] if body else None
         if kind in ended:

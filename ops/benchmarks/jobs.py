@@ -1,4 +1,4 @@
-"""`ops/bench jobs`: the fixed cost of a job, how soon it begins when idle, how soon a worker starts."""
+"""`ops/bench jobs`: the fixed cost of a job, its delay on an idle worker, and the start time of a worker."""
 
 import statistics
 import tempfile
@@ -21,10 +21,10 @@ from ops.benchmarks.subjects.consumer import QUICKSTART, quickstart
 from ops.lib.servers import RabbitMqServer
 
 WORKER = "worker"
-#: So fast that moving the audio is next to nothing; what is left is what every job costs.
+#: So fast that streaming the audio costs next to nothing; what remains is the fixed cost of a job.
 _PACE = 50.0
 _AUDIO_SECONDS = 1.0
-#: One chunk: the job is over as soon as its first audio is there.
+#: One chunk: the job ends as soon as its first audio has been sent.
 _IDLE_AUDIO_SECONDS = 0.25
 _PATIENCE = 30.0
 _LOOK = 0.005
@@ -45,7 +45,15 @@ _COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured: jobs just after a start, warm, and one by one; and starts."""
+    """How much is measured.
+
+    Attributes:
+        rounds: Number of rounds.
+        cold: Number of jobs right after the start of a process.
+        warm: Number of jobs after those.
+        idle: Number of jobs one at a time.
+        starts: Number of starts of the subject.
+    """
 
     rounds: int
     cold: int
@@ -56,7 +64,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """What a number of jobs that were put at once cost a subject."""
+    """The cost of many jobs that were put at once.
+
+    Attributes:
+        ms: Milliseconds of the subject's CPU per job.
+        rate: Jobs per second.
+        failed: Number of jobs that failed.
+        server_cpu: CPU of the load server, as a share of its core.
+    """
 
     ms: float
     rate: float
@@ -71,7 +86,7 @@ class Burst:
     "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write figures to a file."
 )
 def jobs(broker: str, quick: bool, file: Path | None) -> None:
-    """Measure what a job costs apart from its audio, on the whole worker."""
+    """Measure what a job costs apart from its audio, with the complete worker."""
     plan = Plan(1, 20, 60, 15, 2) if quick else Plan(3, 50, 500, 100, 5)
     brokers = ["redis", "rabbitmq"] if broker == "both" else [broker]
     if "rabbitmq" in brokers and not RabbitMqServer.available()[0]:
@@ -89,7 +104,7 @@ def jobs(broker: str, quick: bool, file: Path | None) -> None:
                 )
     caption = (
         f"First: {plan.cold} jobs just after a start. {_AUDIO_SECONDS:g} s of audio at pace {_PACE:g}, TLS; "
-        "token, claim, interaction, stream, result. The script makes no claims and survives nothing."
+        "token, claim, interaction, stream, result. The script has no claims and recovers from no failure."
     )
     report.show(report.table("Fixed cost of a job", rows, ["subject", "broker"], _COLUMNS, caption))
     if file:
@@ -97,7 +112,7 @@ def jobs(broker: str, quick: bool, file: Path | None) -> None:
 
 
 def measure(broker: str, subject: str, plan: Plan) -> dict[str, Any]:
-    """Measure one subject once, on servers of its own."""
+    """Measure one subject once, on servers of its own; return a row for the table."""
     started = worker if subject == WORKER else quickstart
     with (
         tempfile.TemporaryDirectory(prefix="corti-bench-") as name,
@@ -135,22 +150,22 @@ def measure(broker: str, subject: str, plan: Plan) -> dict[str, Any]:
 
 @contextmanager
 def worker(made: Installation, _server: LoadServer) -> Iterator[tuple[int, float]]:
-    """A worker; gives its process id and the seconds from exec to ready."""
+    """Start a worker; yield its process id and the seconds until it was ready."""
     began = time.monotonic()
     process = made.start_worker()
     try:
-        # Not `ready()`: that looks every 50 ms.
+        # Not by `ready()`, which checks only every 50 ms.
         _until(lambda: process.health_port() is not None, process.tail)
         _until(lambda: process.get("/readyz")[0] == 200, process.tail)  # noqa: PLR2004
         yield process.pid, time.monotonic() - began
     finally:
-        # Killed: with nothing at hand there is nothing to lose, and a drain takes a second.
+        # Killed, because the worker has no jobs, and a drain would take a second.
         process.kill()
         process.close()
 
 
 def burst(made: Installation, server: LoadServer, pid: int, audio: Path, count: int) -> Burst:
-    """Put jobs at once and wait for all results."""
+    """Put `count` jobs at once, wait for all results, and return what they cost the process `pid`."""
     server_before, before = server.stats()["cpu_seconds"], Reading.of(pid)
     wanted = set(made.put(audio, count, pace=_PACE))
     failed = 0
@@ -170,15 +185,18 @@ def burst(made: Installation, server: LoadServer, pid: int, audio: Path, count: 
 
 
 def idle(made: Installation, server: LoadServer, audio: Path, count: int) -> list[float]:
-    """One job at a time.
+    """Run one job at a time.
 
     Returns:
-        Milliseconds from before each message was put until its first audio was with the server; both on
-        the monotonic clock.
+        For each job, the milliseconds from before its message was put until the server received its first
+        audio. Both times are of the monotonic clock.
+
+    Raises:
+        RuntimeError: A job did not complete.
     """
     put_at: dict[str, float] = {}
     for number in range(count):
-        # Not in step with anything that the worker does regularly.
+        # Irregular pauses, so that jobs do not coincide with periodic work of the worker.
         time.sleep(0.02 + 0.0137 * (number % 7))
         at = time.monotonic()
         made.put(audio, 1)

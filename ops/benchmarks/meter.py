@@ -1,4 +1,4 @@
-"""What a subject's processes cost, read from outside, so that every subject is measured in the same way."""
+"""Measures the cost of a subject's processes from outside, and so of every subject in the same way."""
 
 import os
 import time
@@ -11,13 +11,13 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A moment in the life of a process and its children.
+    """What a process and its children had used at a moment.
 
     Attributes:
-        at: Seconds of the monotonic clock.
+        at: The moment, in seconds of the monotonic clock.
         cpu: Seconds of CPU used so far, user and system.
         rss: Bytes of resident memory.
-        threads: Their number.
+        threads: Number of threads.
     """
 
     at: float
@@ -27,7 +27,7 @@ class Reading:
 
     @classmethod
     def of(cls, pid: int) -> Self:
-        """Read a process and its children, those that have ended included."""
+        """Read a process and its children; `cpu` includes children that have ended."""
         cpu, rss, threads = 0.0, 0, 0
         process = psutil.Process(pid)
         ended = process.cpu_times()
@@ -46,9 +46,9 @@ class Reading:
 
 @cache
 def cores() -> tuple[int, int]:
-    """The core of the servers, and the one of the subject.
+    """Return the number of the servers' core and of the subject's core.
 
-    Asked once: this process moves to the servers' core later, and would then see no other.
+    The result is cached: this process later pins itself to the servers' core, and would then see only that.
     """
     available = sorted(os.sched_getaffinity(0))
     return available[0], available[-1]

@@ -1,4 +1,4 @@
-"""Plots for the README: cost and lateness over the number of streams, a line for each subject."""
+"""Plots for the README: cost and lateness by number of streams, with a line for each subject."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from ops.benchmarks.figures import Row, figure, grouped
 _SIZE = (11.0, 4.6)
 _DPI = 144
 _WORKER = "#0b6bcb"
-#: Quieter than the worker's own, and told apart without colour vision by their markers.
+#: Less prominent than the worker's colour. Markers distinguish the lines for people without colour vision.
 _OTHERS = ("#d1495b", "#6b8f3c", "#8d5a97", "#c77d18", "#3c8d8d", "#7a6a5d", "#9a9a9a", "#444444")
 _MARKERS = "sv^DPXdh"
 _PANELS = (
@@ -25,13 +25,13 @@ def streams_plot(rows: Sequence[Row], path: Path, worker: str = "worker") -> Pat
 
     Args:
         rows: Measurements with `subject`, `streams`, `cpu_us` and `lateness_p99`.
-        path: The file.
-        worker: The subject that is drawn in front.
+        path: The file to write.
+        worker: The subject that is drawn in front of the others.
 
     Returns:
-        The file.
+        `path`.
     """
-    import matplotlib as mpl  # noqa: PLC0415  # a second of imports that only a run with streams needs
+    import matplotlib as mpl  # noqa: PLC0415  # its import takes a second, and only this function needs it
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415
@@ -50,7 +50,7 @@ def streams_plot(rows: Sequence[Row], path: Path, worker: str = "worker") -> Pat
 
 
 def _draw(panel: Any, rows: Sequence[Row], column: str, worker: str) -> None:
-    """The lines of one panel, each with its name at its end."""
+    """Draw the lines of one panel, each with its name at the right end."""
     subjects = [subject for (subject,) in grouped(rows, ["subject"])]
     others = [subject for subject in subjects if subject != worker]
     ends = []
@@ -66,7 +66,7 @@ def _draw(panel: Any, rows: Sequence[Row], column: str, worker: str) -> None:
                 [r for r in rows if r["subject"] == subject], ["streams"]
             ).items()
         }
-        # Logarithms know no zero, and lateness can be less than the clock of the server shows.
+        # The axes are logarithmic, and lateness may be 0 within the precision of the server's clock.
         points = [(x, max(y.median, 0.01)) for x, y in sorted(found.items()) if y is not None]
         if not points:
             continue
@@ -83,7 +83,7 @@ def _draw(panel: Any, rows: Sequence[Row], column: str, worker: str) -> None:
 
 
 def _label(panel: Any, ends: list[tuple[tuple[float, float], str, str, bool]]) -> None:
-    """Names in a column to the right of the panel, beside the ends of their lines, none on another."""
+    """Write the names right of the panel, each near the end of its line, without overlaps."""
     panel.autoscale_view()
     to_panel = panel.transLimits.transform
     scaled = panel.transScale.transform
@@ -105,7 +105,7 @@ def _label(panel: Any, ends: list[tuple[tuple[float, float], str, str, bool]]) -
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Heights (0..1) moved apart until any two differ by `gap`, in the same order, and none above 1."""
+    """Return the heights (0..1) moved apart: any two differ by `gap` or more, in the same order, up to 1."""
     order = sorted(range(len(heights)), key=lambda index: heights[index])
     moved = [0.0] * len(heights)
     last = float("-inf")

@@ -1,4 +1,4 @@
-"""What a run shows: a progress bar, a table, and a JSON file that says where its figures come from."""
+"""The output of a benchmark: a progress bar, a table, and a JSON file with figures and their conditions."""
 
 import json
 import os
@@ -32,14 +32,14 @@ _CPU_INFO = Path("/proc/cpuinfo")
 def table(
     title: str, rows: Sequence[Row], by: Sequence[str], columns: Mapping[str, str], caption: str = ""
 ) -> Table:
-    """A table with one line for each group of rows, and medians with ranges in it.
+    """Make a table with a line for each group of rows, of medians and ranges.
 
     Args:
-        title: Its title.
+        title: Title of the table.
         rows: Measurements.
-        by: The columns that make a group.
-        columns: Names of the other columns, with their headings; those that no row has are left out.
-        caption: Printed below.
+        by: The columns by which rows are grouped.
+        columns: The other columns: name -> heading. Columns that no row has are left out.
+        caption: Text below the table.
     """
     shown = {name: heading for name, heading in columns.items() if figure(rows, name) is not None}
     made = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left")
@@ -56,8 +56,8 @@ def table(
 
 
 def show(*tables: Table) -> None:
-    """Print tables on standard output, as wide as they need when that is a file."""
-    # A pipe has no width, and a table that breaks in the middle of a figure is of no use.
+    """Print tables to standard output; if that is no terminal, 200 columns wide."""
+    # A file or pipe has no width, and the default of rich would break numbers over lines.
     out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     for one in tables:
         out.print(one)
@@ -65,7 +65,7 @@ def show(*tables: Table) -> None:
 
 @contextmanager
 def progress(description: str, steps: int) -> Iterator[Callable[[str], None]]:
-    """A progress bar on standard error; call what it gives to name the next of the `steps` to be done."""
+    """Show a progress bar on standard error; yield a function to call with the name of each step."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(description, total=steps)
@@ -81,13 +81,13 @@ def progress(description: str, steps: int) -> Iterator[Callable[[str], None]]:
 
 
 def write_json(path: Path, kind: str, rows: Sequence[Row], **more: Any) -> None:
-    """Write measurements, unrounded, with the machine, versions and command they come from.
+    """Write unrounded measurements, with their machine, versions and command.
 
     Args:
-        path: The file.
-        kind: Which benchmark.
-        rows: Its measurements.
-        more: Further entries, such as its parameters.
+        path: The file to write.
+        kind: Name of the benchmark.
+        rows: The measurements.
+        more: Further entries, such as the benchmark's parameters.
     """
     content = {
         "benchmark": kind,
@@ -105,7 +105,7 @@ def write_json(path: Path, kind: str, rows: Sequence[Row], **more: Any) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Return a description of this machine."""
     server, subject = cores()
     return {
         "cpu": _cpu_name(),
@@ -114,13 +114,13 @@ def machine() -> dict[str, Any]:
         "core_of_subject": subject,
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "system": platform.platform(),
-        # Others that used the machine meanwhile are in the figures too.
+        # Load by other processes affects the figures.
         "load_average": [round(load, 2) for load in os.getloadavg()],
     }
 
 
 def versions() -> dict[str, str]:
-    """What the figures were measured with."""
+    """Return the versions of Python, OpenSSL and the relevant packages."""
     found = {"python": platform.python_version(), "openssl": ssl.OPENSSL_VERSION}
     for name in _PACKAGES:
         try:

@@ -1,8 +1,8 @@
-"""`ops/bench scale`: a day of consultations under the arithmetic of KEDA and the chart's own numbers.
+"""`ops/bench scale`: simulates how KEDA scales workers on a day of consultations, with the chart's values.
 
-Shows that replicas follow the jobs that wait and run, that they do not flap, and that no consultation is
-cut; and what happens with the settings that one would take without thinking. Nothing is measured: it is
-arithmetic on a load.
+It shows that replicas follow the waiting and running jobs, that their number does not oscillate, and that no
+consultation is interrupted; and what happens with other common settings. Nothing is measured: the load and
+the autoscaler are simulated.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from ops.benchmarks.scale_plot import draw
 _ROOT = Path(__file__).resolve().parents[2]
 _PICTURE = Path(__file__).with_name("scale.svg")
 _HOUR = 3600.0
-#: Consultations that begin in each hour of the day, at a group of hospitals: clinics in the morning and the
-#: afternoon, a lunch break, a quiet night in which the day's stored recordings are sent at once. Three peaks:
-#: what follows them turns five times.
+#: Number of consultations that begin in each hour of the day, at a group of hospitals: clinics in the morning
+#: and the afternoon, a lunch break, few in the night. In addition, `_NIGHTLY` stored recordings are sent at
+#: `_NIGHTLY_HOUR`. A number of replicas that follows these three peaks changes its direction five times.
 _STARTS = (
     *(30, 20, 20, 20, 30, 60, 200, 900, 1900, 2300, 2300, 1900),
     *(800, 1700, 2200, 2100, 1500, 700, 300, 200, 150, 100, 60, 40),
@@ -37,14 +37,14 @@ _MEDIAN, _SPREAD, _LONGEST = 840.0, 0.55, 3900.0
 
 @dataclass(frozen=True)
 class Way:
-    """One way to scale.
+    """A configuration of the autoscaler.
 
     Attributes:
-        name: For the table.
-        policy: The HPA's numbers.
-        grace: Seconds a worker may go on when it is taken away.
-        count_running: Whether the metric counts running jobs.
-        choose_idlest: Whether the idlest worker goes first.
+        name: Name in the table.
+        policy: The HPA's parameters.
+        grace: Seconds that a removed worker may continue its jobs.
+        count_running: Whether the metric counts running jobs too.
+        choose_idlest: Whether the worker with the fewest jobs is removed first.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Way:
 
 
 def a_day(seed: int = 1) -> list[Consultation]:
-    """A made day: starts by the hour, lengths log-normal around 14 minutes and at most 65."""
+    """Return a random day: starts by `_STARTS`; log-normal lengths, median 14 minutes, at most 65 minutes."""
     chance = random.Random(seed)
 
     def length() -> float:
@@ -67,7 +67,7 @@ def a_day(seed: int = 1) -> list[Consultation]:
 
 
 def recorded(path: Path) -> list[Consultation]:
-    """A recorded load: CSV with the columns `arrived` and `seconds`, both in seconds."""
+    """Read a recorded load from a CSV file with the columns `arrived` and `seconds`, both in seconds."""
     with path.open(newline="") as file:
         rows = [Consultation(float(row["arrived"]), float(row["seconds"])) for row in csv.DictReader(file)]
     first = min(row.arrived for row in rows)
@@ -75,7 +75,7 @@ def recorded(path: Path) -> list[Consultation]:
 
 
 def chart() -> tuple[Policy, dict[str, Any]]:
-    """The numbers that helm/corti-worker ships."""
+    """Return the policy in the default values of helm/corti-worker, and all values."""
     values = yaml.safe_load((_ROOT / "helm/corti-worker/values.yaml").read_text())
     scaling = values["autoscaling"]
     up, down = (
@@ -87,10 +87,10 @@ def chart() -> tuple[Policy, dict[str, Any]]:
 
 
 def ways() -> list[Way]:
-    """The chart's way, and what one would do without thinking."""
+    """Return the chart's configuration, and other common ones."""
     policy, values = chart()
     grace = float(values["graceSeconds"])
-    # What an HPA does when nothing is said: five minutes, then everything at once.
+    # The default of an HPA: it removes any number of replicas after five minutes.
     usual = replace(policy, up=Direction(0.0, policy.most, 15.0), down=Direction(300.0, policy.most, 15.0))
     return [
         Way("the chart", policy, grace),
@@ -102,7 +102,7 @@ def ways() -> list[Way]:
 
 
 def simulate(way: Way, load: Sequence[Consultation], slots: int) -> Day:
-    """Run a load one way."""
+    """Simulate a load with one configuration; `slots` is the number of jobs that a worker runs at once."""
     cluster = Cluster(
         Autoscaler(way.policy),
         slots=slots,
@@ -117,7 +117,7 @@ _COLUMNS = ("way", "replicas", "changes", "turns", "cut", "wait: median / 99 % /
 
 
 def row(way: Way, day: Day) -> str:
-    """A line of the table."""
+    """Return a line of the table."""
     replicas = [line[3] for line in day.line]
     waits = (day.wait(0.5), day.wait(0.99), max(day.waits))
     cells = [
@@ -133,14 +133,14 @@ def row(way: Way, day: Day) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table and draw the picture."""
+    """Print the table and draw the picture; return the exit code."""
     parser = argparse.ArgumentParser(prog="ops/bench scale", description=__doc__)
-    parser.add_argument("--load", type=Path, help="CSV with `arrived,seconds`, instead of the made day")
-    parser.add_argument("--picture", type=Path, default=_PICTURE, help="where the picture goes (SVG)")
+    parser.add_argument("--load", type=Path, help="CSV with `arrived,seconds`, instead of the random day")
+    parser.add_argument("--picture", type=Path, default=_PICTURE, help="SVG file to write")
     options = parser.parse_args(arguments)
     load = recorded(options.load) if options.load else a_day()
     slots = chart()[1]["slots"]
-    print(f"{len(load)} consultations, {slots} slots a worker")
+    print(f"{len(load)} consultations, {slots} slots per worker")
     print(f"| {' | '.join(_COLUMNS)} |")
     print("|---" * len(_COLUMNS) + "|")
     for number, way in enumerate(ways()):

@@ -1,4 +1,4 @@
-"""Draws a simulated day as SVG: jobs that wait and run, and the room that replicas make for them."""
+"""Draws a simulated day as SVG: waiting jobs, running jobs, and the jobs that the replicas are meant for."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -6,22 +6,22 @@ from xml.sax.saxutils import escape
 
 from ops.benchmarks.cluster import Day
 
-#: From seconds or jobs to a place in the picture.
+#: Converts seconds or jobs to a coordinate in the picture.
 Scale = Callable[[float], float]
 
 _WIDTH, _HEIGHT = 960, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 56, 40, 36
 _FONT = 'font-family="sans-serif" font-size="12"'
 _HOUR = 3600.0
-_EVERY = 8  # looks to a point: two minutes
+_EVERY = 8  # decisions of the autoscaler for each drawn point: two minutes
 
 
 def draw(day: Day, target: float) -> str:
-    """An SVG picture.
+    """Return an SVG picture. Its left axis counts jobs, its right axis replicas.
 
     Args:
-        day: What was simulated.
-        target: Jobs meant for one replica; the right scale is replicas, the left one jobs.
+        day: The result of the simulation.
+        target: Number of jobs for each replica.
     """
     lines = day.line[::_EVERY]
     end = lines[-1][0]
@@ -68,7 +68,7 @@ def _grid(x: Scale, y: Scale, end: float, replicas: int, target: float) -> list[
 
 
 def _steps(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """A line that goes along before it goes up."""
+    """Return the points of a step line: each value lasts until the next point."""
     stepped = [points[0]]
     for (_, before), (at, after) in pairwise(points):
         stepped += [(at, before), (at, after)]

@@ -1,4 +1,4 @@
-"""`scrape`: how long a busy worker's metrics take to read, and whether audio is late meanwhile."""
+"""`scrape`: how long a scrape of a busy worker takes, and whether it delays audio."""
 
 import http.client
 import tempfile
@@ -15,7 +15,7 @@ from ops.benchmarks.meter import Reading, cores
 from ops.benchmarks.native.server import LoadServer
 
 PLAIN = "text/plain;version=0.0.4"
-#: What is asked for in each phase. Quiet before and after, so that a machine that changes shows.
+#: The requested format in each phase. The phases without scrapes show whether the machine itself changes.
 PHASES = {
     "quiet before": None,
     "plain": PLAIN,
@@ -25,7 +25,7 @@ PHASES = {
 _SCRAPES = 20
 _SETTLE = 3.0
 _TIMEOUT = 30.0
-#: Multiples of it fill a second evenly: scrapes must not be in step with what the worker does regularly.
+#: The fractions of its multiples fill a second evenly, so that scrapes do not coincide with periodic work.
 _SPREAD = 0.618034
 _COLUMNS = {
     "scrapes": "scrapes",
@@ -45,11 +45,11 @@ _COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One answer.
+    """One scrape.
 
     Attributes:
-        ms: From before the connection is opened to the last byte.
-        size: Bytes of the page.
+        ms: Milliseconds from before the connection is opened to the last byte.
+        size: Size of the answer in bytes.
     """
 
     ms: float
@@ -63,7 +63,7 @@ class Scrape:
     "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write figures to a file."
 )
 def scrape(count: int, quick: bool, file: Path | None) -> None:
-    """Read the metrics of a worker full of streams each second, and measure how late audio is."""
+    """Scrape a worker with many streams once a second, and measure how late audio is sent."""
     if quick:
         count = 500
     rows: list[Row] = []
@@ -73,13 +73,13 @@ def scrape(count: int, quick: bool, file: Path | None) -> None:
         installation("redis", server.settings, Path(folder)) as made,
         report.progress("scrape", 1 + len(PHASES)) as begin,
     ):
-        # To spare: a reading takes its time, and the first stream begins before the last job is put.
+        # 10 s more than needed: a reading takes time, and the first stream begins before the last job is put.
         seconds = patience(count) + len(PHASES) * (_SETTLE + _SCRAPES + 5) + 10
         audio = speech(Path(folder) / "audio.wav", seconds)
         process = made.start_worker(slots=count + 1000)
         try:
             port = process.ready().health_port()
-            assert port is not None  # noqa: S101  # it is ready, so it has said where
+            assert port is not None  # noqa: S101  # a worker that is ready has logged its port
             begin(f"{count:,} streams start")
             made.put(audio, count)
             until_open(server, count)
@@ -90,19 +90,19 @@ def scrape(count: int, quick: bool, file: Path | None) -> None:
         finally:
             process.kill()
             process.close()
-    caption = f"Each phase is {_SCRAPES} s long, with a scrape in each of them or with none."
+    caption = f"Each phase is {_SCRAPES} s long, with a scrape in each second or without scrapes."
     report.show(report.table("Scrapes of a busy worker", rows, ["phase", "streams"], _COLUMNS, caption))
     if file:
         report.write_json(file, "scrape", rows)
 
 
 def moments(count: int) -> list[float]:
-    """One moment in each of so many seconds, at another place in each."""
+    """Return a moment in each of `count` seconds, at a different place within each second."""
     return [number + number * _SPREAD % 1 for number in range(count)]
 
 
 def summary(scrapes: list[Scrape]) -> Row:
-    """The figures of a phase's scrapes; nothing where there were none."""
+    """Return the figures of a phase's scrapes; an empty row without scrapes."""
     if not scrapes:
         return {}
     took = [scrape.ms for scrape in scrapes]
@@ -120,7 +120,7 @@ def read(port: int, accept: str) -> Scrape:
     """Read the metrics once, in the format of `accept`.
 
     Raises:
-        click.ClickException: The answer is something else.
+        click.ClickException: The status is not 200, or the format is another.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT)
     began = time.monotonic()
@@ -138,7 +138,7 @@ def read(port: int, accept: str) -> Scrape:
 
 
 def _measured(server: LoadServer, pid: int, port: int, accept: str | None) -> Row:
-    """One phase."""
+    """Measure one phase."""
     server.reset()
     server_before, before = server.stats()["cpu_seconds"], Reading.of(pid)
     scrapes = []

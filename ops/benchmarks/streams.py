@@ -1,4 +1,4 @@
-"""What N concurrent streams cost: one subject, one measurement."""
+"""Measures what concurrent streams cost: one subject, one number of streams."""
 
 import tempfile
 import time
@@ -20,11 +20,11 @@ from ops.lib.worker_process import WorkerProcess
 
 #: Seconds between the last stream's start and the measurement.
 _SETTLE = 3.0
-#: A process for each stream takes its time.
+#: Time for a subject to end; one with a process for each stream needs it.
 _END_SECONDS = 120.0
-#: Seconds of audio to spare: the first streams begin before the last job is put, and readings take time.
+#: Seconds of additional audio: the first streams begin before the last job is put, and readings take time.
 _SPARE = 10.0
-#: Streams that cannot be sent in time are no streams: below this share of its audio a row is not counted.
+#: A subject that sends less than this share of its audio in time is overloaded; its CPU figure is dropped.
 _DELIVERED = 0.97
 _MICRO = 1e6
 _BYTES_PER_SECOND = 32_000
@@ -33,29 +33,34 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How many streams, and for how many seconds they are measured."""
+    """What is measured.
+
+    Attributes:
+        streams: Number of streams.
+        seconds: Length of the measurement.
+    """
 
     streams: int
     seconds: float
 
     @property
     def audio_seconds(self) -> float:
-        """How long each stream must last, so that none ends before the measurement does."""
+        """The seconds that each stream must last, so that none ends before the measurement."""
         return patience(self.streams) + _SETTLE + self.seconds + _SPARE
 
 
-#: Starts a subject with its streams and gives its process id.
+#: Starts a subject with its streams, yields its process id, and ends it afterwards.
 Start = Callable[[LoadServer, Load, Path], AbstractContextManager[int]]
 
 
 def whole_worker(
     module: str = "worker", beside: Callable[[WorkerProcess], AbstractContextManager[None]] | None = None
 ) -> Start:
-    """The whole worker, on Redis, with default settings.
+    """Return a function that starts the complete worker, on Redis, with default settings.
 
     Args:
-        module: What Python runs.
-        beside: Entered while it runs its streams.
+        module: The Python module to run.
+        beside: A context manager to enter while the worker streams, for instance one that scrapes it.
     """
 
     @contextmanager
@@ -69,7 +74,7 @@ def whole_worker(
                 with beside(process) if beside else nullcontext():
                     yield process.pid
             finally:
-                # Killed: what a good end costs is the business of `jobs`, and hundreds of drains take time.
+                # Killed, because a drain of hundreds of streams takes long; `jobs` measures the end of jobs.
                 process.kill()
                 process.close()
 
@@ -77,7 +82,7 @@ def whole_worker(
 
 
 def alternative(name: str) -> Start:
-    """One of the clients in `ops.benchmarks.subjects`."""
+    """Return a function that starts the client of this name in `ops.benchmarks.subjects`."""
 
     @contextmanager
     def start(server: LoadServer, load: Load, folder: Path) -> Iterator[int]:
@@ -98,7 +103,7 @@ def alternative(name: str) -> Start:
 
 
 def measured(name: str, start: Start, load: Load) -> Row:
-    """Measure one subject in a folder of its own; where it could not carry the load, the row says so."""
+    """Measure one subject in a new directory. If it is overloaded, the row has failures or no `cpu_us`."""
     with tempfile.TemporaryDirectory(prefix="corti-bench-") as folder:
         try:
             row = measure(start, load, Path(folder))
@@ -106,7 +111,7 @@ def measured(name: str, start: Start, load: Load) -> Row:
             report.console.print(f"{name}: {error}")
             return {"streams": load.streams, "failed": load.streams}
     if row["delivered"] < _DELIVERED:
-        # It could not keep up: what it did send is no measure of what a stream costs.
+        # The subject is overloaded, so its CPU is not what this many streams cost.
         row["cpu_us"] = None
     return row
 
@@ -115,11 +120,12 @@ def measure(start: Start, load: Load, folder: Path) -> dict[str, Any]:
     """Measure one subject under one load.
 
     Returns:
-        A row: `cpu_us` per stream and second; `rss` in bytes; lateness in ms; seconds until all streams
-        were `up`; streams that failed; the `server_cpu` as a share of its core.
+        A row: `cpu_us` per stream and second; `rss` in bytes; number of `threads`; share of due audio that
+        was `delivered`; lateness in ms; seconds until all streams were `up`; number of `failed` streams;
+        `server_cpu` as a share of a core.
 
     Raises:
-        TimeoutError: The streams did not come up.
+        TimeoutError: Not all streams could be opened in time.
     """
     with LoadServer(core=cores()[0]) as server, start(server, load, folder) as pid:
         began = time.monotonic()
@@ -138,7 +144,7 @@ def measure(start: Start, load: Load, folder: Path) -> dict[str, Any]:
             "cpu_us": (after.cpu - before.cpu) / seconds / load.streams * _MICRO,
             "rss": after.rss,
             "threads": after.threads,
-            # Bytes that arrived, of those that were due.
+            # The share of due bytes that have arrived.
             "delivered": stats["audio_bytes"] / (load.streams * seconds * _BYTES_PER_SECOND),
             "lateness_p50": lateness["p50"],
             "lateness_p99": lateness["p99"],

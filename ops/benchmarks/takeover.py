@@ -1,4 +1,4 @@
-"""`ops/bench takeover`: from `kill -9` of a worker in mid-stream to the next audio of its jobs on another."""
+"""`ops/bench takeover`: the time from a worker's SIGKILL until another worker streams its jobs."""
 
 import tempfile
 import time
@@ -23,7 +23,7 @@ from ops.lib.worker_process import WorkerProcess
 _AUDIO_SECONDS = 240.0
 _PATIENCE = 120.0
 _LOOK = 0.25
-#: Each kill comes at another moment of the lease, whose renewals come every third of it.
+#: Each kill is at a different moment between two renewals of the lease, which come every third of the lease.
 _PHASE = 0.38
 _COLUMNS = {
     "p50": "kill to next audio s, p50",
@@ -36,7 +36,12 @@ _COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Settings of both workers, by their names without prefix; none are the defaults."""
+    """A variant of the workers' settings.
+
+    Attributes:
+        name: Name in the table.
+        settings: Settings by name, in lower case and without prefix; others keep their defaults.
+    """
 
     name: str
     settings: Mapping[str, object]
@@ -48,12 +53,12 @@ SHORT = Variant("lease 9 s, visibility 9 s", {"lease": 9, "visibility_timeout": 
 
 @click.command()
 @click.option("--broker", type=click.Choice(["redis", "rabbitmq", "both"]), default="both", show_default=True)
-@click.option("--quick", is_flag=True, help="Once, few jobs, with short leases only.")
+@click.option("--quick", is_flag=True, help="One kill, few jobs, and short leases only.")
 @click.option(
     "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write figures to a file."
 )
 def takeover(broker: str, quick: bool, file: Path | None) -> None:
-    """Measure how long the jobs of a worker that died stand still."""
+    """Measure how long the jobs of a killed worker are interrupted."""
     brokers = ["redis", "rabbitmq"] if broker == "both" else [broker]
     if "rabbitmq" in brokers and not RabbitMqServer.available()[0]:
         install("rabbitmq-server")
@@ -68,22 +73,20 @@ def takeover(broker: str, quick: bool, file: Path | None) -> None:
                     phase = _PHASE * (number + 1) % 1
                     found = measure(name, variant, count, phase)
                     rows.append({"broker": name, "settings": variant.name, "round": number, **found})
-    caption = (
-        f"{count} jobs in mid-stream, one worker killed, another idle; {rounds} kills, at different moments."
-    )
+    caption = f"{count} streaming jobs; one worker is killed, another is idle; {rounds} kills."
     report.show(report.table("Takeover", rows, ["settings", "broker"], _COLUMNS, caption))
     if file:
         report.write_json(file, "takeover", rows, jobs=count)
 
 
 def measure(broker: str, variant: Variant, count: int, phase: float) -> dict[str, Any]:
-    """Kill one worker once.
+    """Kill one worker once, and return a row for the table.
 
     Args:
         broker: `redis` or `rabbitmq`.
-        variant: Settings.
-        count: Jobs it runs at that moment.
-        phase: When, as a share (0..1) of a third of the lease, after all streams are up.
+        variant: The workers' settings.
+        count: Number of jobs that the worker runs.
+        phase: The time of the kill after all streams are open, as a share (0..1) of a third of the lease.
     """
     with (
         tempfile.TemporaryDirectory(prefix="corti-bench-") as name,
@@ -123,7 +126,7 @@ def _started(made: Installation, variant: Variant) -> Iterator[WorkerProcess]:
     try:
         yield process
     finally:
-        # Killed: a drain would wait for audio that nobody needs any more.
+        # Killed, because a drain would wait for the end of the audio.
         process.kill()
         process.close()
 
@@ -133,7 +136,7 @@ def _with_audio(server: LoadServer) -> int:
 
 
 def _resumed(server: LoadServer, killed_at: float) -> list[float]:
-    """Seconds from the kill to the next audio of each interaction that had some before."""
+    """Return the seconds from the kill to the next audio of each interaction that had audio before."""
     before = {one["interaction"] for one in server.streams() if 0 < one["first_audio_at"] < killed_at}
     first: dict[str, float] = {}
     for record in server.streams():
@@ -144,7 +147,7 @@ def _resumed(server: LoadServer, killed_at: float) -> list[float]:
 
 
 def _overlaps(server: LoadServer, killed_at: float) -> int:
-    """Streams that were opened while an earlier one of their interaction was still open."""
+    """Return the number of streams that opened while an earlier stream of their interaction was open."""
     closed: dict[str, float] = {}
     found = 0
     for record in server.streams():

@@ -1,4 +1,4 @@
-"""`telemetry`: what metrics, logs and the audit trail add to what a stream costs."""
+"""`telemetry`: what metrics, logs and the audit trail add to the cost of a stream."""
 
 import threading
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ from ops.benchmarks.streams import Load, measured, whole_worker
 from ops.lib.worker_process import WorkerProcess
 
 WORKER, WITHOUT = "worker", "without telemetry"
-#: The worker once more: its ratio to itself is what the machine's noise alone makes.
+#: The worker a second time. Its ratio to the first shows the noise of the measurement.
 AGAIN = "worker again"
 _SUBJECTS = (WORKER, WITHOUT, AGAIN)
-#: Seconds between two scrapes of the worker that can be scraped: those of the chart's monitors.
+#: Seconds between two scrapes of the worker with telemetry, as in the chart's monitors.
 SCRAPE_EVERY = 15.0
 _MODULE = "ops.benchmarks.subjects.without_telemetry"
 _COLUMNS = {
@@ -37,13 +37,13 @@ _COLUMNS = {
 @click.command()
 @click.option("--streams", "count", default=1000, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--seconds", default=SCRAPE_EVERY, show_default=True, help="Of each measurement.")
+@click.option("--seconds", default=SCRAPE_EVERY, show_default=True, help="Length of each measurement.")
 @click.option("--quick", is_flag=True, help="500 streams, once.")
 @click.option(
     "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write figures to a file."
 )
 def telemetry(count: int, rounds: int, seconds: float, quick: bool, file: Path | None) -> None:
-    """Measure the worker by turns with itself without telemetry, over TLS, on one core."""
+    """Measure in turns the worker with and without telemetry, over TLS, on one core."""
     if quick:
         count, rounds = 500, 1
     build("loadserver")
@@ -63,7 +63,7 @@ def telemetry(count: int, rounds: int, seconds: float, quick: bool, file: Path |
     ]
     caption = f"The worker is scraped every {SCRAPE_EVERY:g} s."
     compared = {"median": "CPU", "least": "least", "most": "most"}
-    noise = "How far the worker is from itself is how little can be told from the other ratio."
+    noise = "The ratio of the worker to itself is the noise of the measurement."
     report.show(
         report.table("What telemetry costs", rows, ["streams", "subject"], _COLUMNS, caption),
         report.table("Compared, within each round", lines, ["comparison", "streams"], compared, noise),
@@ -73,7 +73,7 @@ def telemetry(count: int, rounds: int, seconds: float, quick: bool, file: Path |
 
 
 def turns(rounds: int) -> list[tuple[int, str]]:
-    """Rounds, and who is measured in them; in each another comes first, because a machine's pace drifts."""
+    """Return (round, subject) pairs. Each round begins with another subject, as a machine's speed drifts."""
     count = len(_SUBJECTS)
     return [
         (number, _SUBJECTS[(number + place) % count]) for number in range(rounds) for place in range(count)
@@ -82,9 +82,9 @@ def turns(rounds: int) -> list[tuple[int, str]]:
 
 @contextmanager
 def scraped(process: WorkerProcess, every: float = SCRAPE_EVERY) -> Iterator[None]:
-    """Scrape a worker now and then, as Prometheus does: what that costs is part of what metrics cost."""
+    """Scrape a worker every `every` seconds, as Prometheus does: scrapes are part of the cost of metrics."""
     port = process.health_port()
-    assert port is not None  # noqa: S101  # it is ready, so it has said where
+    assert port is not None  # noqa: S101  # a worker that is ready has logged its port
     done = threading.Event()
 
     def run() -> None:

@@ -1,8 +1,9 @@
-"""`ops/bench tokens`: how many tokens a fleet asks for, with the shared cache and without.
+"""`ops/bench tokens`: how many tokens a fleet requests, with the shared cache and without.
 
-Time is scaled, not simulated: a token that lives for seconds stands for one that lives for 300 s, and
-the policy's seconds are scaled alike, so hours pass in a minute while processes, Redis and requests are
-real. Not scaled: the cache's look at Redis every 5 s, which then comes once in some token lifetimes.
+Time is scaled, not simulated: a token with a lifetime of a few seconds stands for one of 300 s, and the
+times in the cache's policy are scaled alike. So an hour passes in half a minute, with real processes, a real
+Redis and real requests. One interval is not scaled: the cache reads Redis every 5 s, which is longer than a
+scaled token's lifetime.
 """
 
 import multiprocessing
@@ -30,9 +31,9 @@ from worker.store.token_cache import TokenCache
 from worker.telemetry.metrics import Metrics
 
 SHARED, OWN = "shared cache (worker)", "a token per process"
-#: Lifetime of the service's tokens (PROTOCOL.md 2.2), for which the scaled one stands.
+#: Lifetime in seconds of the service's tokens (PROTOCOL.md 2.2).
 _REAL_LIFETIME = 300.0
-#: Jobs a process begins in a second of scaled time: it asks for a token each time.
+#: Jobs that a process starts in a second of scaled time. Each needs a token.
 _ASKS_PER_SECOND = 20.0
 _POLICY = TokenPolicy()
 _COLUMNS = {
@@ -50,8 +51,8 @@ class Scale:
     """Scaled time.
 
     Attributes:
-        lifetime: Seconds that a token lives here.
-        lives: Token lifetimes that a measurement lasts.
+        lifetime: Scaled lifetime of a token, in seconds.
+        lives: Length of a measurement, in token lifetimes.
     """
 
     lifetime: float
@@ -59,28 +60,36 @@ class Scale:
 
     @property
     def factor(self) -> float:
-        """Real seconds for each second here."""
+        """How many seconds a second of the measurement stands for."""
         return _REAL_LIFETIME / self.lifetime
 
     @property
     def seconds(self) -> float:
-        """How long a measurement lasts."""
+        """Length of a measurement in seconds."""
         return self.lives * self.lifetime
 
     @property
     def policy(self) -> TokenPolicy:
-        """The worker's own policy at this scale; shares of the lifetime need no scaling."""
+        """The worker's policy for tokens, scaled. Shares of the lifetime need no scaling."""
         return TokenPolicy(early=_POLICY.early / self.factor, margin=_POLICY.margin / self.factor)
 
     @property
     def useful(self) -> float:
-        """Seconds after which the earliest process has a token renewed."""
+        """Seconds after which a process renews a token at the earliest."""
         return self.lifetime - max(self.policy.early, self.policy.share * self.lifetime)
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What one process of the fleet is told."""
+    """The arguments of one process of the fleet.
+
+    Attributes:
+        redis_url: URL of the shared cache, or None for a process without one.
+        url: URL of the load server.
+        ca_file: PEM file of the authority that signed its certificate.
+        scale: The scaled time.
+        seed: Seed of the process's random numbers.
+    """
 
     redis_url: str | None
     url: str
@@ -90,12 +99,12 @@ class Member:
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Fewer processes, less time.")
+@click.option("--quick", is_flag=True, help="8 processes, for a shorter time.")
 @click.option(
     "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write figures to a file."
 )
 def tokens(quick: bool, file: Path | None) -> None:
-    """Count the token requests of fleets of different sizes over hours of scaled time."""
+    """Count the token requests of fleets of different sizes over an hour of scaled time."""
     scale = Scale(1.5, 5.0) if quick else Scale(3.0, 12.0)
     sizes = [8] if quick else [1, 4, 16, 64]
     hours = scale.lives * _REAL_LIFETIME / 3600
@@ -108,8 +117,8 @@ def tokens(quick: bool, file: Path | None) -> None:
                     {"processes": size, "subject": subject, "round": 0, **measure(size, subject, scale)}
                 )
     caption = (
-        f"{hours:.2g} h of scaled time in {scale.seconds:g} s: tokens live {scale.lifetime:g} s for "
-        f"{_REAL_LIFETIME:g} s, and are renewed after {scale.useful * scale.factor:g} s at the earliest."
+        f"{hours:.2g} h of scaled time in {scale.seconds:g} s: {scale.lifetime:g} s stand for a lifetime of "
+        f"{_REAL_LIFETIME:g} s. Tokens are renewed after {scale.useful * scale.factor:g} s at the earliest."
     )
     report.show(
         report.table("Token requests", rows, ["processes", "subject"], _COLUMNS, caption),
@@ -119,8 +128,8 @@ def tokens(quick: bool, file: Path | None) -> None:
 
 
 def measure(size: int, subject: str, scale: Scale) -> dict[str, Any]:
-    """Run a fleet of `size` processes and count what reaches the token endpoint."""
-    # Forked from a server that has nothing but imports: each process starts quickly and shares nothing.
+    """Run a fleet of `size` processes, count the requests to the token endpoint, and return a row."""
+    # Processes are forked from a server that has only imported this module, so they start quickly.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with RedisServer() as soft, LoadServer(core=cores()[0], token_lifetime=scale.lifetime) as server:
@@ -153,7 +162,7 @@ def measure(size: int, subject: str, scale: Scale) -> dict[str, Any]:
 
 
 def _member(member: Member, results: Any) -> None:
-    """One process: jobs begin at random, and each asks the worker's own cache for a token."""
+    """Run one process: jobs start at random times, and each asks the worker's cache for a token."""
     children.end_with_parent()
     chance = random.Random(member.seed)
     cache = _cache(member, chance.random())
@@ -163,10 +172,10 @@ def _member(member: Member, results: Any) -> None:
     while time.monotonic() < ends:
         try:
             token = cache.get()
-        except Exception:  # noqa: BLE001  # whatever it is: a job would have had no token
+        except Exception:  # noqa: BLE001  # whatever the error, the job has no token
             failed += 1
         else:
-            # A cache that handed out dead tokens would need few requests too.
+            # An expired token counts as a failure: a cache that returned such tokens would need few requests.
             failed += token.expires_at <= time.monotonic()
         asked += 1
         pause.wait(chance.expovariate(_ASKS_PER_SECOND))

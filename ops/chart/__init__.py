@@ -1,1 +1,1 @@
-"""What of the Helm chart is made from other files: its README, its schema, its dashboards and alerts."""
+"""Generates the parts of the Helm chart that come from other files: README, schema, dashboards and alerts."""

@@ -1,4 +1,4 @@
-"""`python -m ops.chart update` writes what is made from other files; `check` says what is not current."""
+"""`python -m ops.chart update` writes the chart's generated files; `check` names those not current."""
 
 import sys
 
@@ -6,7 +6,7 @@ from ops.chart.made import made, stale
 
 
 def main(arguments: list[str]) -> int:
-    """Return the exit code."""
+    """Return the exit code: 0, 1 if `check` found files that are not current, or 2 for unknown arguments."""
     if arguments == ["update"]:
         for path, text in made().items():
             path.parent.mkdir(parents=True, exist_ok=True)

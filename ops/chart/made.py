@@ -1,4 +1,4 @@
-"""Which files of the chart are made, and from what."""
+"""The generated files of the chart, and the files they are generated from."""
 
 import json
 from pathlib import Path
@@ -14,9 +14,9 @@ CHART = ROOT / "helm/corti-worker"
 
 
 def made() -> dict[Path, str]:
-    """Every file that is made, with its text.
+    """Return the text of each generated file, by path.
 
-    Helm reads no file outside a chart, so dashboards and alerts are copied into it.
+    Helm reads no file outside of the chart's directory, so dashboards and alerts are copied into it.
     """
     values = documented((CHART / "values.yaml").read_text())
     files = {
@@ -26,14 +26,14 @@ def made() -> dict[Path, str]:
     for source in sorted((ROOT / "ops/dashboards").glob("*.json")):
         files[CHART / "files/dashboards" / source.name] = source.read_text()
     for source in sorted((ROOT / "ops/alerts").glob("*.yaml")):
-        # Beside the rules lie their tests.
+        # The directory also holds the tests of the rules, which the chart does not need.
         if "groups" in yaml.safe_load(source.read_text()):
             files[CHART / "files/alerts" / source.name] = source.read_text()
     return files
 
 
 def stale() -> list[Path]:
-    """Files that differ from what would be made, are missing, or are made from nothing any more."""
+    """Return the files that are missing, differ from their generated text, or are no longer generated."""
     files = made()
     there = {path for folder in ("dashboards", "alerts") for path in (CHART / "files" / folder).glob("*.*")}
     differing = {path for path, text in files.items() if not path.is_file() or path.read_text() != text}

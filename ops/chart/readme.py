@@ -1,4 +1,4 @@
-"""The chart's README.md: prose from readme.md beside this, the table from values.yaml."""
+"""The chart's README.md: the text of ops/chart/readme.md, and a table of the values in values.yaml."""
 
 import json
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from ops.chart.values import Value
 
 
 def readme(values: Iterable[Value]) -> str:
-    """The text of README.md."""
+    """Return the text of README.md."""
     prose = Path(__file__).with_name("readme.md").read_text()
     rows = [
         f"| `{value.name}` | `{_cell(json.dumps(value.default))}` | {_cell(value.text)} |" for value in values

@@ -1,4 +1,8 @@
-"""The schema of the chart's values: types from defaults, ranges from here, settings from the model."""
+"""The JSON Schema of the chart's values.
+
+Types come from the default values, limits from `_KNOWN`, and the schema of `settings` from
+`worker.settings.Settings`.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,7 +10,7 @@ from typing import Any
 from ops.chart.values import Value
 from worker.settings import Settings
 
-#: Settings that the chart makes from other values, or mounts as files.
+#: Settings that `settings` must not set, because the chart sets them from other values or mounted files.
 OWNED = {
     "client_id", "client_secret", "tenant", "environment", "auth_url", "api_url", "stream_url", "ca_file",
     "broker_url", "broker_ca_file", "broker_cert_file", "broker_key_file",
@@ -16,7 +20,7 @@ OWNED = {
 }  # fmt: skip
 
 _STRINGS = {"type": "object", "additionalProperties": {"type": "string"}}
-#: Parts of Kubernetes' own objects: checked by the API server, and here only for their type.
+#: A part of a Kubernetes object. The API server checks its content; the schema checks only its type.
 _OBJECT: dict[str, Any] = {"type": "object"}
 _OBJECTS = {"type": "array", "items": {"type": "object"}}
 _PORTS = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}, "minItems": 1}
@@ -51,7 +55,7 @@ _TENANT: dict[str, Any] = {
     },
 }
 
-#: By path, and for several paths at once by their last key.
+#: Schemas of values, by path (`image.digest`) or, for every value with this last key, by that key (`ports`).
 _KNOWN: dict[str, dict[str, Any]] = {
     "mode": {"enum": ["deployment", "scaledJob"]},
     "slots": {"minimum": 1, "maximum": 10000},
@@ -85,7 +89,7 @@ _KNOWN: dict[str, dict[str, Any]] = {
     "autoscaling.keda.trigger": {"enum": ["prometheus", "broker"]},
     "autoscaling.keda.pollingInterval": {"minimum": 1},
     "autoscaling.keda.redis.address": {"pattern": r"^(.+:\d+)?$"},
-    # Put into the rules' text as it is; what follows `#` is the alert's.
+    # The template inserts this URL into the text of the rules and appends `#` and the alert's heading.
     "metrics.rules.runbookUrl": {"pattern": r"""^(https?://[^\s#"'\\{}]+)?$"""},
     "metrics.port": {"minimum": 1024, "maximum": 65535},
     "interval": {"pattern": r"^\d+(ms|s|m)$"},
@@ -111,10 +115,16 @@ _TYPES = {bool: "boolean", int: "integer", str: "string"}
 
 
 def schema(values: Iterable[Value]) -> dict[str, Any]:
-    """The JSON Schema (draft 7, the newest that Helm 3 knows), closed against unknown keys."""
+    """Return the JSON Schema of the values. It refuses unknown keys.
+
+    It is of draft 7, the newest that Helm 3 supports.
+
+    Raises:
+        ValueError: The type of a value cannot be derived from its default, and `_KNOWN` does not state it.
+    """
     root = _closed()
     root = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of corti-worker", **root}
-    # Helm gives this to every chart.
+    # Helm passes the value `global` to every chart.
     root["properties"]["global"] = _OBJECT
     for value in values:
         node = root
@@ -138,12 +148,15 @@ def _leaf(value: Value) -> dict[str, Any]:
         return dict(_OBJECTS)
     kind = _TYPES.get(type(value.default))
     if kind is None:
-        raise ValueError(f"ops/chart/schema.py: say in _KNOWN what {value.name} may be")
+        raise ValueError(f"ops/chart/schema.py: add a schema of {value.name} to _KNOWN")
     return {"type": kind, **({"minimum": 0} if kind == "integer" else {}), **known}
 
 
 def settings() -> dict[str, Any]:
-    """Schemas of the worker's settings that `settings` may hold; secrets may not."""
+    """Return the schemas of the worker settings that the value `settings` may hold, by name.
+
+    Secrets and the settings in `OWNED` are not among them.
+    """
     fields = Settings.model_json_schema()["properties"]
     return {
         name: {key: part for key, part in field.items() if key not in ("title", "default", "format")}

@@ -1,4 +1,4 @@
-"""Reads values.yaml with its comments: `# -- text` documents the value below it."""
+"""Reads values.yaml with its comments: `# -- text` documents the value below the comment."""
 
 import re
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Value:
     """A documented value.
 
     Attributes:
-        path: Its keys from the top.
-        default: What values.yaml says, with everything below it.
-        text: Its comment, on one line.
+        path: The keys that lead to the value, from the top.
+        default: The value in values.yaml. It may be a map or a list.
+        text: The comment, as one line.
     """
 
     path: tuple[str, ...]
@@ -26,15 +26,20 @@ class Value:
 
     @property
     def name(self) -> str:
-        """The path as it is given to `--set`."""
+        """The path in the notation of `--set`: `image.tag`."""
         return ".".join(self.path)
 
 
 def documented(text: str) -> list[Value]:
-    """Every documented value, in the file's order.
+    """Return every documented value of values.yaml, in the file's order.
+
+    A comment on a map documents the whole map.
+
+    Args:
+        text: The content of values.yaml.
 
     Raises:
-        ValueError: A value has no comment; or one whose parent has one already.
+        ValueError: Neither a value nor a map that holds it has a comment.
     """
     tree = yaml.safe_load(text)
     found: list[Value] = []

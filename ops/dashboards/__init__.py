@@ -1,1 +1,1 @@
-"""Grafana dashboards as code. `python -m ops.dashboards` writes the JSON that Grafana imports."""
+"""Grafana dashboards as code. `python -m ops.dashboards` writes them as JSON for Grafana."""

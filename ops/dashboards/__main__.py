@@ -1,4 +1,4 @@
-"""`python -m ops.dashboards`: write the JSON of every dashboard beside this file."""
+"""`python -m ops.dashboards`: writes the JSON of every dashboard into the directory of this file."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ BOARDS = (CONSULTATIONS, FLEET, QUEUES)
 
 
 def main() -> None:
-    """Write them."""
+    """Write the JSON files and print their paths."""
     for board in BOARDS:
         path = FOLDER / f"{board.name}.json"
         path.write_text(to_json(board))

@@ -1,4 +1,4 @@
-"""What a dashboard is to us: panels with queries and a sentence on what to do; and its JSON for Grafana."""
+"""A dashboard: panels with queries and advice for the operator, and the JSON of it for Grafana."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ from grafana_foundation_sdk.models.common import (
 )
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DataSourceRef, VariableRefresh
 
-#: In every selector, so that several installations can share a Prometheus; also right where there is no
-#: such label, because "All" is `.*`.
+#: Part of every selector, so that several installations can share a Prometheus. It also works if metrics have
+#: no label `namespace`, because "All" stands for `.*`.
 HERE = 'namespace=~"$namespace"'
 _SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 _ROW_HEIGHT = 8
@@ -28,13 +28,13 @@ class Panel:
     """One panel.
 
     Attributes:
-        title: What it shows.
-        advice: What to read from it, and what to do about it.
-        queries: Legend (a template of Grafana's) -> PromQL.
-        unit: A unit of Grafana's: `short`, `s`, `percentunit`, `bytes`, `Bps`.
-        bars: Stacked bars, for events that are rare; else lines.
-        single: One number instead of a graph.
-        width: In columns of 24.
+        title: What the panel shows.
+        advice: What the values mean, and what to do about them.
+        queries: Legend (a Grafana template) -> PromQL.
+        unit: One of Grafana's units: `short`, `s`, `percentunit`, `bytes`, `Bps`.
+        bars: Whether to draw stacked bars, for rare events, instead of lines.
+        single: Whether to show one number instead of a graph.
+        width: Width in columns; a dashboard has 24.
     """
 
     title: str
@@ -48,7 +48,14 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A dashboard: rows of panels under headings."""
+    """A dashboard: rows of panels under headings.
+
+    Attributes:
+        name: The name of the JSON file, and part of the dashboard's uid.
+        title: The title in Grafana.
+        about: The description in Grafana.
+        rows: Heading -> panels.
+    """
 
     name: str
     title: str
@@ -57,27 +64,36 @@ class Board:
 
 
 def metric(name: str, where: str = "") -> str:
-    """A selector of a metric in the chosen namespaces."""
+    """Return a selector of the metric in the selected namespaces, with `where` as further label matchers."""
     return f"{name}{{{HERE}{', ' if where else ''}{where}}}"
 
 
 def per_second(name: str, by: str = "", where: str = "") -> str:
-    """How fast a counter grows, summed over workers."""
+    """Return PromQL for a counter's increase per second, summed over processes, by the labels in `by`."""
     return f"sum by ({by}) (rate({metric(name, where)}[$__rate_interval]))"
 
 
 def per_minute(name: str, by: str = "", where: str = "") -> str:
-    """The same, a minute."""
+    """Return PromQL for a counter's increase per minute, summed over processes, by the labels in `by`."""
     return f"60 * {per_second(name, by, where)}"
 
 
 def over_range(name: str, where: str = "") -> str:
-    """How much a counter grew in the time that the dashboard shows."""
+    """Return PromQL for a counter's increase in the time range of the dashboard, summed over processes."""
     return f"sum(increase({metric(name, where)}[$__range]))"
 
 
 def quantiles(name: str, *quantiles: float, by: str = "") -> dict[str, str]:
-    """Quantiles of a histogram: legend -> PromQL."""
+    """Return queries for quantiles of a histogram.
+
+    Args:
+        name: The histogram's name, without `_bucket`.
+        quantiles: Quantiles between 0 and 1.
+        by: A label to group by, or nothing.
+
+    Returns:
+        Legend -> PromQL.
+    """
     labels = f"{by}, le" if by else "le"
     legend = f"{{{{{by}}}}} " if by else ""
     return {
@@ -88,7 +104,7 @@ def quantiles(name: str, *quantiles: float, by: str = "") -> dict[str, str]:
 
 
 def to_json(board: Board) -> str:
-    """The dashboard as Grafana imports it."""
+    """Return the dashboard as JSON for Grafana."""
     built = (
         dashboard.Dashboard(board.title)
         .uid(f"corti-{board.name}")
@@ -128,7 +144,7 @@ def _single(panel: Panel) -> stat.Panel:
     built = stat.Panel().title(panel.title).description(panel.advice).datasource(_SOURCE).unit(panel.unit)
     built = built.span(panel.width).height(_STAT_HEIGHT).graph_mode(BigValueGraphMode.NONE).no_value("none")
     if panel.unit == "short":
-        built = built.decimals(0)  # `increase` is an estimate, and 4.01 jobs confuse people
+        built = built.decimals(0)  # `increase` is an estimate: 4.01 jobs would be confusing
     for target in _targets(panel):
         built = built.with_target(target.instant())
     return built

@@ -1,28 +1,28 @@
-"""The view of the workers: slots, lateness, resources, tokens, the service as they meet it."""
+"""The dashboard "Fleet": slots, lateness, resources and tokens of the workers, and the service's answers."""
 
 from ops.dashboards.board import HERE, Board, Panel, metric, per_minute, per_second, quantiles
 
 _EACH = "pod, instance"
 _NAME = "{{pod}} {{instance}}"
-#: The client library's metrics are called alike in every program; only those of workers are meant.
+#: Selects workers and doors, because every program with Prometheus' client library exports `process_...`.
 _OURS = f"and on (pod, instance) corti_worker_build_info{{{HERE}}}"
 
 FLEET = Board(
     "fleet",
     "Corti worker: Fleet",
-    "Workers: slots, lateness, resources, tokens, and the service as they meet it.",
+    "Workers: slots, lateness, resources, tokens, and the answers of the service.",
     {
         "Capacity": [
             Panel(
                 "Processes by version",
-                "Two versions for longer than a deployment: it is stuck. Fewer than wanted: look at "
-                "restarts.",
+                "Two versions for longer than a rollout usually takes: the rollout is stuck. Fewer processes "
+                "than configured: look at restarts.",
                 {"{{version}}": f"count by (version) ({metric('corti_worker_build_info')})"},
             ),
             Panel(
                 "Slots",
-                "Jobs running at the height of slots: the next ones wait; add workers. Streams below "
-                "jobs: jobs are connecting, or waiting for the service.",
+                "As many running jobs as slots: the next jobs wait; add workers. Fewer streams than running "
+                "jobs: jobs are connecting, or wait for the service.",
                 {
                     "slots": f"sum({metric('corti_slots')})",
                     "jobs running": f"sum({metric('corti_jobs_running')})",
@@ -31,20 +31,20 @@ FLEET = Board(
             ),
             Panel(
                 "Jobs running by process",
-                "They should be alike. One at zero: its /readyz says why.",
+                "The numbers should be similar. If one process is at zero, its /readyz says why.",
                 {_NAME: f"sum by ({_EACH}) ({metric('corti_jobs_running')})"},
             ),
             Panel(
                 "Jobs running by tenant",
-                "Who holds the slots. One tenant holds nearly all and others wait: give it a cap "
-                "(max-streams), or more slots to all.",
+                "Which tenants' jobs occupy the slots. If one tenant has nearly all and others wait, give it "
+                "a cap (max-streams), or add slots.",
                 {"{{tenant}}": f"sum by (tenant) ({metric('corti_tenant_jobs_running')})"},
                 width=6,
             ),
             Panel(
-                "Processes that are not well",
-                "How many fail each check of /readyz. All of them: the dependency is away. One: replace "
-                "it. 'drain' is a process that was told to stop.",
+                "Processes with failing checks",
+                "The number of processes that fail each check of /readyz. All: the dependency is "
+                "unreachable. One: replace the process. 'drain': the process was told to stop.",
                 {
                     "{{check}}": f"count by (check) ({metric('corti_check_ok')} == 0)",
                     "draining": f"sum({metric('corti_draining')}) > 0",
@@ -54,14 +54,14 @@ FLEET = Board(
             ),
             Panel(
                 "CPU by process",
-                "In cores. One process uses one core at most: near 1 it is full, and lateness follows. "
-                "Fewer slots each, more processes.",
+                "In cores. A process uses at most one core. Near 1, audio becomes late: use more processes "
+                "with fewer slots.",
                 {_NAME: f"{per_second('process_cpu_seconds_total', _EACH)} {_OURS}"},
                 width=6,
             ),
             Panel(
                 "Memory by process",
-                "Grows with jobs that run, and falls again. If it only rises: a leak, report it.",
+                "It rises and falls with the number of running jobs. If it only rises, report a leak.",
                 {_NAME: f"sum by ({_EACH}) ({metric('process_resident_memory_bytes')}) {_OURS}"},
                 unit="bytes",
                 width=6,
@@ -70,28 +70,28 @@ FLEET = Board(
         "Streams": [
             Panel(
                 "Lateness of audio, p99 by process",
-                "How late chunks are sent. Above 0.1 s: too little CPU, see there; runbook, CortiPacingLate.",
+                "How late chunks are sent. Above 0.1 s: look at 'CPU by process'; runbook, CortiPacingLate.",
                 quantiles("corti_pacing_lateness_seconds", 0.99, by="pod"),
                 unit="s",
             ),
             Panel(
                 "Audio sent",
-                "Bytes a second to the service. Falls with jobs; without them falling, the network is short.",
+                "Bytes per second to the service. If it falls while as many jobs run, check the network.",
                 {"sent": per_second("corti_audio_streamed_bytes_total")},
                 unit="Bps",
             ),
             Panel(
-                "Setting up a stream",
-                "TCP, TLS and upgrade. Seconds: network or service; at the time-out: a firewall swallows "
-                "packets.",
+                "Time to open a stream",
+                "TCP, TLS and the upgrade to WebSocket. Several seconds: the network or the service is slow. "
+                "As long as the time-out: a firewall drops packets.",
                 quantiles("corti_stream_open_seconds", 0.5, 0.95),
                 unit="s",
             ),
         ],
         "Service and tokens": [
             Panel(
-                "REST requests by status, a minute",
-                "5xx and error: the service or the network. 4xx: what we ask is wrong; failed jobs say what.",
+                "REST requests by status, per minute",
+                "5xx and error: the service or the network. 4xx: wrong requests; see why jobs failed.",
                 {
                     "{{operation}} {{status}}": per_minute(
                         "corti_rest_request_seconds_count",
@@ -101,36 +101,37 @@ FLEET = Board(
                 width=12,
             ),
             Panel(
-                "REST requests, p95",
-                "Seconds: the service is slow; jobs start later by as much.",
+                "Duration of REST requests, p95",
+                "Several seconds: the service is slow, and jobs start later by this time.",
                 quantiles("corti_rest_request_seconds", 0.95, by="operation"),
                 unit="s",
                 width=12,
             ),
             Panel(
-                "Token requests by outcome, a minute",
-                "About one for each lifetime of a token and fleet. As many as processes: the cache does "
-                "not work. auth_rejected: credentials; runbook, CortiNoToken.",
+                "Token requests by outcome, per minute",
+                "Normal: about one request in the lifetime of a token, for all processes together. One from "
+                "each process: the shared cache does not work. auth_rejected: credentials; runbook, "
+                "CortiNoToken.",
                 {"{{outcome}}": f"{per_minute('corti_token_fetches_total', 'outcome')} > 0"},
                 bars=True,
             ),
             Panel(
-                "Tokens by where they came from, a minute",
-                "Nearly all from the process. Many from redis: short-lived processes, or tokens that are "
-                "refused.",
+                "Tokens by source, per minute",
+                "Normal: nearly all tokens come from the process's own memory. Many from redis: processes "
+                "restart often, or the service refuses tokens.",
                 {"{{layer}}": per_minute("corti_token_hits_total", "layer")},
             ),
             Panel(
                 "Age of the oldest token",
-                "Must fall before a token's life (300 s at Corti) is over. If it does not: see requests, and "
-                "runbook, CortiNoToken.",
+                "It must fall before the lifetime of a token (300 s at Corti) ends. If it does not: see "
+                "'Token requests by outcome', and runbook, CortiNoToken.",
                 {"oldest in use": f"max({metric('corti_token_age_seconds')})"},
                 unit="s",
             ),
             Panel(
-                "Trouble with tokens, a minute",
-                "Refused: revoked, or clocks differ. Cache errors: Redis, or processes with different keys; "
-                "runbook, CortiTokenCacheErrors.",
+                "Refused tokens and cache errors, per minute",
+                "Refused: the token was revoked, or clocks differ. Cache errors: Redis, or processes with "
+                "different encryption keys; runbook, CortiTokenCacheErrors.",
                 {
                     "refused": per_minute("corti_token_refusals_total"),
                     "cache errors": per_minute("corti_token_cache_errors_total"),
@@ -138,15 +139,15 @@ FLEET = Board(
             ),
             Panel(
                 "Tenants without a token",
-                "Processes that asked for a tenant's token in vain and have had none since: its credentials, "
-                "most often; runbook, CortiTenantNoToken.",
+                "The number of processes whose last request for the tenant's token failed. Usually the "
+                "tenant's credentials are wrong; runbook, CortiTenantNoToken.",
                 {"{{tenant}}": f"count by (tenant) ({metric('corti_tenant_tokens_ok')} == 0)"},
                 bars=True,
             ),
             Panel(
                 "Waiting for a token, p95",
-                "How long jobs waited, and how long requests took. Waits well above requests: one "
-                "refresher at a time, and it is stuck.",
+                "How long jobs waited for a token, and how long token requests took. Waits far longer than "
+                "requests: only one process fetches the token at a time, and it is stuck.",
                 {
                     legend.replace("p95", what): expression
                     for what, name in (
@@ -160,16 +161,16 @@ FLEET = Board(
         ],
         "Claims and audit": [
             Panel(
-                "Claims by what was found, a minute",
-                "taken_over: a worker died. busy: the same job was delivered twice, which is harmless. "
-                "finished: it was put on the queue again.",
+                "Claims by outcome, per minute",
+                "taken_over: a worker stopped without a drain. busy: a running job was delivered a second "
+                "time, which is harmless. finished: an ended job was put on the queue again.",
                 {"{{outcome}}": f"{per_minute('corti_claims_total', 'outcome')} > 0"},
                 bars=True,
             ),
             Panel(
-                "Renewals that failed, a minute",
-                "Claims in Redis, and on Redis the broker's leases. A single 'lost' is a job that ended just "
-                "then; errors, or many: runbook, CortiClaimsAtRisk.",
+                "Failed renewals, per minute",
+                "Renewals of claims and, with Redis as the broker, of deliveries' leases. A single 'lost': a "
+                "job ended during the renewal. Errors, or many: runbook, CortiClaimsAtRisk.",
                 {
                     "claim {{outcome}}": per_minute(
                         "corti_claim_renewals_total", "outcome", 'outcome!="renewed"'
@@ -180,8 +181,8 @@ FLEET = Board(
                 },
             ),
             Panel(
-                "Audit records a minute",
-                "Any lost: the trail has a gap; runbook, CortiAuditLost.",
+                "Audit records, per minute",
+                "Any lost record: the audit trail has a gap; runbook, CortiAuditLost.",
                 {"{{outcome}}": per_minute("corti_audit_records_total", "outcome")},
             ),
         ],

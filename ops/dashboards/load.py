@@ -1,4 +1,4 @@
-"""A busy minute of a small installation: the load that the dashboards' pictures are taken of."""
+"""A demo installation and its load, for the pictures of the dashboards."""
 
 import json
 import threading
@@ -20,20 +20,26 @@ _SAMPLE = Path(__file__).resolve().parents[1] / "sample"
 PODS = ("worker-a", "worker-b")
 _SLOTS = 6
 _PACE = 4.0
-#: Two workers of six slots end about 1.6 jobs a second of this length at this pace.
+#: Jobs put per second. Two workers of six slots end about 1.6 such jobs per second at this pace.
 _JOBS_A_SECOND = 1.2
 _BURST = 25
-#: A second tenant, whose job each third good one is: its name, which is its realm, too; client and secret.
+#: A second tenant, to which every third good job belongs: name (also its realm), client id, client secret.
 _CLINIC = ("clinic-b", "clinic-b-client", "clinic-b-secret")
 _THIRD = 3
 
 
 @dataclass(slots=True)
 class Installation:
-    """What runs, and how it is broken and mended.
+    """The processes of the demo installation, and ways to disturb and repair them.
 
     Attributes:
-        ports: Health port of each process, by name.
+        settings: The workers' environment variables, without the health port.
+        ports: Health port of each worker, by name.
+        folder: Directory for audio, logs and tenants.
+        sandbox: The service.
+        box: Access to the queues.
+        workers: The started workers, by name.
+        started: A number that makes the names of jobs and logs unique.
     """
 
     settings: dict[str, str]
@@ -52,11 +58,11 @@ class Installation:
         self.workers[pod] = WorkerProcess({**self.settings, **own}, log).ready()
 
     def kill(self, pod: str) -> None:
-        """SIGKILL it."""
+        """Kill the worker by SIGKILL."""
         self.workers[pod].kill()
 
     def drain(self, pod: str) -> None:
-        """SIGTERM it, and go on."""
+        """Send SIGTERM to the worker and return at once."""
         self.workers[pod].process.terminate()
 
     def close(self) -> None:
@@ -65,16 +71,16 @@ class Installation:
             worker.close()
 
     def withdraw(self) -> None:
-        """Take the second tenant's credentials away."""
+        """Withdraw the second tenant's credentials."""
         self.sandbox.fault("rotate_secret", secret=uuid4().hex, tenant=_CLINIC[0])
         self.sandbox.fault("revoke_tokens")
 
     def grant(self) -> None:
-        """Give them back."""
+        """Make the second tenant's credentials valid again."""
         self.sandbox.fault("rotate_secret", secret=_CLINIC[2], tenant=_CLINIC[0])
 
     def put(self, kind: str, count: int = 1) -> None:
-        """Put jobs on the queue: `good`, `bad` (no audio in the file), or `refused` (no jobs at all)."""
+        """Put messages: `good` jobs, `bad` jobs (a file without audio) or `refused` (invalid) messages."""
         for _ in range(count):
             self.started += 1
             name = "bad.wav" if kind == "bad" else "good.wav"
@@ -92,7 +98,7 @@ class Installation:
 
 @contextmanager
 def installation(folder: Path) -> Iterator[Installation]:
-    """Redis, the sandbox and two workers."""
+    """Start Redis, the sandbox and two workers, and end them afterwards. `folder` gets their files."""
     with ExitStack() as stack:
         (folder / "good.wav").write_bytes((_SAMPLE / "consultation.wav").read_bytes())
         (folder / "bad.wav").write_bytes(b"this is no audio " * 20)
@@ -103,7 +109,7 @@ def installation(folder: Path) -> Iterator[Installation]:
         (tenant / "client-id").write_text(_CLINIC[1])
         (tenant / "client-secret").write_text(_CLINIC[2])
         redis = stack.enter_context(RedisServer())
-        # Short-lived tokens, so that a minute shows how they are renewed.
+        # Tokens have a short lifetime, so that a run of a minute shows how they are renewed.
         sandbox = stack.enter_context(
             launch.start(
                 script=_SAMPLE / "dialogue.json",
@@ -137,17 +143,17 @@ def installation(folder: Path) -> Iterator[Installation]:
 
 
 def busy(ours: Installation, seconds: float, say: Callable[[str], None]) -> None:
-    """Steady jobs, and in the course of `seconds` what an operator should see on the dashboards."""
+    """Put jobs steadily for `seconds`, and cause the faults that the dashboards show; `say` reports each."""
     story: list[tuple[float, str, Callable[[], None]]] = [
-        (0.10, "a producer sends what is no job", lambda: ours.put("refused", 3)),
+        (0.10, "a producer sends invalid messages", lambda: ours.put("refused", 3)),
         (0.20, "files without audio", lambda: ours.put("bad", 4)),
         (0.30, "connections break", lambda: ours.sandbox.fault("drop_socket", after_seconds=6.0, count=6)),
-        (0.40, "a burst of jobs", lambda: ours.put("good", _BURST)),
+        (0.40, "many jobs at once", lambda: ours.put("good", _BURST)),
         (0.55, "a worker is killed", lambda: ours.kill("worker-b")),
-        (0.65, "another takes its place", lambda: ours.start("worker-b")),
+        (0.65, "a new worker replaces it", lambda: ours.start("worker-b")),
         (0.68, "a tenant's credentials are withdrawn", ours.withdraw),
-        (0.74, "and given back", ours.grant),
-        (0.75, "the API refuses for a moment", lambda: ours.sandbox.fault("api_error", status=503, count=8)),
+        (0.74, "the credentials are valid again", ours.grant),
+        (0.75, "the API refuses some requests", lambda: ours.sandbox.fault("api_error", status=503, count=8)),
         (0.85, "a worker is told to stop", lambda: ours.drain("worker-b")),
     ]
     began = time.monotonic()
@@ -157,7 +163,7 @@ def busy(ours: Installation, seconds: float, say: Callable[[str], None]) -> None
             _, what, happen = story.pop(0)
             say(f"{gone:3.0f} s  {what}")
             happen()
-        # The last jobs end while we still look.
+        # No jobs in the last 15 % of the time, so that the picture shows how the last jobs end.
         if put < gone * _JOBS_A_SECOND and gone < 0.85 * seconds:
             ours.put("good")
             put += 1
@@ -165,7 +171,7 @@ def busy(ours: Installation, seconds: float, say: Callable[[str], None]) -> None
 
 
 def _read(url: str, stop: threading.Event) -> None:
-    """An EHR that fetches its results every few seconds."""
+    """Fetch results every four seconds, as an EHR."""
     with queues.connect(url) as box:
         while not stop.wait(4.0):
             while box.take(queues.RESULTS, 0.01) is not None:

@@ -1,7 +1,7 @@
-"""`ops/dashboards/render`: the dashboards as pictures, from a real Prometheus on a running demo load.
+"""`ops/dashboards/render`: pictures of the dashboards, from a real Prometheus that scrapes a demo load.
 
-Reads the committed JSON, as Grafana does, and draws with matplotlib: no Grafana can be installed from a
-package registry that we use.
+It reads the committed JSON, as Grafana does, and draws with matplotlib, because Grafana is in none of the
+package registries that this project uses.
 """
 
 import json
@@ -30,14 +30,14 @@ _DAY = 86400.0
 _COLUMN, _LINE = 0.62, 0.36
 _MOST_NAMED = 9
 
-#: Name, times in days (as matplotlib counts them), values.
+#: For each series its legend, times (days since 1970, as matplotlib expects) and values.
 Series = list[tuple[str, list[float], list[float]]]
 
 
 @click.command()
 @click.option("--seconds", default=100, show_default=True, help="How long the load runs.")
 @click.option(
-    "--to", default=_FOLDER / "png", type=click.Path(path_type=Path), help="Folder for the pictures."
+    "--to", default=_FOLDER / "png", type=click.Path(path_type=Path), help="Directory for the pictures."
 )
 def main(seconds: int, to: Path) -> None:
     """Run a demo load, scrape it, and draw each dashboard to a PNG."""
@@ -66,10 +66,17 @@ def main(seconds: int, to: Path) -> None:
 def draw(
     board: Mapping[str, Any], prometheus: PrometheusServer, start: float, end: float, to: Path
 ) -> list[str]:
-    """Draw one dashboard as Grafana lays it out.
+    """Draw one dashboard with Grafana's layout.
+
+    Args:
+        board: The dashboard's JSON.
+        prometheus: The server to query.
+        start: Start of the time range, in Unix seconds.
+        end: End of the time range, in Unix seconds.
+        to: The PNG file to write.
 
     Returns:
-        The titles of panels that had nothing to show.
+        The titles of panels without data.
     """
     mpl.rcParams.update({"font.size": 7, "axes.spines.top": False, "axes.spines.right": False})
     panels = board["panels"]
@@ -155,7 +162,7 @@ def _graph(axes: Axes, panel: Mapping[str, Any], series: Series, unit: FuncForma
             axes.fill_between(times, values, color=color, alpha=0.06)
     axes.grid(visible=True, linewidth=0.3)
     highest = max((max(values) for _, _, values in series), default=0.0)
-    # A line along the edge could not be told from none.
+    # A line of zeros on the axis would be invisible, so the y axis starts a little below 0.
     axes.set_ylim(bottom=-0.03 * (axes.get_ylim()[1] if highest else 1), top=None if highest else 1)
     axes.yaxis.set_major_formatter(unit)
     axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -164,7 +171,7 @@ def _graph(axes: Axes, panel: Mapping[str, Any], series: Series, unit: FuncForma
     if series:
         axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.1), ncols=3, frameon=False, fontsize=6.5)
     else:
-        axes.text(0.5, 0.5, "nothing to show", ha="center", color="#999999", transform=axes.transAxes)
+        axes.text(0.5, 0.5, "no data", ha="center", color="#999999", transform=axes.transAxes)
 
 
 def _text(value: float, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""The view of the broker: what waits where, what passes, what was given up."""
+"""The dashboard "Queues": what waits in each queue, what passes through, and what was given up."""
 
 from ops.dashboards.board import Board, Panel, metric, per_minute
 
@@ -9,19 +9,19 @@ _RUNNING = 'queue=~"corti[.]work.*", state="running"'
 QUEUES = Board(
     "queues",
     "Corti worker: Queues",
-    "What waits where, what passes through, what was given up. One process tells about the whole.",
+    "What waits in each queue, what passes through, and what was given up. One process reports all depths.",
     {
-        "What waits": [
+        "What waits?": [
             Panel(
-                "Jobs that wait",
-                "corti.jobs rising: the door. corti.work rising: too few slots, or workers that do not "
-                "take; see Fleet. aside: deliveries of jobs that run already.",
+                "Waiting jobs",
+                "corti.jobs rises: check the door. corti.work rises: too few slots, or workers do not take "
+                "jobs; see Fleet. aside: jobs that run already, or whose tenant has reached its cap.",
                 {"{{queue}}": metric(_DEPTH, 'state="waiting", queue!~"corti[.](results|dead)"')},
             ),
             Panel(
-                "Load against slots",
-                "Waiting and running together above slots: add workers, by the difference over slots of "
-                "each.",
+                "Load and slots",
+                "If waiting and running jobs together exceed the slots, add workers: the difference divided "
+                "by the slots of a worker.",
                 {
                     "waiting": f"sum({metric(_DEPTH, _WAITING)})",
                     "running": f"sum({metric(_DEPTH, _RUNNING)})",
@@ -29,65 +29,66 @@ QUEUES = Board(
                 },
             ),
             Panel(
-                "Results and dead letters that wait",
-                "Results rising: the EHR's consumer is slow or gone. Dead letters: somebody has to look "
-                "at them; runbook, CortiDeadLetters.",
+                "Waiting results and dead letters",
+                "Results rise: the EHR's consumer is slow or has stopped. Dead letters: somebody has to "
+                "decide about them; runbook, CortiDeadLetters.",
                 {"{{queue}}": metric(_DEPTH, 'queue=~"corti[.](results|dead)"')},
             ),
         ],
-        "What passes": [
+        "What passes through?": [
             Panel(
-                "Messages at the door, a minute",
-                "refused: a producer sends what is no job; dead letters name the faulty fields.",
+                "Messages at the door, per minute",
+                "refused: a producer sends invalid messages; their dead letters name the invalid fields.",
                 {"{{outcome}}": per_minute("corti_door_messages_total", "outcome")},
             ),
             Panel(
-                "Deliveries taken up, handed back and repeated, a minute",
-                "drain: a deployment. set_aside, repeated: jobs delivered twice. claim_lost: Redis. "
+                "Deliveries taken, handed back and repeated, per minute",
+                "drain: workers were stopped, for example by a rollout. set_aside: the job runs already, or "
+                "its tenant has reached its cap. repeat: the job had ended. claim_lost: check Redis. "
                 "unconfirmed: the broker did not confirm a result in time.",
                 {
-                    "taken up": per_minute("corti_jobs_received_total"),
+                    "taken": per_minute("corti_jobs_received_total"),
                     "{{reason}}": f"{per_minute('corti_jobs_handed_back_total', 'reason')} > 0",
                     "repeat {{outcome}}": f"{per_minute('corti_jobs_repeated_total', 'outcome')} > 0",
                 },
             ),
             Panel(
-                "Waits for a place of the tenant, a minute",
-                "Looks for a place under a tenant's cap (max-streams) that found none. For long: have the "
-                "limit raised at Corti and here.",
+                "Jobs at a tenant's cap, per minute",
+                "How often a job found its tenant's cap (max-streams) reached; a waiting job checks once a "
+                "second. For long: have the limit raised at Corti, then raise the cap.",
                 {"{{tenant}}": f"{per_minute('corti_admissions_refused_total', 'tenant')} > 0"},
             ),
         ],
-        "What leaves": [
+        "What leaves?": [
             Panel(
-                "Events published by type, a minute",
-                "completed and failed are results; the others are live events that jobs asked for.",
+                "Events published by type, per minute",
+                "completed and failed are results. All other events are live events or the start of a job.",
                 {"{{type}}": per_minute("corti_events_published_total", "type")},
             ),
             Panel(
-                "Results that are not confirmed yet",
-                "Stored in Redis, waiting for the broker. More than a handful: the broker refuses them.",
+                "Unconfirmed results",
+                "Results in Redis that the broker has not confirmed yet. More than a few: it refuses them.",
                 {"results": f"max({metric('corti_outbox_results')})"},
             ),
             Panel(
-                "Age of the oldest of them",
-                "How late the latest consultation is by our delivery. Seconds are normal. Minutes: runbook, "
-                "CortiResultsStuck.",
+                "Age of the oldest unconfirmed result",
+                "How long the oldest result has waited to be published. Seconds are normal. Minutes: "
+                "runbook, CortiResultsStuck.",
                 {"age": f"max({metric('corti_outbox_age_seconds')})"},
                 unit="s",
             ),
             Panel(
-                "Publishing that had to be repeated, a minute",
-                "Retries: a restarting broker or a full queue. Swept: results of workers that died before "
-                "they could deliver them; nothing to do.",
+                "Repeated publishing, per minute",
+                "tried again: the broker restarts, or a queue is full. swept: results of workers that "
+                "stopped before they could publish them; nothing to do.",
                 {
                     "tried again": per_minute("corti_publish_retries_total"),
                     "swept": per_minute("corti_results_swept_total"),
                 },
             ),
             Panel(
-                "Dead letters by reason, a minute",
-                "invalid_job: a producer. Others: jobs that failed; runbook, CortiJobsFailing.",
+                "Dead letters by reason, per minute",
+                "invalid_job: a producer's fault. Other reasons: failed jobs; runbook, CortiJobsFailing.",
                 {"{{reason}}": f"{per_minute('corti_dead_letters_total', 'reason')} > 0"},
                 bars=True,
                 width=16,

@@ -1,1 +1,1 @@
-"""A soak: constant load with a random fault every few seconds, and the books balanced at the end."""
+"""The soak test: constant load, a random fault every few seconds, and a check that nothing was lost."""

@@ -1,4 +1,4 @@
-"""`ops/test soak`: constant load, a fault every ten seconds, and the books balanced at the end."""
+"""`ops/test soak`: constant load, a fault every ten seconds, and a check that every job has one result."""
 
 import random
 import sys
@@ -35,12 +35,20 @@ _NAMES = sorted(fault.__name__ for fault in EVERY)
 @click.option("--broker", type=click.Choice(["redis", "rabbitmq"]), default="rabbitmq", show_default=True)
 @click.option("--minutes", default=10.0, show_default=True)
 @click.option("--every", default=10.0, show_default=True, help="Seconds between faults.")
-@click.option("--rate", default=1.0, show_default=True, help="Jobs a second.")
-@click.option("--seed", default=None, type=int, help="Repeat a run's faults.")
+@click.option("--rate", default=1.0, show_default=True, help="Jobs per second.")
+@click.option("--seed", default=None, type=int, help="Seed of an earlier run, to repeat its faults.")
 @click.option(
-    "--only", multiple=True, type=click.Choice(_NAMES), metavar="FAULT", help="Play these alone; repeatable."
+    "--only",
+    multiple=True,
+    type=click.Choice(_NAMES),
+    metavar="FAULT",
+    help="Cause only this fault; repeatable.",
 )
-@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep the workers' logs here.")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory in which to keep the workers' logs.",
+)
 def main(
     broker: str,
     minutes: float,
@@ -50,10 +58,10 @@ def main(
     only: tuple[str, ...],
     keep: Path | None,
 ) -> None:
-    """Run the soak; exits with 1 if a job was lost or has two different results.
+    """Run the soak test. The exit code is 1 if a job was lost or has two different results.
 
-    Also if an invalid message has no dead letter or several, if the queue of dead letters holds what is
-    none, or if a worker's /livez failed though the worker was well.
+    It is also 1 if an invalid message has no dead letter or several, if the queue of dead letters contains
+    other messages, or if /livez of a healthy worker failed.
     """
     seed = seed if seed is not None else time.time_ns() % 10_000
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -82,14 +90,14 @@ def _world(
 ) -> World:
     audio = folder / "clip.wav"
     clip(audio, 8.0, seed=1)
-    # As README asks for: a restart costs no data. That it loses them is a fault of its own (`empty_redis`).
+    # With an append-only file, as ops/docs/operate.md demands. The fault `empty_redis` deletes its data.
     redis = stack.enter_context(RedisServer(appendonly=True))
     rabbitmq = stack.enter_context(RabbitMqServer()) if broker == "rabbitmq" else None
     sandbox = stack.enter_context(launch.start())
     port = rabbitmq.ports.amqp if rabbitmq else redis.port
     url = rabbitmq.url if rabbitmq else redis.url
     relay = stack.enter_context(Relay(port))
-    # Only workers go by way of the relay.
+    # Only workers connect through the relay.
     by_relay = url.replace(f":{port}/", f":{relay.port}/")
     settings = {
         **sandbox_settings(sandbox.info),
@@ -110,7 +118,7 @@ def _world(
 
 
 def _deck(faults: list[Fault], chance: random.Random) -> Iterator[Fault]:
-    """Every fault once, in an order of chance; and again, in another."""
+    """Yield every fault once in random order, then again in another order, without end."""
     while True:
         yield from chance.sample(faults, len(faults))
 
@@ -123,7 +131,7 @@ def _play(
     every: float,
     say: Callable[[str], None],
 ) -> Iterator[float]:
-    """Play fault after fault; gives the seconds gone before each."""
+    """Cause one fault after another; yield the elapsed seconds before each."""
     began = time.monotonic()
     while (gone := time.monotonic() - began) < seconds:
         yield gone
@@ -155,14 +163,12 @@ def _report(books: Books, world: World) -> None:
     click.echo(f"invalid messages  {len(books.refused)}, confirmed: {sum(books.refused.values())}")
     click.echo(f"  lost            {len(books.letters_missing)}  (no dead letter)")
     click.echo(f"  twice           {books.letters_twice}  (several dead letters of one message or job)")
-    click.echo(
-        f"raw dead letters  {len(books.raw)}  (messages on corti.dead that are no dead letters of ours)"
-    )
-    click.echo(f"false /livez      {len(books.false_alarms)}  (failed though the process was well)")
+    click.echo(f"raw dead letters  {len(books.raw)}  (messages on corti.dead that are not dead letters)")
+    click.echo(f"false /livez      {len(books.false_alarms)}  (failed although the process was healthy)")
     click.echo(f"ended by itself   {len(books.ended)}  (workers; each was replaced)")
-    click.echo(f"drains by force   {world.fleet.forced()}  (the grace period was over)")
+    click.echo(f"drains by force   {world.fleet.forced()}  (ended by the end of the grace period)")
     click.echo(
-        f"streams           {stats['sockets_opened']}, at once on one interaction: {stats['overlaps']}"
+        f"streams           {stats['sockets_opened']}, two at once for one interaction: {stats['overlaps']}"
     )
     click.echo(f"tokens            {stats['tokens_issued']}")
 

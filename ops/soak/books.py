@@ -1,4 +1,4 @@
-"""What was put on the queue against what came back."""
+"""Records what was put on the queue and what came back, and compares both."""
 
 import json
 import threading
@@ -10,16 +10,16 @@ _FINAL = {"corti.job.completed.v1": "completed", "corti.job.failed.v1": "failed"
 
 
 class Books:
-    """The ledger of a soak; entries come from several threads.
+    """The records of a soak test. Thread-safe.
 
     Attributes:
         sent: Ids of jobs that were put on the queue.
         results: Final events by job id, in order of arrival.
-        refused: Invalid messages that were put, by their SHA-256, and whether the broker has confirmed each.
-        letters: Dead letters by the SHA-256 of what they hold, in order of arrival.
-        raw: Messages on the queue of dead letters that are none, in short.
-        false_alarms: What `/livez` said while its process was well.
-        ended: Workers that ended without being told to, with the ends of their logs.
+        refused: SHA-256 of each invalid message -> whether the broker has confirmed the message.
+        letters: Dead letters by the SHA-256 of the message in them, in order of arrival.
+        raw: The first characters of messages on the queue of dead letters that are not dead letters.
+        false_alarms: Failed answers of `/livez` of healthy processes.
+        ended: Workers that ended by themselves, with the ends of their logs.
     """
 
     def __init__(self) -> None:
@@ -33,24 +33,24 @@ class Books:
         self._lock = threading.Lock()
 
     def put(self, job_id: str) -> None:
-        """A job was put."""
+        """Record a job that was put."""
         with self._lock:
             self.sent.add(job_id)
 
     def put_invalid(self, digest: str, *, confirmed: bool) -> None:
-        """A message that is no job was put, or may have been."""
+        """Record an invalid message that was put; if not `confirmed`, it may have been put."""
         with self._lock:
             self.refused[digest] = confirmed
 
     def enter_result(self, body: bytes) -> None:
-        """An event came."""
+        """Record an event, given as JSON."""
         event = json.loads(body)
         if event["type"] in _FINAL:
             with self._lock:
                 self.results.setdefault(event["subject"], []).append(event)
 
     def enter_dead(self, body: bytes) -> None:
-        """A message came from the queue of dead letters."""
+        """Record a message from the queue of dead letters."""
         try:
             letter = json.loads(body)
             digest = letter["sha256"]
@@ -64,7 +64,7 @@ class Books:
                 self.letters.setdefault(digest, []).append(letter)
 
     def alarm(self, text: str) -> None:
-        """`/livez` failed though nothing was wrong with the process."""
+        """Record that `/livez` failed although the process was healthy."""
         with self._lock:
             self.false_alarms.append(text)
 
@@ -76,7 +76,7 @@ class Books:
 
     @property
     def outcomes(self) -> Counter[str]:
-        """First results by outcome, failures with their reason."""
+        """The number of jobs by the outcome of their first result; failures with their reason."""
         with self._lock:
             return Counter(
                 _outcome(events[0]) for job_id, events in self.results.items() if job_id in self.sent
@@ -84,36 +84,36 @@ class Books:
 
     @property
     def repeats(self) -> int:
-        """Results that came again as they were: the same event, published twice around a crash."""
+        """The number of repeated identical results: the same event, published again after a crash."""
         with self._lock:
             return sum(len(events) - 1 for events in self.results.values() if not _differ(events))
 
     @property
     def twice(self) -> int:
-        """Jobs with two results that differ: a wrong record."""
+        """The number of jobs with different results."""
         with self._lock:
             return sum(_differ(events) for events in self.results.values())
 
     @property
     def letters_missing(self) -> set[str]:
-        """Invalid messages that the broker has confirmed and of which no dead letter came."""
+        """Invalid messages that the broker has confirmed and that have no dead letter."""
         with self._lock:
             return {digest for digest, confirmed in self.refused.items() if confirmed} - self.letters.keys()
 
     @property
     def letters_twice(self) -> int:
-        """Messages with more than one dead letter; the same letter again, by its `id`, is none."""
+        """The number of messages with several dead letters; the same `id` again does not count."""
         with self._lock:
             return sum(len(_names(letters)) > 1 for letters in self.letters.values())
 
     @property
     def settled(self) -> bool:
-        """Whether everything that was put has come back."""
+        """Whether each job has a result, and each confirmed invalid message a dead letter."""
         return not self.missing and not self.letters_missing
 
     @property
     def balanced(self) -> bool:
-        """Whether nothing is lost, twice, raw, or alarmed for nothing."""
+        """Whether the test has passed: nothing lost, duplicated or raw, and no false alarm of `/livez`."""
         wrong = (self.twice, self.letters_twice, self.raw, self.false_alarms)
         return self.settled and not any(wrong)
 
@@ -128,5 +128,5 @@ def _differ(events: list[dict[str, Any]]) -> bool:
 
 
 def _names(letters: list[dict[str, Any]]) -> set[str]:
-    """Letters without an `id` are each one of their own."""
+    """Return the ids of dead letters. A dead letter without an `id` counts as different from all others."""
     return {str(letter.get("id", number)) for number, letter in enumerate(letters)}

@@ -1,4 +1,4 @@
-"""Faults of a soak that meet: something breaks while something else is being mended."""
+"""Faults of a soak test that combine two causes, or that last."""
 
 import time
 from collections.abc import Iterator
@@ -8,23 +8,23 @@ import redis
 
 from ops.soak.faults import SINGLE, Fault, World, cut_every_connection
 
-#: As many as are put within three seconds: while an alarm is in force the broker takes none, so those that
-#: wait for their dead letters then must have come just before.
+#: Number of invalid messages: as many as can be put within three seconds. They are put just before an alarm,
+#: because during the alarm the broker accepts no messages, neither these nor their dead letters.
 _INVALID = 120
-#: Longer than the half minute in which a loop of the worker must have turned.
+#: Longer than the half minute after which a thread without a sign of life fails `/livez`.
 _ALARM_SECONDS = 40
 _SKEW = 600.0
 
 
 def drain_and_cut_every_connection(world: World) -> None:
-    """A worker drains, and its connections break meanwhile."""
+    """A worker drains, and all connections to the broker break meanwhile."""
     world.fleet.replace(kill=False)
     time.sleep(world.chance.uniform(0.2, 1.0))
     cut_every_connection(world)
 
 
 def drain_while_the_broker_is_frozen(world: World) -> None:
-    """The broker answers nobody for six seconds, beginning with the drain of a worker."""
+    """The broker answers no client for six seconds while a worker drains."""
     world.fleet.replace(kill=False)
     time.sleep(world.chance.uniform(0.0, 0.5))
     with world.broker.frozen():
@@ -32,7 +32,7 @@ def drain_while_the_broker_is_frozen(world: World) -> None:
 
 
 def kill_a_worker_while_redis_restarts(world: World) -> None:
-    """Its jobs are to be taken over while claims cannot be read."""
+    """A worker is killed, and its jobs must be taken over although Redis restarts."""
     world.fleet.replace(kill=True)
     world.redis.kill()
     time.sleep(world.chance.uniform(0.0, 2.0))
@@ -40,14 +40,14 @@ def kill_a_worker_while_redis_restarts(world: World) -> None:
 
 
 def raise_an_alarm_with_invalid_messages(world: World) -> None:
-    """The broker takes nothing for forty seconds, for want of memory, while messages wait to be refused."""
+    """The broker lacks memory and accepts nothing for 40 s while invalid messages wait for the door."""
     _put_invalid(world)
     with _no_memory(world):
         time.sleep(_ALARM_SECONDS)
 
 
 def fill_the_disk_with_invalid_messages(world: World) -> None:
-    """The same for want of room on the disk; Redis knows no such alarm, and is out of memory for longer."""
+    """RabbitMQ lacks disk space for 8 s while invalid messages wait; Redis instead lacks memory for 12 s."""
     _put_invalid(world)
     if world.rabbitmq is None:
         with _out_of_memory(world):
@@ -61,18 +61,18 @@ def fill_the_disk_with_invalid_messages(world: World) -> None:
 
 
 def fill_redis(world: World) -> None:
-    """Redis takes nothing new for six seconds; what it has it keeps."""
+    """Redis lacks memory for six seconds: it accepts no new data, and keeps its data."""
     with _out_of_memory(world):
         time.sleep(6)
 
 
 def put_a_clock_forward(world: World) -> None:
-    """A worker joins whose clock is ten minutes ahead."""
+    """A worker is replaced by one whose clock is ten minutes fast."""
     world.fleet.replace(kill=False, skew=_SKEW)
 
 
 def put_a_clock_back(world: World) -> None:
-    """A worker joins whose clock is ten minutes behind."""
+    """A worker is replaced by one whose clock is ten minutes slow."""
     world.fleet.replace(kill=False, skew=-_SKEW)
 
 
@@ -112,7 +112,7 @@ def _out_of_memory(world: World) -> Iterator[None]:
         try:
             yield
         finally:
-            # The limit is a setting of the running server: one that was restarted has none.
+            # If Redis cannot be reached, it has been restarted or stopped, and the limit is gone.
             with suppress(redis.ConnectionError):
                 client.config_set("maxmemory", 0)
 

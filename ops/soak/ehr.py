@@ -1,7 +1,7 @@
-"""The other side of a soak: it puts jobs and invalid messages, and loses nothing that it has taken.
+"""The EHR of a soak test: puts jobs and invalid messages, and reads results and dead letters.
 
-Like an EHR that outlives broker restarts: it repeats each job until the broker has confirmed it, and
-acknowledges a message when it is in the books.
+It tolerates restarts of the broker: it repeats each job until the broker has confirmed it, and acknowledges a
+message after it has recorded it.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ import redis
 from ops.lib import queues
 from ops.soak.books import Books
 
-#: Times real time: short jobs, and some that outlast a drain's grace period.
+#: Multiples of real time: most jobs are short, and some last longer than the grace period of a drain.
 _PACES = (2.0, 2.0, 0.5)
 _LOOK = 0.1
 _PAUSE = 0.5
@@ -34,10 +34,10 @@ class Ehr:
     """Three threads: one puts jobs, one puts invalid messages, one reads.
 
     Args:
-        url: The broker's, without anything in between.
-        books: What was put and what came.
-        audio: The file of every job.
-        rate: Jobs a second.
+        url: The URL of the broker itself, not of the relay.
+        books: Records what was put and what came.
+        audio: The audio file of every job.
+        rate: Jobs per second.
     """
 
     def __init__(self, url: str, books: Books, audio: Path, rate: float) -> None:
@@ -59,24 +59,24 @@ class Ehr:
         ]
 
     def start(self) -> None:
-        """Start all three."""
+        """Start the threads."""
         self._sending.set()
         for thread in self._threads:
             thread.start()
 
     def stop_sending(self) -> None:
-        """Put no more jobs; go on reading."""
+        """Put no more jobs, and continue to read."""
         self._sending.clear()
 
     def close(self) -> None:
-        """Stop, and wait for what is in hand."""
+        """Stop the threads, and wait until they have ended their current step."""
         self._stop.set()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(_TIMEOUT + 5)
 
     def put_invalid(self, count: int) -> None:
-        """Have messages put that are no jobs; returns at once."""
+        """Let the second thread put `count` invalid messages; return at once."""
         for number in range(count):
             name = f"soak-invalid-{uuid4()}"
             body = f"{name} is no JSON" if number % 2 else json.dumps({"job_id": name, "audio": 7})
@@ -96,7 +96,7 @@ class Ehr:
                 "transcription": {"language": "en"},
                 "pace": next(paces),
             }
-            # A put that fails half-way may have arrived: it counts, and is sent again all the same.
+            # A put that failed may have reached the broker, so the job is recorded before it is put.
             self._books.put(job_id)
             self._insist(partial(self._put_once, *queues.encode([job])))
 
@@ -106,7 +106,7 @@ class Ehr:
                 body = self._invalid.get(timeout=_LOOK)
                 digest = hashlib.sha256(body).hexdigest()
                 self._books.put_invalid(digest, confirmed=False)
-                # Once only: the same message twice would be two dead letters by right.
+                # Only once, because the same message twice would correctly have two dead letters.
                 with suppress(Exception):
                     self._put_once(body)
                     self._books.put_invalid(digest, confirmed=True)
@@ -119,7 +119,7 @@ class Ehr:
             box.hang_up()
 
     def _insist(self, act: Callable[[], None]) -> None:
-        """Do something again until it ends well; a broker that is away raises whatever its client does."""
+        """Repeat `act` until it raises nothing. The exceptions depend on the broker's client library."""
         while not self._stop.is_set():
             with suppress(Exception):
                 act()
@@ -134,7 +134,7 @@ class Ehr:
                     self._stop.wait(_LOOK)
 
     def _move(self, client: redis.Redis, name: str) -> bool:
-        """Take one message by way of a list of our own, so that none is lost with a connection."""
+        """Take one message, through a list of this class, so that a broken connection loses none."""
         ours = f"soak:{name}"
         body: Any = client.lindex(ours, -1) or client.lmove(name, ours, "RIGHT", "LEFT")
         if body is not None:

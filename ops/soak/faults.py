@@ -1,4 +1,4 @@
-"""What a soak breaks, and the faults that break one thing for a moment and mend it again."""
+"""The faults of a soak test that have one cause. Each function causes a fault and ends it again."""
 
 import random
 import time
@@ -14,7 +14,17 @@ from ops.soak.relay import Relay
 
 @dataclass(frozen=True)
 class World:
-    """Everything that can be broken."""
+    """Everything that faults can affect.
+
+    Attributes:
+        fleet: The workers.
+        sandbox: The service.
+        redis: The Redis for claims, results and tokens; without RabbitMQ also the broker.
+        rabbitmq: The broker, if it is RabbitMQ.
+        relay: The relay between the workers and the broker.
+        ehr: The producer and consumer.
+        chance: The random numbers of this run.
+    """
 
     fleet: Fleet
     sandbox: Sandbox
@@ -34,24 +44,24 @@ Fault = Callable[[World], None]
 
 
 def kill_a_worker(world: World) -> None:
-    """SIGKILL; another starts in its place."""
+    """Kill a worker by SIGKILL, and start another."""
     world.fleet.replace(kill=True)
 
 
 def stop_a_worker(world: World) -> None:
-    """SIGTERM; another starts in its place."""
+    """Stop a worker by SIGTERM, and start another."""
     world.fleet.replace(kill=False)
 
 
 def restart_the_broker(world: World) -> None:
-    """The broker is away for four seconds."""
+    """Kill the broker, and start it again after four seconds."""
     world.broker.kill()
     time.sleep(4)
     world.broker.start()
 
 
 def cut_every_connection(world: World) -> None:
-    """The broker stays, its clients' connections do not."""
+    """Close all connections of the broker's clients."""
     if world.rabbitmq:
         world.rabbitmq.close_all_connections("soak")
     else:
@@ -60,13 +70,13 @@ def cut_every_connection(world: World) -> None:
 
 
 def freeze_redis(world: World) -> None:
-    """Redis answers nobody for six seconds."""
+    """Make Redis answer no client for six seconds."""
     with world.redis.frozen():
         time.sleep(6)
 
 
 def empty_redis(world: World) -> None:
-    """Beside RabbitMQ, Redis comes back with nothing in it; as the broker it keeps its queues."""
+    """Delete all data in Redis. If Redis is the broker, freeze it instead, because it holds the queues."""
     if world.rabbitmq:
         with world.redis.cli_client() as client:
             client.flushall()
@@ -75,7 +85,7 @@ def empty_redis(world: World) -> None:
 
 
 def take_the_auth_server_away(world: World) -> None:
-    """No tokens for five seconds, and none of the old ones is good."""
+    """Revoke all tokens, and refuse new ones for five seconds."""
     world.sandbox.fault("auth_down", how="cut")
     world.sandbox.fault("revoke_tokens")
     time.sleep(5)
@@ -83,18 +93,18 @@ def take_the_auth_server_away(world: World) -> None:
 
 
 def fail_requests(world: World) -> None:
-    """The API answers with errors for a while."""
+    """Make ten requests to the API fail."""
     status = world.chance.choice((429, 500, 502, 503))
     world.sandbox.fault("api_error", operation="create_interaction", status=status, retry_after=1, count=10)
 
 
 def lose_created_interactions(world: World) -> None:
-    """The answers to creates get lost."""
+    """Create five interactions whose answers are lost."""
     world.sandbox.fault("lost_create", count=5)
 
 
 def drop_sockets(world: World) -> None:
-    """Streams break off."""
+    """Interrupt ten streams."""
     world.sandbox.fault("drop_socket", after_seconds=1, count=10)
 
 

@@ -1,4 +1,4 @@
-"""The workers of a soak, and what their `/livez` says."""
+"""The workers of a soak test, and a check of their `/livez`."""
 
 import threading
 import time
@@ -15,11 +15,12 @@ _OK = 200
 
 
 class Watch:
-    """Asks one worker's `/livez` each second, as a kubelet does more seldom.
+    """Requests `/livez` of one worker every second, which is more often than a kubelet does.
 
     Args:
-        worker: Whose.
-        alarm: Told when it fails though the process lives: a kubelet would kill the pod with its streams.
+        worker: The worker.
+        alarm: Called with a description when `/livez` fails although the process runs: a kubelet would kill
+            the pod, and so interrupt its streams.
     """
 
     def __init__(self, worker: WorkerProcess, alarm: Callable[[str], None]) -> None:
@@ -40,17 +41,17 @@ class Watch:
             time.sleep(_EVERY)
 
     def _ask(self) -> tuple[int, str]:
-        """Its answer; 0 when there was none for as long as a kubelet would wait."""
+        """Return status and text of the answer; status 0 for no answer in the time that a kubelet waits."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             status, page = self._worker.get("/livez", timeout=max(_AGAIN, deadline - time.monotonic()))
-            # A worker that stops closes this server a moment before it ends.
+            # A worker that stops closes its health server shortly before it ends.
             if status or not self._alive() or time.monotonic() > deadline:
                 return status, page
             time.sleep(_AGAIN)
 
     def _serves(self) -> bool:
-        # The last line of the log may be half written.
+        # The last line of the log may be incomplete.
         with suppress(ValueError):
             return self._worker.health_port() is not None
         return False
@@ -60,12 +61,12 @@ class Watch:
 
 
 class Fleet:
-    """A number of workers that is kept up.
+    """A constant number of workers.
 
     Args:
-        size: How many.
-        settings: Their settings.
-        folder: For their logs.
+        size: Number of workers.
+        settings: Their environment variables.
+        folder: Directory for their logs.
         alarm: See `Watch`.
     """
 
@@ -83,8 +84,8 @@ class Fleet:
         """End the oldest worker and start another.
 
         Args:
-            kill: With SIGKILL instead of SIGTERM.
-            skew: Seconds by which the new one's clock is wrong.
+            kill: Whether to send SIGKILL instead of SIGTERM.
+            skew: Seconds by which the clock of the new worker is fast.
         """
         oldest = self._workers.pop(0)
         if kill:
@@ -95,7 +96,7 @@ class Fleet:
         self._workers.append(self._start(skew))
 
     def mend(self) -> list[str]:
-        """Replace workers that ended without being told to; their last words."""
+        """Replace workers that ended by themselves; return their exit statuses and the ends of their logs."""
         words = []
         for worker in [one for one in self._workers if one.process.poll() is not None]:
             words.append(f"{worker.log_path.stem}, status {worker.process.returncode}\n{worker.tail()}")
@@ -104,11 +105,11 @@ class Fleet:
         return words
 
     def forced(self) -> int:
-        """How many that were told to stop did not end within their grace period by themselves."""
+        """Return how many stopped workers did not end by themselves within the grace period."""
         return sum((worker.process.returncode or 0) > 0 for worker in self._leaving)
 
     def close(self) -> None:
-        """End all of them."""
+        """End all workers."""
         for worker in (*self._leaving, *self._workers):
             worker.close()
 

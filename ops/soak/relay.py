@@ -1,4 +1,4 @@
-"""A TCP relay in front of a broker, which can hold everything up for a while."""
+"""A TCP relay in front of a broker, which can delay what clients send."""
 
 import asyncio
 import threading
@@ -10,10 +10,14 @@ _PIECE = 1 << 16
 
 
 class Relay:
-    """Listens on 127.0.0.1 and passes everything on to a port there; a context manager.
+    """Listens on 127.0.0.1 and forwards connections to another port of 127.0.0.1; a context manager.
+
+    Args:
+        port: The port to forward to.
 
     Attributes:
-        delay: Seconds by which what clients send arrives later; a round trip takes so much longer.
+        delay: Seconds by which bytes from clients are delayed, and so each round trip.
+        port: The port that the relay listens on.
     """
 
     def __init__(self, port: int) -> None:
@@ -48,7 +52,7 @@ class Relay:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # a connection is served by one
+        assert task is not None  # noqa: S101  # asyncio serves each connection in a task
         self._open.add(task)
         try:
             there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._to)
@@ -58,7 +62,7 @@ class Relay:
                     asyncio.create_task(self._pump(there_reader, writer, slow=False)),
                 }
                 try:
-                    # When one side ends, so does the other: half a connection helps nobody here.
+                    # When one side closes its connection, the other is closed too.
                     await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     for one in both:
@@ -67,13 +71,13 @@ class Relay:
             finally:
                 there_writer.close()
         except (OSError, asyncio.CancelledError):
-            pass  # the broker is away: the client sees its connection closed
+            pass  # the broker cannot be reached: the client sees its connection closed
         finally:
             writer.close()
             self._open.discard(task)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, slow: bool) -> None:
-        """Pass bytes on in order, each piece `delay` after it came."""
+        """Forward bytes in order; if `slow`, each piece `delay` seconds after its arrival."""
         pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(64)
 
         async def take() -> None:

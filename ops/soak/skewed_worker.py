@@ -1,7 +1,7 @@
 """A worker whose wall clock is wrong by `SOAK_CLOCK_SKEW` seconds: `python -m ops.soak.skewed_worker run`.
 
-Clocks of hosts that lost their time server do this. Only what Python reads is shifted: certificates are
-checked by the machine's own clock.
+It simulates a host without time synchronisation. Only the time that Python reads is shifted: OpenSSL checks
+certificates by the machine's clock.
 """
 
 import os
@@ -16,7 +16,7 @@ def _time() -> float:
     return _real_time() + _SKEW
 
 
-# Before anything else is imported: others keep the function by `from time import time`.
+# Before other imports, because modules may keep the function by `from time import time`.
 time.time = _time
 
 from worker.cli import main  # noqa: E402

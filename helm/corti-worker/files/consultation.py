@@ -1,6 +1,6 @@
-"""Puts one job on the demo's queue and waits for its result: what `helm test` runs, with the worker's image.
+"""What `helm test` runs, in the worker's image: puts one job on the demo's queue and waits for its result.
 
-The audio is noise in the rhythm of speech, made here; the sandbox answers it from its script.
+The audio is generated noise with pauses as in speech. The sandbox answers it with a scripted dialogue.
 """
 
 import base64
@@ -24,7 +24,7 @@ _FINAL = ("corti.job.completed.v1", "corti.job.failed.v1")
 
 
 def audio(seconds: int) -> bytes:
-    """A WAV file: in each second 0.7 s of noise and 0.3 s of quiet."""
+    """Return a WAV file (mono, 16 bit, 16 kHz): in each second 0.7 s of noise and 0.3 s of silence."""
     noise = random.Random(4711)  # noqa: S311  # sound, not a secret
     burst = b"".join(
         noise.randint(-9000, 9000).to_bytes(2, "little", signed=True) for _ in range(_RATE * 7 // 10)
@@ -39,7 +39,18 @@ def audio(seconds: int) -> bytes:
 
 
 def exchange(url: str, body: bytes, reply_to: str, deadline: float) -> Callable[[], bytes | str | None]:
-    """Put the job on the queue; gives a function that takes the next event, or None for none yet."""
+    """Put a job on `corti.jobs`.
+
+    Args:
+        url: The broker's URL, of Redis or RabbitMQ.
+        body: The job as JSON.
+        reply_to: The queue to which the worker publishes the job's events.
+        deadline: The end of the test, in seconds of `time.monotonic`.
+
+    Returns:
+        A function that takes the next event's JSON from `reply_to`. It waits for at most a second and
+        returns None when no event has come.
+    """
     if url.startswith("redis"):
         broker = redis.Redis.from_url(url)
         broker.lpush("corti.jobs", body)
@@ -50,7 +61,7 @@ def exchange(url: str, body: bytes, reply_to: str, deadline: float) -> Callable[
 
         return pop
     connection = kombu.Connection(url, transport_options={"confirm_publish": True})
-    # Results may come before anybody has declared their queue: the worker declares it as well, just so.
+    # The queue must exist before the first event. The worker declares it with the same arguments.
     queue = kombu.Queue(reply_to, durable=True, queue_arguments={"x-queue-type": "quorum"})(
         connection.channel()
     )
@@ -73,7 +84,7 @@ def exchange(url: str, body: bytes, reply_to: str, deadline: float) -> Callable[
 
 
 def main() -> int:
-    """Return 0 when the consultation's result came and is complete."""
+    """Return 0 when the job completed, and 1 when it failed or no result came within `TIMEOUT_SECONDS`."""
     url = os.environ.get("CORTI_WORKER_BROKER_URL") or (
         Path(os.environ["CORTI_WORKER_BROKER_URL_FILE"]).read_text().strip()
     )

@@ -1,7 +1,9 @@
-"""Notes on this pod how many jobs the worker beside it runs, so that Kubernetes takes the idlest first.
+"""Writes the number of jobs that this pod's worker runs into the pod's annotation `pod-deletion-cost`.
 
-Runs in a container of its own, the only one with a token for the Kubernetes API. Standard library only.
-A look that fails is told and repeated: the note is advice, and nothing depends on it.
+A scale-down removes pods with a low cost first, and so the workers with the fewest jobs. This program runs
+in a container of its own, the only one with a token for the Kubernetes API, and uses only the standard
+library. An error is logged, and the next update follows after the usual period: nothing depends on the
+annotation.
 """
 
 import json
@@ -25,10 +27,10 @@ def running_jobs(metrics_url: str) -> int:
     """Ask the worker how many jobs it runs.
 
     Raises:
-        OSError: It does not answer.
-        ValueError: It says nothing about jobs.
+        OSError: The worker does not answer.
+        ValueError: The answer does not contain `corti_jobs_running`.
     """
-    # The worker's own page on the loopback address; a proxy must not see it.
+    # The worker answers on the loopback address, which no proxy reaches.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(metrics_url, timeout=_TIMEOUT) as response:
         found = _RUNNING.search(response.read().decode())
@@ -38,20 +40,24 @@ def running_jobs(metrics_url: str) -> int:
 
 
 def annotate(environment: Mapping[str, str], cost: int) -> None:
-    """Write the number to this pod.
+    """Write `cost` into this pod's annotation.
+
+    Args:
+        environment: Kubernetes' variables, `POD_NAMESPACE`, `POD_NAME`, and perhaps `TOKEN_FOLDER`.
+        cost: The number of running jobs.
 
     Raises:
-        OSError: The Kubernetes API does not answer, or refuses.
+        OSError: The Kubernetes API does not answer, or refuses the request.
     """
     folder = Path(environment.get("TOKEN_FOLDER", _TOKEN_FOLDER))
     host, port = environment["KUBERNETES_SERVICE_HOST"], environment["KUBERNETES_SERVICE_PORT"]
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     pod = f"namespaces/{environment['POD_NAMESPACE']}/pods/{environment['POD_NAME']}"
-    request = urllib.request.Request(  # https, always
+    request = urllib.request.Request(  # always https
         f"https://{authority}/api/v1/{pod}",
         json.dumps({"metadata": {"annotations": {ANNOTATION: str(cost)}}}).encode(),
         {
-            # Read each time: Kubernetes replaces it every hour.
+            # Read for each request, because Kubernetes replaces the token every hour.
             "Authorization": f"Bearer {(folder / 'token').read_text().strip()}",
             "Content-Type": "application/merge-patch+json",
         },
@@ -66,7 +72,7 @@ def annotate(environment: Mapping[str, str], cost: int) -> None:
 
 
 def main(environment: Mapping[str, str]) -> int:
-    """Look and note until SIGTERM."""
+    """Update the annotation every `PERIOD_SECONDS` until SIGTERM or SIGINT."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -75,7 +81,7 @@ def main(environment: Mapping[str, str]) -> int:
     while not stop.is_set():
         try:
             running = running_jobs(environment["METRICS_URL"])
-            # Each note is a write to the cluster's store: only changes are written.
+            # Each update is a write to the cluster's etcd, so only changes are written.
             if running != noted:
                 annotate(environment, running)
                 noted = running

@@ -23,7 +23,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- end -}}
 
-{{/* What selects pods; `component` is worker or door. Call with (dict "root" $ "component" "worker"). */}}
+{{/* Labels that select pods. `component` is worker, door or a server of the demo. Call with (dict "root" $ "component" "worker"). */}}
 {{- define "corti-worker.selector" -}}
 app.kubernetes.io/name: {{ include "corti-worker.name" .root }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -46,7 +46,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 {{- end -}}
 
-{{/* The names of the Secrets that are mounted. */}}
+{{/* The names of the mounted Secrets. Empty: no Secret is mounted. */}}
 {{- define "corti-worker.secret.demo" -}}
 {{- printf "%s-demo" (include "corti-worker.fullname" .) -}}
 {{- end -}}
@@ -83,24 +83,24 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 {{- end -}}
 
-{{/* Names of the queues of this release's lane. */}}
+{{/* The name of a queue, with this release's lane. Call with (dict "root" $ "name" "corti.jobs"). */}}
 {{- define "corti-worker.queue" -}}
 {{- if .root.Values.lane -}}{{ .name }}.{{ .root.Values.lane }}{{- else -}}{{ .name }}{{- end -}}
 {{- end -}}
 
-{{/* What no schema can say. */}}
+{{/* Refuses combinations of values that values.schema.json cannot refuse. */}}
 {{- define "corti-worker.check" -}}
 {{- if le (int (include "corti-worker.gracePeriod" .)) (int .Values.graceSeconds) -}}
 {{- fail (printf "terminationGracePeriodSeconds (%s) must be longer than graceSeconds (%d), or Kubernetes kills the worker before it has handed its jobs back" (include "corti-worker.gracePeriod" .) (int .Values.graceSeconds)) -}}
 {{- end -}}
 {{- if and (eq .Values.mode "scaledJob") (not .Values.door.separate) -}}
-{{- fail "mode scaledJob needs door.separate=true: somebody must take messages in while no worker runs" -}}
+{{- fail "mode scaledJob needs door.separate=true: a door must take messages in while no worker runs" -}}
 {{- end -}}
 {{- if and (eq .Values.mode "scaledJob") (ne .Values.autoscaling.kind "keda") -}}
 {{- fail "mode scaledJob needs autoscaling.kind=keda: nothing else starts its Jobs" -}}
 {{- end -}}
 {{- if and (ne .Values.mode "scaledJob") (ne .Values.autoscaling.kind "none") (lt (int .Values.autoscaling.minReplicas) 1) -}}
-{{- fail "autoscaling.minReplicas must be at least 1 with mode deployment: with no worker nobody takes messages in or says what waits" -}}
+{{- fail "autoscaling.minReplicas must be at least 1 with mode deployment: only a running worker takes messages in and reports how many jobs wait" -}}
 {{- end -}}
 {{- if gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas) -}}
 {{- fail "autoscaling.minReplicas is larger than autoscaling.maxReplicas" -}}
@@ -113,9 +113,9 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 {{- end -}}
 {{- if and (include "corti-worker.secret.corti" .) (hasKey .Values.tenants .Values.corti.tenant) -}}
-{{- fail (printf "tenants.%s has the name of corti.tenant: give it another name, and its `tenant` is what Corti calls it" .Values.corti.tenant) -}}
+{{- fail (printf "tenants.%s has the name of corti.tenant: give the entry another name, and set its `tenant` to Corti's name of the tenant" .Values.corti.tenant) -}}
 {{- end -}}
 {{- if and .Values.corti.ca (not (or .Values.corti.ca.secret .Values.corti.ca.configMap)) -}}
-{{- fail "corti.ca needs secret or configMap, and key" -}}
+{{- fail "corti.ca needs secret or configMap; key is ca.crt unless you set it" -}}
 {{- end -}}
 {{- end -}}

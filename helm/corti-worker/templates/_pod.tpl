@@ -1,5 +1,5 @@
 {{/*
-The pod of workers and door: everything but its labels.
+The pod spec of workers and doors.
 Call with (dict "root" $ "component" "worker").
 */}}
 {{- define "corti-worker.pod" -}}
@@ -7,9 +7,9 @@ Call with (dict "root" $ "component" "worker").
 {{- $job := and (eq .component "worker") (eq $values.mode "scaledJob") -}}
 {{- $cost := and (eq .component "worker") (not $job) $values.podDeletionCost.enabled -}}
 serviceAccountName: {{ include "corti-worker.serviceAccountName" .root }}
-# The worker talks to no Kubernetes API.
+# The worker does not use the Kubernetes API.
 automountServiceAccountToken: false
-# Links would put variables named CORTI_WORKER_... into the container.
+# Service links would put variables named CORTI_WORKER_... into the container, where they look like settings.
 enableServiceLinks: false
 {{- with $values.imagePullSecrets }}
 imagePullSecrets:
@@ -18,8 +18,9 @@ imagePullSecrets:
 {{- if $job }}
 restartPolicy: Never
 {{- end }}
-# Longer than CORTI_WORKER_GRACE: the worker ends by itself, and only a hung one is killed. There is no preStop
-# hook, because nothing sends requests to a worker: it stops taking jobs when SIGTERM comes.
+# The worker ends by itself after CORTI_WORKER_GRACE at the latest. This period is longer, so that Kubernetes kills
+# only a worker that hangs. No preStop hook is needed: no requests are routed to a worker, and it stops taking jobs
+# at SIGTERM.
 terminationGracePeriodSeconds: {{ if eq .component "door" }}30{{ else }}{{ include "corti-worker.gracePeriod" .root }}{{ end }}
 securityContext:
   {{- toYaml $values.podSecurityContext | nindent 2 }}
@@ -120,7 +121,8 @@ volumes:
   {{- end }}
   - name: tmp
     emptyDir:
-      # A pod whose volume grows beyond this is evicted, with all of its jobs: so the copies stay well below.
+      # Kubernetes evicts a pod, with all of its jobs, when this volume exceeds the limit. The copies of recordings
+      # stay 256 MiB below the limit.
       sizeLimit: {{ if eq .component "door" }}256Mi{{ else }}{{ add ($values.spoolMebibytes | int64) 256 }}Mi{{ end }}
   {{- with $values.corti.ca }}
   - name: corti-ca
@@ -151,7 +153,7 @@ labels:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 annotations:
-  # Changed settings start new pods.
+  # A changed setting changes this checksum, and so starts new pods.
   checksum/config: {{ include (print .root.Template.BasePath "/configmap.yaml") .root | sha256sum }}
   {{- if .root.Values.tenants }}
   checksum/tenants: {{ include (print .root.Template.BasePath "/tenants.yaml") .root | sha256sum }}
@@ -162,7 +164,10 @@ annotations:
   {{- end }}
 {{- end -}}
 
-{{/* Secrets come as files: a variable would show in `kubectl describe`, in crash dumps and in child processes. */}}
+{{/*
+The environment variables of a container. Secrets are mounted as files, because variables are visible in
+`kubectl describe`, in crash dumps and in child processes.
+*/}}
 {{- define "corti-worker.env" -}}
 {{- $values := .root.Values -}}
 {{- if include "corti-worker.secret.corti" .root }}
@@ -228,7 +233,10 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* Files of TLS from the Secret that holds the URL. Takes the part of the values, and its name. */}}
+{{/*
+The TLS files in the Secret that holds the URL of the broker or of Redis.
+Call with (dict "of" .Values.broker "name" "broker").
+*/}}
 {{- define "corti-worker.tls.items" -}}
 {{- range $file, $key := dict "ca" .of.caKey "cert" .of.certKey "key" .of.privateKeyKey }}
 {{- if $key }}

@@ -1,4 +1,7 @@
-{{/* How fast replicas come and go. A shorter scale-down would take workers away between two consultations. */}}
+{{/*
+How fast replicas are added and removed. With a shorter window for removal, workers would be removed in a gap between
+two consultations.
+*/}}
 {{- define "corti-worker.behavior" -}}
 {{- $up := .Values.autoscaling.scaleUp -}}
 {{- $down := .Values.autoscaling.scaleDown -}}
@@ -12,14 +15,14 @@ scaleDown:
     - {type: Pods, value: {{ $down.pods }}, periodSeconds: {{ $down.periodSeconds }}}
 {{- end -}}
 
-{{/* Jobs that are meant to wait for or run on one replica. */}}
+{{/* The number of waiting and running jobs for each replica. */}}
 {{- define "corti-worker.target" -}}
 {{- max 1 (div (mul (int .Values.slots) (int .Values.autoscaling.targetUtilization)) 100) -}}
 {{- end -}}
 
 {{/*
-The triggers: what waits before the door, what waits behind it, and what runs. Counting only what waits would
-take workers away that are busy.
+KEDA's triggers count the jobs that wait for the door (corti.jobs), those that wait for a worker (corti.work), and those
+that run. If only waiting jobs counted, a scale-down would remove busy workers.
 */}}
 {{- define "corti-worker.triggers" -}}
 {{- $keda := .Values.autoscaling.keda -}}
@@ -33,7 +36,8 @@ take workers away that are busy.
     serverAddress: {{ $keda.prometheus.serverAddress }}
     query: {{ default (include "corti-worker.query" .) $keda.prometheus.query | quote }}
     threshold: {{ $target | quote }}
-    # No answer is no reason to take workers away: without this, a Prometheus that lost its targets says 0.
+    # An empty answer is an error for KEDA, and nothing is scaled. By default KEDA would read it as 0 and remove workers
+    # when Prometheus has lost its targets.
     ignoreNullValues: "false"
   {{- with $keda.prometheus.authenticationRef }}
   authenticationRef:
@@ -44,7 +48,7 @@ take workers away that are busy.
 - type: rabbitmq
   name: {{ $name }}
   metadata:
-    # Only over HTTP does it count messages that are being worked on.
+    # Only RabbitMQ's HTTP API counts unacknowledged messages, which are the running jobs.
     protocol: http
     mode: QueueLength
     excludeUnacknowledged: "false"
@@ -61,7 +65,7 @@ take workers away that are busy.
     address: {{ $keda.redis.address }}
     databaseIndex: {{ $keda.redis.databaseIndex | quote }}
     enableTLS: {{ $keda.redis.tls | quote }}
-    # KEDA takes the length of a hash as well: the last of the three holds what is being worked on.
+    # KEDA reads the length of a hash as well as of a list. The key `running` is a hash of the unacknowledged messages.
     listName: {{ $key }}
     listLength: {{ $target | quote }}
   {{- if $keda.redis.existingSecret }}
@@ -72,7 +76,10 @@ take workers away that are busy.
 {{- end }}
 {{- end -}}
 
-{{/* Each worker that holds the observer's office exports what waits and runs in the whole installation: max, not sum. */}}
+{{/*
+The PromQL query for waiting and running jobs. The worker that is the observer exports these numbers for the whole
+installation, and after a change of observer two workers may export them for a while: so each queue counts by max, not sum.
+*/}}
 {{- define "corti-worker.query" -}}
 {{- $queues := printf "%s|%s" (include "corti-worker.queue" (dict "root" $ "name" "corti.jobs")) (include "corti-worker.queue" (dict "root" $ "name" "corti.work")) | replace "." "[.]" -}}
 sum(max by (queue, state) (corti_queue_depth{namespace="{{ .Release.Namespace }}",pod=~"{{ include "corti-worker.fullname" . }}-.*",queue=~"{{ $queues }}",state=~"waiting|running"}))

@@ -1,11 +1,12 @@
 {{/*
-A tenant's directory in the worker is made of its Secret and of what is not secret, which lies in one ConfigMap for all.
+The worker reads each tenant from a directory of files. The files come from the tenant's Secret, and what is not secret
+from one ConfigMap for all tenants. This template gives the name of the ConfigMap.
 */}}
 {{- define "corti-worker.tenants.name" -}}
 {{- printf "%s-tenants" (include "corti-worker.fullname" .) -}}
 {{- end -}}
 
-{{/* The files of a tenant that are no secrets, by name. Call with the tenant's values. */}}
+{{/* The files of a tenant that are not secret: a JSON object of text by file name. Call with the tenant's values. */}}
 {{- define "corti-worker.tenant.files" -}}
 {{- $files := dict -}}
 {{- range $key, $file := dict "tenant" "tenant" "environment" "environment" "authUrl" "auth-url" "apiUrl" "api-url" "streamUrl" "stream-url" "maxStreams" "max-streams" "retention" "retention" "audioBuckets" "audio-buckets" -}}
@@ -17,7 +18,7 @@ A tenant's directory in the worker is made of its Secret and of what is not secr
 {{- toJson $files -}}
 {{- end -}}
 
-{{/* Sources of the projected volume. */}}
+{{/* The sources of the projected volume with all tenants' directories. */}}
 {{- define "corti-worker.tenants.sources" -}}
 {{- range $name, $tenant := .Values.tenants }}
 - secret:

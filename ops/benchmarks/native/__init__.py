@@ -1,1 +1,1 @@
-"""Programs in C: the server that clients are measured against, and the floor that they are measured by."""
+"""Programs in C: the load server, and `floor`, a client that shows the least possible cost of streams."""

@@ -1,4 +1,4 @@
-"""Compiles the bench's C programs, once for each state of their sources."""
+"""Compiles the C programs of the benchmarks. A program is compiled again when its sources change."""
 
 import hashlib
 import os
@@ -21,18 +21,18 @@ _PACKAGES = ("gcc", "libc6-dev", "libssl-dev")
 
 
 class BuildError(RuntimeError):
-    """Something that the bench needs could not be made; the text says why and what to do."""
+    """Something that the benchmarks need could not be made. The text says why, and what to do."""
 
 
 def available() -> tuple[bool, str]:
-    """Whether programs can be compiled here, or could be after an installation; and why not."""
-    return _tools_work() or may_install(), f"the bench compiles C: install {' '.join(_PACKAGES)}"
+    """Return whether programs can be compiled here, if need be after an installation; and why not."""
+    return _tools_work() or may_install(), f"the benchmarks compile C: install {' '.join(_PACKAGES)}"
 
 
 def build(name: str) -> Path:
-    """Compile a program of `PROGRAMS`, unless that was done, and return its path.
+    """Compile a program of `PROGRAMS`, unless it is up to date, and return its path.
 
-    On a Debian machine, root gets a missing compiler installed.
+    On Debian, a missing compiler is installed if this process runs as root.
 
     Raises:
         BuildError: There is no compiler, or it refused the source.
@@ -46,7 +46,7 @@ def build(name: str) -> Path:
     if not _tools_work():
         install(*_PACKAGES)
     BUILT.mkdir(parents=True, exist_ok=True)
-    # Two runs may build at once: each writes a file of its own, and the last rename wins.
+    # Two runs may compile at once: each writes its own file, and the last rename replaces the other.
     with tempfile.TemporaryDirectory(dir=BUILT) as folder:
         made = Path(folder) / name
         _run(["gcc", *_FLAGS, *map(str, sources), "-o", str(made), *_LIBRARIES], f"gcc refused {name}")
@@ -64,7 +64,7 @@ def _tools_work() -> bool:
 
 
 def may_install() -> bool:
-    """Whether this is a Debian machine and we are root."""
+    """Return whether this is a Debian machine and this process runs as root."""
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
@@ -72,11 +72,11 @@ def install(*packages: str) -> None:
     """Install Debian packages.
 
     Raises:
-        BuildError: We may not, or apt-get could not.
+        BuildError: `may_install` is false, or apt-get failed.
     """
     advice = f"run `apt-get install {' '.join(packages)}` as root"
     if not may_install():
-        raise BuildError(f"the bench needs more than this machine has: {advice}")
+        raise BuildError(f"this machine lacks packages that the benchmarks need: {advice}")
     _run(["apt-get", "update", "-qq"], "apt-get update failed")
     _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], advice)
 

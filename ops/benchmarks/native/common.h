@@ -1,4 +1,4 @@
-/* What the load server and the floor share: a clock, growing buffers, frame heads, a histogram. */
+/* What the load server and the client `floor` share: a clock, buffers, WebSocket frame headers, a histogram. */
 #pragma once
 
 #include <stdarg.h>
@@ -31,7 +31,7 @@ static inline double cpu_seconds(void) {
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1e-6;
 }
 
-/* As many sockets as the hard limit allows. */
+/* Raises the limit of open files, and so of sockets, to the hard limit. */
 static inline void raise_file_limit(void) {
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
@@ -39,7 +39,7 @@ static inline void raise_file_limit(void) {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* -- bytes that grow -- */
+/* -- growing buffers -- */
 
 typedef struct {
     char *data;
@@ -80,12 +80,12 @@ static inline void buffer_free(Buffer *b) {
 
 /* -- WebSocket frames, RFC 6455 section 5.2 -- */
 
-/* Reads frame heads byte by byte as they come; the payload is the caller's. */
+/* Parses a frame's header incrementally. The caller handles the payload. */
 typedef struct {
     uint8_t raw[14], have;
     bool complete, fin, masked;
     uint8_t opcode, mask[4];
-    uint64_t left, at; /* payload bytes to come, and those that came */
+    uint64_t left, at; /* payload bytes to come, and payload bytes received */
 } FrameHead;
 
 static inline size_t frame_head_size(const FrameHead *h) {
@@ -94,7 +94,7 @@ static inline size_t frame_head_size(const FrameHead *h) {
     return 2u + (length == 126 ? 2u : length == 127 ? 8u : 0u) + (h->raw[1] & 128 ? 4u : 0u);
 }
 
-/* Takes bytes until the head is complete; returns how many. */
+/* Takes bytes until the header is complete; returns the number of bytes taken. */
 static inline size_t frame_head_take(FrameHead *h, const uint8_t *data, size_t size) {
     size_t used = 0;
     while (used < size && h->have < frame_head_size(h)) h->raw[h->have++] = data[used++];
@@ -112,7 +112,7 @@ static inline size_t frame_head_take(FrameHead *h, const uint8_t *data, size_t s
     return used;
 }
 
-/* Writes a final frame's head without a mask; returns its size, 10 at most. `mask_bit` is 128 or 0. */
+/* Writes the header of a final frame, without the mask; returns its size, at most 10. `mask_bit` is 128 or 0. */
 static inline size_t frame_head_write(uint8_t *out, int opcode, uint64_t size, uint8_t mask_bit) {
     out[0] = (uint8_t)(128 | opcode);
     if (size < 126) {
@@ -125,7 +125,7 @@ static inline size_t frame_head_write(uint8_t *out, int opcode, uint64_t size, u
     return 2 + bytes;
 }
 
-/* -- a histogram of microseconds whose buckets are 3 % wide -- */
+/* -- a histogram of microseconds; buckets are about 3 % wide -- */
 
 enum { SUB_BITS = 5, SUBS = 1 << SUB_BITS, BUCKETS = 64 * SUBS };
 
@@ -142,7 +142,8 @@ static inline void histogram_add(Histogram *h, double seconds) {
     if (seconds > h->max) h->max = seconds;
 }
 
-/* Milliseconds that a share of the values do not exceed: the upper edge of the bucket, so never too good. */
+/* Returns the milliseconds that a share of the values do not exceed: the upper edge of the bucket, so that the
+ * result is never too small. */
 static inline double histogram_ms(const Histogram *h, double share) {
     uint64_t rank = (uint64_t)((double)h->n * share), seen = 0;
     for (int i = 0; i < BUCKETS; i++) {

@@ -1,8 +1,8 @@
-/* The floor: what audio over WebSocket and TLS costs at least, in C with epoll and OpenSSL.
+/* The client `floor`: shows the least possible cost of audio over WebSocket and TLS, in C with epoll and OpenSSL.
  *
- * A subject of ops.benchmarks.subjects like the others: same arguments, same two lines. Each stream has a
- * place on a wheel of milliseconds; a turn of the wheel is the length of a chunk. A chunk is read from
- * a shared buffer, masked with fresh random bytes, and written; frames that come are parsed.
+ * It is a subject of ops.benchmarks.subjects, with the same arguments and the same two lines of output. Streams
+ * are in a timer wheel with a slot for each millisecond of a chunk's length. A chunk is read from a shared
+ * buffer, masked with new random bytes, and written. Received frames are parsed.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include "common.h"
 
 enum { RATE = 32000, AUDIO_SIZE = 10 * RATE, READ_SIZE = 1 << 16, EVENTS = 512, MAX_MESSAGE = 1 << 20 };
-static const double SPREAD = 0.618034; /* multiples of it fill an interval evenly, however many there are */
+static const double SPREAD = 0.618034; /* the fractions of its multiples fill an interval evenly, for any number of them */
 
 static const char CONFIG[] =
     "{\"type\":\"config\",\"configuration\":{\"transcription\":{\"primaryLanguage\":\"en\",\"isDiarization\":false,"
@@ -35,10 +35,10 @@ typedef struct Stream {
     bool writing;
     double began;
     FrameHead head;
-    Buffer in, out; /* a message or an HTTP answer that is coming; what the socket did not take */
+    Buffer in, out; /* a message or HTTP answer that is being received; bytes that the socket did not take */
     size_t audio_at;
-    char *url; /* from the path on */
-    struct Stream *next; /* on the wheel */
+    char *url; /* path and query */
+    struct Stream *next; /* in the same slot of the wheel */
 } Stream;
 
 static struct {
@@ -61,7 +61,7 @@ static void on_signal(int number) {
     stopping = 1;
 }
 
-/* -- masks -- */
+/* -- masking -- */
 
 static uint32_t fresh_mask(void) {
     static uint32_t pool[1024];
@@ -73,7 +73,7 @@ static uint32_t fresh_mask(void) {
     return pool[at++];
 }
 
-/* Writes a masked frame; returns its size. `out` has room for 14 bytes more than the payload. */
+/* Writes a masked frame; returns its size. `out` needs 14 bytes more than the payload. */
 static size_t masked_frame(uint8_t *out, int opcode, const void *data, size_t size) {
     uint32_t mask = fresh_mask();
     size_t head = frame_head_write(out, opcode, size, 128);
@@ -114,7 +114,7 @@ static void watch(Stream *s, bool writing) {
     epoll_ctl(epoll, EPOLL_CTL_MOD, s->fd, &event);
 }
 
-/* Writes as much as the socket takes; returns that, or -1 when the connection is lost. */
+/* Writes as much as the socket takes; returns the number of bytes, or -1 if the connection is lost. */
 static ssize_t write_some(Stream *s, const void *data, size_t size) {
     size_t done = 0;
     while (done < size) {
@@ -194,7 +194,7 @@ static void on_frames(Stream *s, const uint8_t *data, size_t size) {
             size_t used = frame_head_take(h, data, size);
             data += used, size -= used;
             if (!h->complete) return;
-            /* The load server never masks, and never splits a message. */
+            /* The load server does not mask, and does not fragment messages. */
             if (h->masked || !h->fin || h->left > MAX_MESSAGE) {
                 lose(s);
                 return;
@@ -249,7 +249,7 @@ static void on_event(Stream *s, uint32_t events) {
     }
     if (s->phase != LOST && s->out.size && events & EPOLLOUT) send_rest(s);
     if (s->phase == LOST || !(events & ~(uint32_t)EPOLLOUT)) return;
-    /* The socket is level-triggered: a read that is sure to find nothing can be left out. */
+    /* epoll is level-triggered: a read that would certainly find nothing can be left out. */
     do {
         ERR_clear_error();
         int n = SSL_read(s->ssl, data, sizeof data);
@@ -262,7 +262,7 @@ static void on_event(Stream *s, uint32_t events) {
     } while (s->phase != LOST && SSL_has_pending(s->ssl));
 }
 
-/* -- setting up -- */
+/* -- set-up -- */
 
 static int connect_here(bool blocking) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK), 0), one = 1;
@@ -290,7 +290,7 @@ static void open_stream(Stream *s) {
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, s->fd, &event) < 0) die("floor: epoll_ctl");
 }
 
-/* Sends a POST on a blocking connection and copies a text member of the answer. */
+/* Sends a POST on a blocking connection; returns a copy of a text member of the JSON answer. */
 static char *post(SSL *ssl, const char *path, const char *headers, const char *body, const char *member) {
     static char text[1 << 16];
     int size = snprintf(text, sizeof text, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%sContent-Length: %zu\r\n\r\n%s",
@@ -310,11 +310,11 @@ static char *post(SSL *ssl, const char *path, const char *headers, const char *b
         return strndup(value + 1, (size_t)(stop - value - 1));
 broken:
     ERR_print_errors_fp(stderr);
-    fprintf(stderr, "floor: no good answer from %s\n", path);
+    fprintf(stderr, "floor: unexpected answer from %s\n", path);
     exit(1);
 }
 
-/* One token and all interactions, before anything is measured. */
+/* Fetches a token and creates all interactions, before the measurement. */
 static void create_interactions(void) {
     int fd = connect_here(true);
     SSL *ssl = tls_on(fd);
@@ -388,8 +388,8 @@ static void make_audio(void) {
 
 /* -- running -- */
 
-/* Milliseconds until the wheel comes to a slot with a stream on it, at most `most`. The tick to come
- * begins within the next one, so a stream is sent to at most one millisecond late. */
+/* Returns the milliseconds until the next slot with a stream, at most `most`. The next tick begins within a
+ * millisecond, so chunks are sent at most one millisecond late. */
 static int until_due(uint64_t tick, int most) {
     for (int ms = 0; ms + 1 < most; ms++)
         if (wheel[(tick + (uint64_t)ms) % (uint64_t)options.chunk_ms]) return ms + 1;

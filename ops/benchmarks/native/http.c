@@ -1,4 +1,4 @@
-/* HTTP/1.1: tokens, interactions, the upgrade to a stream, and the bench's own pages. */
+/* HTTP/1.1: tokens, interactions, the upgrade to a stream, and the pages for the benchmarks. */
 #include <ctype.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -20,7 +20,7 @@ typedef struct {
 
 /* -- reading -- */
 
-/* Copies a header's value; false when there is none. */
+/* Copies a header's value; returns false if the request does not have the header. */
 static bool header(const Request *r, const char *name, char *value, size_t room) {
     size_t size = strlen(name);
     for (const char *line = strstr(r->head, "\r\n"); line; line = strstr(line + 2, "\r\n")) {
@@ -39,7 +39,7 @@ static bool ends_with(const char *text, size_t size, const char *end) {
     return size >= n && !memcmp(text + size - n, end, n);
 }
 
-/* The text of a member that follows `from`; good enough for the bodies that clients of Corti send. */
+/* Copies the text of a JSON member that follows `from`. This is no full parser, but suffices for Corti's clients. */
 static void json_text(const char *from, const char *key, char *value, size_t room) {
     char quoted[64];
     snprintf(quoted, sizeof quoted, "\"%s\"", key);
@@ -49,7 +49,7 @@ static void json_text(const char *from, const char *key, char *value, size_t roo
     while (isspace((unsigned char)*++at)) {}
     if (*at++ != '"') return;
     size_t n = 0;
-    /* An escape is kept as it is: the value goes back into JSON. */
+    /* Escapes stay as they are, because the value is only written into JSON again. */
     for (; *at && *at != '"' && n + 2 < room; at++) {
         if (*at == '\\' && at[1]) value[n++] = *at++;
         value[n++] = *at;
@@ -87,7 +87,7 @@ static void refuse(Connection *c, const char *status, const char *detail) {
                 atoi(status), detail);
 }
 
-/* -- tokens: opaque, of a real one's size; they carry when they were issued -- */
+/* -- tokens: opaque, of the size of real tokens; they contain the time of issue -- */
 
 static const char *token_prefix(void) {
     static char prefix[40];
@@ -137,7 +137,7 @@ static bool authorized_by_query(const Request *r) {
 
 /* -- interactions -- */
 
-/* The id holds the serial number, so that it is found again without an index. */
+/* The id contains the serial number, so that the interaction is found without an index. */
 static Interaction *find_interaction(const char *id) {
     char serial[9] = {0};
     memcpy(serial, id, 8);
@@ -182,7 +182,7 @@ static void write_item(Buffer *out, const Interaction *i) {
                   i->id, i->identifier, at, at, url);
 }
 
-/* Newest first, whatever order is asked for: the one that clients look something up in. */
+/* Lists interactions newest first, and ignores a requested order: clients use only this order. */
 static void list_interactions(Connection *c, const Request *r) {
     double size = query_number(r->target, "pageSize", 10), index = query_number(r->target, "index", 1);
     uint64_t kept = interactions_made < RING ? interactions_made : RING;
@@ -274,7 +274,7 @@ static void on_request(Connection *c, const Request *r) {
 bool http_take(Connection *c) {
     for (;;) {
         if (c->in.size > MAX_REQUEST) return false;
-        /* The zero byte lets the head and the body be read as text; it is not counted. */
+        /* The zero byte lets the head and the body be read as strings. It does not count as received. */
         buffer_reserve(&c->in, 1);
         c->in.data[c->in.size] = 0;
         char *end = strstr(c->in.data, "\r\n\r\n");

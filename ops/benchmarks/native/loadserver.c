@@ -1,9 +1,8 @@
-/* A server that speaks Corti's wire (tokens, interactions, streams) over TLS and costs next to nothing.
+/* The load server: speaks Corti's protocol (tokens, interactions, streams) over TLS, with little CPU.
  *
- * It stands beside clients that are measured, so it must never be what limits them: one thread, epoll,
- * audio counted and not looked at. It forgives what the sandbox (ops/sandbox) checks: it hears no
- * speech, keeps no tenants, and lets an encounter identifier be used twice. Its transcripts are lines
- * made up for the size; nobody may take them for recognised speech.
+ * It must never limit the clients that are measured. So it is one thread with epoll, and only counts audio.
+ * It checks less than the sandbox (ops/sandbox): it recognises no speech, knows no tenants, and accepts the
+ * same encounter identifier again. Its transcripts are invented lines of a realistic size.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -39,7 +38,7 @@ static void drop(Connection *c) {
     free(c);
 }
 
-/* Whether the last call of OpenSSL only waits for the socket. */
+/* Returns whether the last call of OpenSSL failed only because the socket is not ready. */
 static bool must_wait(Connection *c, int result) {
     int error = SSL_get_error(c->ssl, result);
     return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
@@ -65,7 +64,7 @@ static bool write_out(Connection *c) {
         c->out_at += (size_t)n;
     }
     watch(c, false);
-    if (c->out.data) buffer_free(&c->out); /* thousands of streams, each silent most of the time */
+    if (c->out.data) buffer_free(&c->out); /* most of thousands of streams have nothing to send, and need no memory for it */
     c->out_at = 0;
     if (!c->last) return true;
     SSL_shutdown(c->ssl);
@@ -77,7 +76,7 @@ static bool take(Connection *c, const uint8_t *data, size_t size) {
     buffer_add(&c->in, data, size);
     if (!http_take(c)) return false;
     if (!c->stream) return true;
-    Buffer rest = c->in; /* what came behind the upgrade's request */
+    Buffer rest = c->in; /* bytes that arrived after the upgrade request */
     c->in = (Buffer){0};
     bool good = stream_take(c, (const uint8_t *)rest.data, rest.size);
     buffer_free(&rest);
@@ -92,7 +91,7 @@ static bool read_in(Connection *c) {
         if (done <= 0) return must_wait(c, done);
         c->shaken = true;
     }
-    /* The socket is level-triggered: a read that is sure to find nothing can be left out. */
+    /* epoll is level-triggered: a read that would certainly find nothing can be left out. */
     do {
         ERR_clear_error();
         int n = SSL_read(c->ssl, data, sizeof data);
@@ -125,7 +124,7 @@ static void make_context(void) {
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    /* One system call for a record's head and body, and for several records that came together. */
+    /* One system call reads a TLS record's header and body, and several records that arrive together. */
     SSL_CTX_set_read_ahead(context, 1);
     SSL_CTX_set_default_read_buffer_len(context, READ_SIZE);
     static const unsigned char name[] = "loadserver";
@@ -133,7 +132,7 @@ static void make_context(void) {
     if (SSL_CTX_use_certificate_chain_file(context, options.cert) != 1 ||
         SSL_CTX_use_PrivateKey_file(context, options.key, SSL_FILETYPE_PEM) != 1) {
         ERR_print_errors_fp(stderr);
-        fprintf(stderr, "loadserver: --cert and --key must name PEM files that belong together\n");
+        fprintf(stderr, "loadserver: --cert and --key must name PEM files of a certificate and its key\n");
         exit(2);
     }
 }
@@ -191,7 +190,7 @@ int main(int count, char **words) {
     fflush(stdout);
     static struct epoll_event events[EVENTS];
     while (!stopping) {
-        /* The time-out covers a signal that comes just before the wait. */
+        /* The time-out is needed for a signal that arrives just before epoll_wait. */
         int n = epoll_wait(epoll, events, EVENTS, 500);
         for (int i = 0; i < n; i++) {
             Connection *c = events[i].data.ptr;

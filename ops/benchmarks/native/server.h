@@ -1,4 +1,4 @@
-/* The load server: what its parts know of each other. */
+/* The load server: declarations that its source files share. */
 #pragma once
 
 #include <openssl/ssl.h>
@@ -21,14 +21,14 @@ typedef struct {
     Histogram lateness;
 } Counters;
 
-/* An interaction that was created; the newest RING of them are remembered. */
+/* An interaction. The newest RING of them are kept. */
 typedef struct {
     char id[ID_SIZE], identifier[NAME_SIZE];
     double created_at;
     time_t created; /* wall clock */
 } Interaction;
 
-/* A WebSocket on an interaction; the newest RING of them are remembered. Times are monotonic, 0: never. */
+/* A WebSocket of an interaction. The newest RING of them are kept. Times are monotonic; 0 means never. */
 typedef struct {
     char interaction[ID_SIZE];
     uint64_t serial, audio_bytes;
@@ -49,7 +49,7 @@ extern Stream *open_streams;
 typedef struct {
     int fd;
     SSL *ssl;
-    bool shaken, writing; /* TLS handshake done; waiting for room to write */
+    bool shaken, writing; /* the TLS handshake is done; the socket's send buffer is full */
     bool last; /* close as soon as everything is written */
     Buffer in, out;
     size_t out_at;
@@ -58,7 +58,7 @@ typedef struct {
 
 /* -- HTTP (http.c) -- */
 
-/* Answers the whole requests in `in`; returns false when the connection is beyond help. */
+/* Answers the complete requests in `in`; returns false if the connection must be closed. */
 bool http_take(Connection *c);
 
 /* -- streams (stream.c) -- */
@@ -67,12 +67,12 @@ struct Stream {
     char id[ID_SIZE];
     uint64_t serial;
     FrameHead head;
-    int opcode; /* of the message whose frames are coming */
-    uint64_t chunk; /* bytes of the audio message that is coming */
+    int opcode; /* of the message that is being received */
+    uint64_t chunk; /* bytes so far of the audio message that is being received */
     Buffer text, control;
     bool configured, ended, closing, facts;
     uint64_t audio_bytes;
-    double least; /* least (arrival - due) so far */
+    double least; /* smallest (arrival - due time) so far, in seconds */
     double last_audio_at;
     double transcribed, facts_until; /* seconds of audio answered */
     unsigned lines, facts_sent;
@@ -80,9 +80,9 @@ struct Stream {
 };
 
 void stream_open(Connection *c, const Interaction *interaction);
-/* Takes what the client sent; returns false when the connection is beyond help. */
+/* Handles what the client sent; returns false if the connection must be closed. */
 bool stream_take(Connection *c, const uint8_t *data, size_t size);
-/* The connection is gone. */
+/* Called when the connection is closed or lost. */
 void stream_lost(Connection *c);
 
 /* -- reports (stats.c) -- */

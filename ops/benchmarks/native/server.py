@@ -1,4 +1,4 @@
-"""Runs the load server beside what is measured, and reads what it counted."""
+"""Starts the load server, and reads its counters."""
 
 import json
 import os
@@ -24,14 +24,14 @@ _LOOK_SECONDS = 0.05
 
 
 class LoadServer:
-    """`loadserver` on a free port of 127.0.0.1, with a throw-away certificate; a context manager.
+    """`loadserver` on a free port of 127.0.0.1, with a temporary certificate; a context manager.
 
     Args:
-        core: Number of the core it runs on and nothing else should; None leaves that to the kernel.
-        pace: Speed at which clients send audio, as a multiple of its own.
-        bytes_per_second: Of the audio.
+        core: Number of the core that the server is pinned to; None does not pin it.
+        pace: Speed at which clients send audio, as a multiple of real time.
+        bytes_per_second: Bytes of audio per second, at pace 1.
         segment_every: Seconds of audio for each transcript.
-        token_lifetime: Seconds.
+        token_lifetime: Lifetime of tokens in seconds.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class LoadServer:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The server's process id."""
         return self._process.pid
 
     @property
@@ -100,12 +100,12 @@ class LoadServer:
 
     @property
     def stream_url(self) -> str:
-        """`wss://127.0.0.1:PORT`: what subjects of `ops.benchmarks.subjects` are given."""
+        """`wss://127.0.0.1:PORT`: the URL for `ops.benchmarks.subjects.Load`."""
         return f"wss://127.0.0.1:{self.port}"
 
     @property
     def settings(self) -> dict[str, str]:
-        """The settings that point a worker at it."""
+        """The environment variables for a worker that uses this server as its service."""
         return {
             "CORTI_CLIENT_ID": "bench",
             "CORTI_CLIENT_SECRET": "bench-secret",
@@ -116,27 +116,28 @@ class LoadServer:
         }
 
     def stats(self) -> dict[str, Any]:
-        """What it counted since `reset`, see stats.c: counters, `lateness` in ms, its own `cpu_seconds`."""
+        """Return the counters since `reset`, `lateness` in ms and the server's `cpu_seconds`; see stats.c."""
         answer: dict[str, Any] = self._ask("/stats")
         return answer
 
     def streams(self) -> list[dict[str, Any]]:
-        """The last 16,384 streams, oldest first, each with its moments on `time.monotonic()`; 0 is never.
+        """Return the last 16,384 streams, oldest first.
 
-        Writing them takes the server some tens of ms: ask after a measurement, not in it.
+        Times are in seconds of `time.monotonic()`, and 0 for what has not happened. The answer takes the
+        server some tens of milliseconds, so call this after a measurement.
         """
         answer: list[dict[str, Any]] = self._ask("/streams")
         return answer
 
     def reset(self) -> None:
-        """Set the counters and the histogram of lateness to zero; open streams keep their clocks."""
+        """Set the counters and the histogram of lateness to zero. Open streams are not affected."""
         self._ask("/reset", b"")
 
     def wait_open(self, count: int, seconds: float) -> None:
-        """Wait until so many streams are open.
+        """Wait until `count` streams are open.
 
         Raises:
-            TimeoutError: They were not within `seconds`.
+            TimeoutError: That took longer than `seconds`.
         """
         deadline = time.monotonic() + seconds
         while (stats := self.stats())["open"] < count:

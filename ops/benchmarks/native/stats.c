@@ -1,4 +1,4 @@
-/* What was counted, as JSON. Times are milliseconds, moments are seconds of the monotonic clock. */
+/* The counters as JSON. Durations are in milliseconds; points in time are in seconds of the monotonic clock. */
 #include "server.h"
 
 void write_stats(Buffer *out) {
@@ -7,7 +7,7 @@ void write_stats(Buffer *out) {
     uint64_t open = 0;
     for (const Stream *s = open_streams; s; s = s->next) {
         open += !s->ended;
-        /* A stream that fell silent for good has no next chunk that would show it. */
+        /* A stream that has stopped sending has no next chunk that would update longest_silence. */
         if (s->audio_bytes && !s->ended && now - s->last_audio_at > silence) silence = now - s->last_audio_at;
     }
     buffer_printf(out,
@@ -38,5 +38,5 @@ void write_streams(Buffer *out) {
     buffer_add(out, "]\n", 2);
 }
 
-/* The processor time stays: whoever wants a difference takes one. So do open streams and all records. */
+/* Does not reset the CPU time, open streams and records: callers compute differences of the CPU time. */
 void reset_counters(void) { counters = (Counters){.last_audio_at = counters.last_audio_at}; }

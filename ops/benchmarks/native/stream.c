@@ -1,4 +1,4 @@
-/* Streams: WebSocket frames in, Corti's conversation, and how late each chunk of audio is. */
+/* Streams: receives WebSocket frames, answers as Corti does, and measures how late each chunk of audio is. */
 #include "server.h"
 
 Counters counters;
@@ -7,7 +7,7 @@ Record records[RING];
 Stream *open_streams;
 
 static const double FACTS_EVERY = 60; /* PROTOCOL.md 4.5 */
-/* Made up for the size; a line is what a person says within a second or two. */
+/* Invented transcripts of a realistic size. */
 static const char *const LINES[] = {
     "So the pain in your chest started about three days ago, mostly when you climb the stairs at home.",
     "It gets better after a few minutes of rest, and I have not had any trouble with it during the night.",
@@ -21,7 +21,7 @@ static Record *record_of(const Stream *s) {
     return r->serial == s->serial ? r : NULL;
 }
 
-/* -- out -- */
+/* -- sending -- */
 
 static void send_frame(Connection *c, int opcode, const void *data, size_t size) {
     uint8_t head[10];
@@ -44,7 +44,7 @@ static void say_closed(Connection *c, unsigned code) {
     c->stream->closing = true;
 }
 
-/* -- the conversation -- */
+/* -- the protocol -- */
 
 static double heard(const Stream *s) { return (double)s->audio_bytes / options.bytes_per_second; }
 
@@ -78,8 +78,8 @@ static void on_audio(Connection *c, uint64_t size, double now) {
         return;
     }
     if (s->ended) return;
-    /* A chunk is due when its first byte would have been spoken. Where the stream's clock stands is not
-     * known: the least delay seen is taken for none, so a late start does not flatter what follows. */
+    /* A chunk is due when its first byte would have been spoken. When the client's clock started is not known, so
+     * the smallest delay so far counts as 0: after a late first chunk, the next ones do not count as early. */
     double delay = now - heard(s) / options.pace;
     if (!s->audio_bytes) {
         if (r) r->first_audio_at = now;
@@ -98,7 +98,7 @@ static void on_audio(Connection *c, uint64_t size, double now) {
     if (s->facts && heard(s) >= s->facts_until + FACTS_EVERY) extract(c);
 }
 
-/* The object behind a key, found by counting braces outside strings. */
+/* Returns the JSON object that follows a key, and its size. Finds its end by counting braces outside of strings. */
 static const char *object_after(const char *text, const char *key, size_t *size) {
     const char *start = strstr(text, key);
     if (!start || !(start = strchr(start, '{'))) return NULL;
@@ -169,7 +169,7 @@ static void on_text(Connection *c, const char *text) {
     }
 }
 
-/* -- in -- */
+/* -- receiving -- */
 
 static bool on_control(Connection *c, int opcode, const Buffer *payload) {
     if (opcode == OP_PING) send_frame(c, OP_PONG, payload->data, payload->size);
@@ -203,7 +203,7 @@ static bool on_frame(Connection *c, double now) {
     return true;
 }
 
-/* Keeps a piece of payload, unmasked; audio is counted and never looked at. */
+/* Stores a piece of payload, unmasked. Audio is only counted. Returns false if a message is too long. */
 static bool on_payload(Stream *s, const uint8_t *data, size_t size) {
     FrameHead *h = &s->head;
     if (h->opcode < OP_CLOSE && s->opcode == OP_BINARY) {

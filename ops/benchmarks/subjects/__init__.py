@@ -1,14 +1,13 @@
-"""The clients that are measured beside the worker; all take the same arguments, see `Load`.
+"""The clients that the worker is compared with. All take the same arguments, see `Load`.
 
-Each opens its streams over the seconds of the ramp, sends a chunk of audio to each at that stream's own
-time, reads the transcripts, and prints two lines of JSON on stdout:
+Each client opens its streams during the ramp, sends chunks of audio on each stream at the stream's own times,
+reads the transcripts, and prints two lines of JSON to stdout:
 
     {"ready": true, "failures": 0}                                     every stream streams (or has failed)
     {"failures": 0, "connect_ms": {"n": 5, "p50": 12.1, "p99": 20.7}}  at the end
 
-The end comes after the seconds of the load, counted from the first line, or at SIGTERM. Streams are
-cut off then: read the server's counters before. What a client costs is measured from outside, on the
-process and its children.
+A client ends `Load.seconds` after its first line, or at SIGTERM. It then closes no stream properly: read
+the server's counters before. The cost of a client is measured from outside, on the process and its children.
 """
 
 import sys
@@ -23,14 +22,14 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Load:
-    """What a subject shall do.
+    """The load that a subject has to carry.
 
     Attributes:
         url: `wss://127.0.0.1:PORT` of a load server.
         ca: PEM file of the authority that signed its certificate.
-        streams: How many.
-        seconds: How long to go on once all of them stream.
-        ramp: Seconds over which they are opened.
+        streams: Number of streams.
+        seconds: Seconds of streaming once all streams are open.
+        ramp: Seconds over which the streams are opened.
         chunk_ms: Milliseconds of audio in a chunk.
     """
 
@@ -42,7 +41,7 @@ class Load:
     chunk_ms: int = 250
 
     def arguments(self) -> list[str]:
-        """As arguments of a subject's program."""
+        """Return the load as command-line arguments of a subject."""
         return [
             f"--url={self.url}",
             f"--ca={self.ca}",
@@ -58,9 +57,9 @@ class Subject:
     """A client.
 
     Attributes:
-        label: How tables and plots call it.
-        max_streams: More than this is not worth trying on one core.
-        command: The command line for a load. It runs in the repository's root directory.
+        label: A description.
+        max_streams: Maximum number of streams that is measured on one core.
+        command: Returns the command line for a load. It runs in the root directory of the repository.
     """
 
     label: str
@@ -73,7 +72,7 @@ def _python(module: str) -> Callable[[Load], list[str]]:
 
 
 def _node(script: str) -> Callable[[Load], list[str]]:
-    # The vendor's SDK has no option for a certificate authority; this is Node's own way.
+    # The vendor's SDK has no option for a certificate authority, but Node has this variable.
     return lambda load: [
         "env",
         f"NODE_EXTRA_CA_CERTS={load.ca}",

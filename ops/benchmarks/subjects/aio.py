@@ -1,4 +1,4 @@
-"""How the subjects on asyncio run: uvloop, all streams as tasks, an end at SIGTERM or in time."""
+"""Runs the subjects on asyncio: with uvloop, a task for each stream, until SIGTERM or the end of the load."""
 
 import asyncio
 import signal
@@ -9,11 +9,11 @@ import uvloop
 from ops.benchmarks.subjects.common import Options, Report, stream_urls
 
 Stream = Callable[[int, str], Awaitable[None]]
-"""Opens stream number n at a URL and stays until it is lost; tells the report."""
+"""Opens stream number n at a URL, returns when the stream is lost, and reports both."""
 
 
 def run(make: Callable[[Options, Report], Stream]) -> None:
-    """Run a subject; `make` builds what runs one stream."""
+    """Run a subject; `make` returns the function that runs one stream."""
     options = Options.read()
     report = Report(options.streams)
     urls = stream_urls(options)

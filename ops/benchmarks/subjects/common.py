@@ -1,4 +1,4 @@
-"""What the subjects in Python share: their arguments, the audio, the REST side, and the two lines."""
+"""What the subjects in Python share: arguments, audio, REST requests, and the two lines of output."""
 
 import argparse
 import http.client
@@ -30,12 +30,12 @@ CONFIG = json.dumps(
         },
     }
 )
-_SPREAD = 0.618034  # multiples of it fill an interval evenly, however many there are
+_SPREAD = 0.618034  # the fractions of its multiples fill an interval evenly, for any number of them
 
 
 @dataclass(frozen=True)
 class Options:
-    """See `ops.benchmarks.subjects.Load`; durations are seconds."""
+    """The arguments, see `ops.benchmarks.subjects.Load`. All durations are in seconds."""
 
     url: str
     ca: Path
@@ -46,7 +46,7 @@ class Options:
 
     @classmethod
     def read(cls) -> "Options":
-        """From the command line."""
+        """Read the arguments from the command line."""
         parser = argparse.ArgumentParser()
         parser.add_argument("--url", required=True)
         parser.add_argument("--ca", type=Path, required=True)
@@ -59,26 +59,26 @@ class Options:
 
     @property
     def rest_url(self) -> str:
-        """Base of the REST side."""
+        """The base URL of the REST API."""
         return self.url.replace("wss:", "https:", 1)
 
     def opens_after(self, number: int) -> float:
-        """When a stream is opened, from the start."""
+        """Return when a stream is opened, in seconds from the start."""
         return self.ramp * number / self.streams
 
     def phase(self, number: int) -> float:
-        """When a stream's first chunk is due after its acceptance, so that not all are due at once."""
+        """Return the seconds from a stream's acceptance to its first chunk. They differ between streams."""
         return self.chunk * (number * _SPREAD % 1)
 
     def chunks(self) -> list[bytes]:
-        """Ten seconds of noise; streams take its chunks in turn."""
+        """Return ten seconds of noise in chunks, which streams send in turn."""
         size = int(RATE * self.chunk) & ~1
         noise = random.Random(4).randbytes(10 * RATE)
         return [noise[at : at + size] for at in range(0, len(noise) - size + 1, size)]
 
 
 def stream_urls(options: Options) -> list[str]:
-    """One token and all interactions, over one connection, before anything is measured."""
+    """Fetch a token, create all interactions over one connection, and return the URLs of their streams."""
     context = ssl.create_default_context(cafile=str(options.ca))
     connection = http.client.HTTPSConnection(urlsplit(options.url).netloc, context=context, timeout=30)
 
@@ -114,10 +114,10 @@ def stream_urls(options: Options) -> list[str]:
 
 
 class Report:
-    """Counts streams that stream and streams that failed, from any thread; prints the two lines.
+    """Counts accepted and failed streams, and prints the two lines of output. Thread-safe.
 
     Args:
-        streams: How many there will be.
+        streams: Number of streams of the load.
         on_ready: Called after the first line.
     """
 
@@ -130,13 +130,13 @@ class Report:
         self._lock = threading.Lock()
 
     def connected(self, began: float) -> None:
-        """A stream was accepted; its connect began at this moment of the monotonic clock."""
+        """Count an accepted stream, whose connection attempt began at `began` on the monotonic clock."""
         with self._lock:
             self._connects.append(time.monotonic() - began)
             self._check()
 
     def failed(self) -> None:
-        """A stream could not be opened, or was lost."""
+        """Count a stream that could not be opened, or was lost."""
         with self._lock:
             self._failures += 1
             self._check()
@@ -148,14 +148,14 @@ class Report:
             self.on_ready()
 
     def finish(self) -> None:
-        """Print the last line."""
+        """Print the second line."""
         with self._lock:
             answer = {"failures": self._failures, "connect_ms": percentiles(self._connects)}
         print(json.dumps(answer), flush=True)
 
 
 def percentiles(seconds: list[float]) -> dict[str, float | None]:
-    """Number, median and 99th percentile, in milliseconds."""
+    """Return the number of values, and their median and 99th percentile in milliseconds."""
     values = sorted(seconds)
 
     def at(share: float) -> float | None:

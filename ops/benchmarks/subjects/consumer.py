@@ -1,4 +1,4 @@
-"""Starts the quick-start-like consumer of jobs beside a worker's installation."""
+"""Starts the job consumer that is built like the vendor's quick start."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ _REPOSITORY = Path(__file__).resolve().parents[3]
 
 @contextmanager
 def quickstart(made: Installation, server: LoadServer) -> Iterator[tuple[int, float]]:
-    """Its processes; gives the parent's process id and the seconds from exec to ready."""
+    """Start its processes; yield the parent's process id and the seconds until all were ready."""
     began = time.monotonic()
     process = children.start(
         [

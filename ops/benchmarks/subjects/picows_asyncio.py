@@ -1,4 +1,4 @@
-"""`picows` on asyncio with uvloop: no tasks while streaming, only callbacks and a timer for each stream."""
+"""`picows` on asyncio with uvloop. Each stream has callbacks and a timer, and no task that sends or reads."""
 
 import asyncio
 import json
@@ -49,12 +49,12 @@ class _Listener(WSListener):
 
 
 def make(options: Options, report: Report) -> aio.Stream:
-    """Build what runs one stream."""
+    """Return the function that runs one stream."""
     context = ssl.create_default_context(cafile=str(options.ca))
     chunks = options.chunks()
 
     async def stream(number: int, url: str) -> None:
-        # The listener is made after TCP and TLS, which belong to the connect.
+        # Not in the listener, which is created after TCP and TLS: the time to connect includes both.
         began = time.monotonic()
         try:
             transport, _ = await ws_connect(

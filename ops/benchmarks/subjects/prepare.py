@@ -1,4 +1,4 @@
-"""Makes what the subjects need: npm packages and C programs. `ops/setup` installs the Python packages."""
+"""Installs npm packages and compiles C programs for the subjects. `ops/setup` installs Python packages."""
 
 import shutil
 from pathlib import Path
@@ -11,15 +11,15 @@ _STAMP = NODE / "node_modules" / ".package-lock.json"
 
 
 def node_available() -> tuple[bool, str]:
-    """Whether the subjects on Node can run here, or could after an installation; and why not."""
+    """Return whether the subjects on Node can run here, if need be after an installation; and why not."""
     return _node_found() or may_install(), "node and npm are needed for @corti/sdk: install nodejs npm"
 
 
 def prepare() -> None:
-    """Make everything, unless that was done.
+    """Make everything that has not been made yet.
 
     Raises:
-        BuildError: Something is missing and could not be installed.
+        BuildError: A package or tool is missing and could not be installed.
     """
     build("loadserver")
     build("floor")
@@ -27,14 +27,14 @@ def prepare() -> None:
 
 
 def prepare_node() -> None:
-    """Install the npm packages of the lock file, unless that was done; before that Node.js, if we may.
+    """Install the npm packages of the lock file, and Node.js if it is missing.
 
     Raises:
-        BuildError: There is no Node.js, or npm could not install.
+        BuildError: Node.js could not be installed, or npm failed.
     """
     if not _node_found():
         install("nodejs", "npm")
-    # npm writes its own copy of the lock when an installation is complete.
+    # npm writes a copy of the lock file when an installation is complete.
     if _STAMP.exists() and _STAMP.stat().st_mtime >= (NODE / "package-lock.json").stat().st_mtime:
         return
     command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]

@@ -1,4 +1,4 @@
-"""A process for each stream, each of them the quick-start script; this one only starts and stops them."""
+"""Runs the quick-start script in a process for each stream."""
 
 import json
 import signal
@@ -11,7 +11,7 @@ from ops.benchmarks.subjects.common import Options, percentiles
 
 
 def main() -> None:
-    """Run all streams."""
+    """Start a process for each stream, and print the two lines of output."""
     options = Options.read()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     start = time.monotonic()
@@ -35,13 +35,13 @@ def main() -> None:
 def _start(options: Options) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "ops.benchmarks.subjects.quickstart", "--streams=1"]
     command += [f"--url={options.url}", f"--ca={options.ca}", f"--chunk-ms={options.chunk * 1000}"]
-    # Children end when they are told to; the seconds only bound the life of orphans.
+    # Children end at SIGTERM. The seconds only limit how long they run if this process is killed.
     command.append(f"--seconds={options.seconds + options.ramp + 60}")
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def _line(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """The next line that a child prints; nothing when it died."""
+    """Return the next line that a child prints; an empty dict if it has ended."""
     assert process.stdout is not None  # noqa: S101
     line = process.stdout.readline()
     return json.loads(line) if line else {}

@@ -1,12 +1,12 @@
-"""What a script does that follows the vendor's quick start, once for each stream, in threads.
+"""A script that follows the vendor's quick start, with two threads for each stream.
 
-`requests` without a session for the token and the interaction, a `WebSocketApp` with its callbacks, and
-a second thread that sends a chunk and sleeps. Settings are those that such a script has: each connection
-makes its own TLS context and loads the machine's authorities into it. Here that is the bundle of
-`requests` with the bench's authority added, because that is what a real script loads.
+It gets the token and the interaction by `requests` without a session, and uses a `WebSocketApp` with its
+callbacks and a second thread that sends a chunk and sleeps. As in such a script, each connection makes a TLS
+context of its own and loads all authorities into it. Here these are the bundle of `requests`, which a real
+script loads, and the authority of the benchmark.
 
-A sleep between chunks does not make up for the time that sending took: the audio falls behind its own
-pace a little with every chunk. That is how such a script is, and the lateness shows it.
+The sleep between two chunks does not subtract the time that sending took. So the audio falls behind with
+every chunk, as in such a script, and the measured lateness shows this.
 """
 
 import json
@@ -28,13 +28,13 @@ from ops.benchmarks.subjects.common import CONFIG, Options, Report
 
 
 class Consultation:
-    """One stream; `run` returns when it is lost."""
+    """One stream."""
 
     def __init__(self, options: Options, report: Report, chunks: list[bytes], bundle: str) -> None:
         self._options, self._report, self._chunks, self._bundle = options, report, chunks, bundle
 
     def run(self) -> None:
-        """Token, interaction, stream."""
+        """Get a token, create an interaction and stream; return when the stream is lost."""
         try:
             url = self._create()
         except requests.RequestException:
@@ -95,7 +95,7 @@ def _bundle(folder: str, ca: Path) -> str:
 
 
 def main() -> None:
-    """Run all streams."""
+    """Run all streams, and print the two lines of output."""
     options = Options.read()
     ready = threading.Event()
     report = Report(options.streams, on_ready=ready.set)
@@ -114,7 +114,7 @@ def main() -> None:
         else:
             signal.sigtimedwait([signal.SIGTERM], options.seconds)
         report.finish()
-    # Threads in the middle of a call would print their surprise at an interpreter that ends.
+    # Not a normal exit, because threads that are still in a call would print errors.
     os._exit(0)
 
 

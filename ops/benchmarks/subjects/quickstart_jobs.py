@@ -1,9 +1,9 @@
-"""A consumer that does for each job what the vendor's quick start does; `ops/bench jobs` runs it.
+"""A job consumer that handles each job as the vendor's quick start does; `ops/bench jobs` runs it.
 
-Takes jobs from a Redis list with BRPOP, one at a time in each of its processes: a token, an interaction
-(`requests` without a session), a `WebSocketApp`, a thread that sends a chunk and sleeps; then LPUSHes
-the result. Without everything that makes a worker: no claims, no retries, no confirmed results: a job
-whose process dies is gone.
+Each of its processes takes one job at a time from a Redis list (BRPOP), gets a token and an interaction
+(`requests` without a session), streams (a `WebSocketApp`, and a thread that sends a chunk and sleeps), and
+puts the result on a list (LPUSH). It has no claims, no retries and no confirmed results: if a process dies,
+its job is lost.
 """
 
 import argparse
@@ -36,8 +36,8 @@ class Consultation:
 
     Args:
         audio: PCM, 16 kHz, 16 bit, mono.
-        pace: Times real time.
-        bundle: File of authorities.
+        pace: Speed of streaming, as a multiple of real time.
+        bundle: PEM file of authorities.
     """
 
     def __init__(self, audio: bytes, pace: float, bundle: str) -> None:
@@ -46,7 +46,7 @@ class Consultation:
         self.ended = False
 
     def run(self, url: str) -> None:
-        """Stream; returns when the connection is closed."""
+        """Stream the audio to `url`; return when the connection is closed."""
         app = websocket.WebSocketApp(url, on_open=self._on_open, on_message=self._on_message)
         app.run_forever(sslopt={"ca_certs": self._bundle})
 
@@ -73,7 +73,7 @@ class Consultation:
 
 
 def run_job(job: dict[str, Any], base: str, bundle: str) -> dict[str, Any]:
-    """Do one job and return its result."""
+    """Run one job against the service at `base`, and return its final event."""
     answer = requests.post(
         f"{base}/realms/base/protocol/openid-connect/token",
         data={
@@ -110,8 +110,8 @@ def run_job(job: dict[str, Any], base: str, bundle: str) -> dict[str, Any]:
 
 
 def consume(url: str, base: str, bundle: str, ready: Callable[[], object]) -> None:
-    """Take jobs for ever."""
-    # redis-py gives up on an answer after some seconds by default, and BRPOP waits for ever.
+    """Take jobs from the Redis at `url` for ever; call `ready` before the first."""
+    # BRPOP waits for ever, and redis-py by default waits only some seconds for an answer.
     client = redis.Redis.from_url(url, socket_timeout=None)
     client.ping()
     ready()
@@ -121,7 +121,7 @@ def consume(url: str, base: str, bundle: str, ready: Callable[[], object]) -> No
 
 
 def main() -> None:
-    """Run the processes until SIGTERM; prints a line when all are ready."""
+    """Run the processes until SIGTERM, and print a line when all are ready."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--redis", required=True)
     parser.add_argument("--url", required=True)

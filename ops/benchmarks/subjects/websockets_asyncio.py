@@ -14,7 +14,7 @@ from ops.benchmarks.subjects.common import CONFIG, Options, Report
 
 
 def make(options: Options, report: Report) -> aio.Stream:
-    """Build what runs one stream."""
+    """Return the function that runs one stream."""
     context = ssl.create_default_context(cafile=str(options.ca))
     chunks = options.chunks()
 

@@ -1,9 +1,9 @@
-"""The worker with its telemetry taken out: what it would cost if it told nobody anything.
+"""The worker without telemetry, to measure what telemetry costs.
 
-`python -m ops.benchmarks.subjects.without_telemetry run` is `corti-worker run` with the recorder of metrics,
-the pacer's figures, logs, the audit trail and the look at queues replaced by what does nothing, from outside,
-because production code has no switch for that. What is left are the calls themselves, and the health
-server, which says whether the worker is ready and costs nothing until it is asked. Spans are off by default.
+`python -m ops.benchmarks.subjects.without_telemetry run` is `corti-worker run` with objects that do nothing
+in place of metrics, the pacer's figures, logs, the audit trail and the observer of queues. They are replaced
+from outside, because production code has no switch for that. The calls themselves remain, and the health
+server, which reports readiness and costs nothing without requests. Spans are off by default.
 """
 
 import json
@@ -21,7 +21,7 @@ from worker.telemetry import audit, log
 
 
 class NoMetrics:
-    """In place of `worker.telemetry.metrics.Metrics`."""
+    """Replaces `worker.telemetry.metrics.Metrics`."""
 
     def count(self, *_: Any, **__: str) -> None:
         """Count nothing."""
@@ -47,37 +47,37 @@ class NoMetrics:
 
 
 class NoFigures(pacer.Figures):
-    """In place of the pacer's figures: they stay at 0."""
+    """Replaces the pacer's figures, which stay at 0."""
 
     def sent(self, size: int, seconds: float, lateness: float) -> None:
         """Count nothing."""
 
 
 class NoLog:
-    """In place of structlog's logger, and as quiet but for the line that says where to ask for readiness."""
+    """Replaces structlog's logger, and writes only the line with the address of the health server."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
 
     def bind(self, **_: Any) -> Self:
-        """The same."""
+        """Return this logger."""
         return self
 
     new = bind
 
     def info(self, event: str, **fields: Any) -> None:
-        """Say where the health server is, and nothing else."""
+        """Write the event `health_serving`, and no other."""
         if event == "health_serving":
             print(json.dumps({"event": event, **fields}), flush=True)
 
     def debug(self, *_: Any, **__: Any) -> None:
-        """Say nothing."""
+        """Write nothing."""
 
     warning = error = critical = debug
 
 
 class NoObserver(Observer):
-    """In place of the observer, which asks the broker what the metrics show: it never looks."""
+    """Replaces the observer, which reads queue depths for the metrics. This class never reads any."""
 
     def start(self) -> None:
         """Start nothing."""
@@ -87,21 +87,21 @@ class NoObserver(Observer):
 
 
 def configure(*_: Any) -> None:
-    """In place of `worker.telemetry.log.configure`."""
-    # Any: structlog's type of a logger has methods that nobody here calls.
+    """Replaces `worker.telemetry.log.configure`."""
+    # Any, because structlog's type of a logger has more methods than `NoLog`.
     quiet: Any = NoLog
     structlog.configure(processors=[], wrapper_class=quiet, cache_logger_on_first_use=True)
-    # Those of the libraries.
+    # The logs of libraries.
     logging.disable(logging.CRITICAL)
 
 
 def guard() -> None:
-    """In place of `worker.telemetry.log.guard`: what breaks shows as Python shows it."""
+    """Replaces `worker.telemetry.log.guard`; Python reports uncaught exceptions in its own way."""
 
 
 _NOTHING = audit.Entry(audit.Step.RECEIVED, None)
 
-#: Where a part of telemetry is looked up when a worker is made, its name there, and what takes its place.
+#: For each part of telemetry: the object that the worker reads it from, its name there, and its replacement.
 REPLACED: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (telemetry, "Metrics", NoMetrics),
     (telemetry.Telemetry, "_audit", lambda *_: audit.Unaudited()),
@@ -114,7 +114,7 @@ REPLACED: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
 
 
 def take_out() -> None:
-    """Take telemetry out of this process, before a worker is made in it."""
+    """Remove telemetry from this process. Call it before a worker is created."""
     for place, name, nothing in REPLACED:
         setattr(place, name, nothing)
 

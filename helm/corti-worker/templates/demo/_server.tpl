@@ -1,5 +1,5 @@
 {{/*
-A Deployment and a Service of the demo. Call with (dict "root" $ "component" "valkey" "image" ... "args" (list ...)
+A Deployment and a Service for one server of the demo. Call with (dict "root" $ "component" "valkey" "image" ... "args" (list ...)
 "env" (list ...) "port" 6379 "user" 999 "folder" "/data" "memory" "128Mi").
 */}}
 {{- define "corti-worker.demo.server" -}}

@@ -1,10 +1,10 @@
-// What the subjects on Node share: their arguments, the audio, and the two lines; see ../__init__.py.
+// What the subjects on Node share: arguments, audio, and the two lines of output; see ../__init__.py.
 import { parseArgs } from "node:util";
 import { randomFillSync } from "node:crypto";
 import { performance } from "node:perf_hooks";
 
 const RATE = 32_000; // bytes per second of 16 kHz, 16-bit mono PCM
-const SPREAD = 0.618034; // multiples of it fill an interval evenly, however many there are
+const SPREAD = 0.618034; // the fractions of its multiples fill an interval evenly, for any number of them
 
 const text = { type: "string" };
 const { values } = parseArgs({
@@ -39,7 +39,7 @@ const noise = randomFillSync(Buffer.alloc(10 * RATE));
 const chunks = [];
 for (let at = 0; at + size <= noise.length; at += size) chunks.push(noise.subarray(at, at + size));
 
-// Sends chunks at a stream's own times, each counted from its start, until `send` says false.
+// Sends chunks at the stream's own times, each computed from its start, until `send` returns false.
 export function pace(number, send) {
   const start = performance.now() + options.chunkMs * ((number * SPREAD) % 1);
   let turn = 0;
@@ -67,7 +67,7 @@ export function connected(began) {
   check();
 }
 
-// A stream that fails tells so more than once: an error, then a close.
+// Called more than once for a stream that fails: for an error, then for the close.
 export function failure(number) {
   failed.add(number);
   check();
@@ -83,7 +83,7 @@ function finish() {
 
 process.on("SIGTERM", finish);
 
-// Opens the streams over the ramp; `open(number)` returns a promise that rejects when a stream fails.
+// Opens the streams during the ramp. `open(number)` returns a promise that rejects if a stream cannot be opened.
 export function run(open) {
   for (let number = 0; number < options.streams; number++) {
     setTimeout(() => open(number).catch(() => failure(number)), (options.ramp * 1000 * number) / options.streams);

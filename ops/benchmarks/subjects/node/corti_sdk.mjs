@@ -16,7 +16,7 @@ const client = new CortiClient({
 run(async (number) => {
   const { interactionId } = await client.interactions.create(encounter(number));
   const began = performance.now();
-  // Its 4 seconds are too few for a burst on one core, and an attempt that times out ends the process.
+  // The SDK's default of 4 s is too short for many streams on one core, and an attempt that times out ends the process.
   const connectionTimeoutInSeconds = 30;
   const socket = await client.stream.connect({ id: interactionId, configuration, connectionTimeoutInSeconds });
   connected(began);

@@ -1,4 +1,4 @@
-// Plain `ws`: what is left of the vendor's client when one writes the protocol by hand.
+// The library `ws`, which the vendor's client uses, with the protocol written by hand.
 import WebSocket from "ws";
 import { configuration, connected, encounter, failure, options, pace, run } from "./common.mjs";
 
