@@ -251,6 +251,7 @@ def test_a_download_beyond_the_limit_is_refused_for_good(host: WebHost, page: st
     with audio_sources(max_bytes=1_000_000) as sources:
         error = failure_of(sources, host.add(f"/{SECRET}", _LARGE[page]))
     assert isinstance(error, PermanentError)
+    assert error.reason == "audio_too_large"
     assert "CORTI_WORKER_DOWNLOAD_MAX_BYTES" in error.detail
 
 

@@ -168,6 +168,7 @@ def test_an_object_beyond_the_limit_is_refused_for_good(host: WebHost) -> None:
     with objects(host.url, max_bytes=len(BODY)) as sources:
         assert read(sources, _URI) == BODY
     assert isinstance(error, PermanentError)
+    assert error.reason == "audio_too_large"
     assert "CORTI_WORKER_DOWNLOAD_MAX_BYTES" in error.detail
 
 

@@ -53,7 +53,10 @@ def refusal(response: requests.Response, now: datetime) -> JobError:
 
 def too_large() -> PermanentError:
     """The error for more bytes than a download may have."""
-    return refused("the audio is larger than downloads may be: see CORTI_WORKER_DOWNLOAD_MAX_BYTES")
+    return PermanentError(
+        Reason.AUDIO_TOO_LARGE,
+        "the audio is larger than downloads may be: see CORTI_WORKER_DOWNLOAD_MAX_BYTES",
+    )
 
 
 def silent() -> TransientError:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import obstore
 
+from worker.audio.failures import too_large
 from worker.audio.object_failures import CHANGED
 from worker.audio.stores import Store
-from worker.contract.errors import PermanentError, Reason, TransientError
+from worker.contract.errors import Reason, TransientError
 
 if TYPE_CHECKING:
     from obstore import GetResult
@@ -59,10 +60,7 @@ class ObjectVersion:
         self._parts = self._range(0, RANGE_BYTES, first=True)
         self._part = BytesIO(next(self._parts, b""))
         if self.size > max_bytes:
-            raise PermanentError(
-                Reason.AUDIO_UNREACHABLE,
-                "the audio is larger than downloads may be: see CORTI_WORKER_DOWNLOAD_MAX_BYTES",
-            )
+            raise too_large()
 
     def read(self, size: int) -> bytes:
         """Read up to `size` bytes in order."""

@@ -14,11 +14,11 @@ from io import FileIO
 from itertools import chain
 from pathlib import Path
 
-from worker.audio.failures import AttemptOver, refused
+from worker.audio.failures import AttemptOver
 from worker.audio.file import File
 from worker.audio.reading import Source
 from worker.audio.speed import BYTES_PER_SECOND
-from worker.contract.errors import JobError
+from worker.contract.errors import JobError, PermanentError, Reason
 
 #: How much is copied at a time.
 _BLOCK = 64 * 1024
@@ -131,9 +131,10 @@ def _write(file: FileIO, block: bytes) -> None:
 
 
 def _never_fits() -> JobError:
-    return refused(
+    return PermanentError(
+        Reason.AUDIO_TOO_LARGE,
         "the audio must be copied to be read, and is larger than all copies may be: raise "
-        "CORTI_WORKER_SPOOL_BYTES, or have it served by a server that gives ranges"
+        "CORTI_WORKER_SPOOL_BYTES, or have it served by a server that gives ranges",
     )
 
 
