@@ -83,7 +83,7 @@ def strategy(task: Any, app: Celery, consumer: Any, **_how: Any) -> Callable[...
             reject(logger, consumer.connection_errors, True)  # Celery's order of arguments
             return
         if body is not None:
-            raise InvalidTaskError("in Celery's message protocol 1, which the door does not use")
+            raise InvalidTaskError("in version 1 of Celery's message protocol, which the door does not use")
         # A request makes a thread, and the audio of running streams comes first.
         give_way()
         try:
