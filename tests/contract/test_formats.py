@@ -196,6 +196,18 @@ def test_ten_channels_are_no_hindrance_if_the_job_picks_some() -> None:
     assert "channels=2;" in str(hear(data, channels=[9, 0]).format)
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["at will", "in order"])
+@pytest.mark.parametrize("told", ["audio/mpeg", "audio/aac"])
+def test_a_list_of_files_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, *, known: bool
+) -> None:
+    """Left to find out the format by itself, libavformat would send another file of this machine."""
+    recordings.write_wav(tmp_path / "another.wav", recordings.sounds())
+    monkeypatch.chdir(tmp_path)
+    error = refused(b"ffconcat version 1.0\nfile another.wav\n", media_type=told, known_size=known)
+    assert error.reason == "audio_unsupported"
+
+
 def test_a_film_without_sound_is_refused(shelf: Path) -> None:
     film = recordings.run(
         ["-f", "lavfi", "-i", "testsrc=size=160x120:rate=5", "-t", "1", "-f", "matroska", "-"]
