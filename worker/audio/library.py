@@ -162,9 +162,8 @@ class _Opening:
         """Open what PyAV has to read."""
         with ExitStack() as stack:
             if source.read_at is None and not _in_order(demuxer, head := _more(head, source, demuxer)):
-                source, head = self._copied(stack, source, iter((head,))), b""
-            blocks = iter(partial(source.read, _BLOCK), b"")
-            ordered = OrderedFile(chain((head,), blocks) if head else blocks, keep=True)
+                source = stack.enter_context(self._spool.spooled(source, head))
+            ordered = OrderedFile(chain((head,), iter(partial(source.read, _BLOCK), b"")), keep=True)
             open_track = partial(
                 self._opener.open,
                 demuxer=demuxer,
@@ -179,15 +178,12 @@ class _Opening:
                 if source.read_at is not None or error.reason is Reason.AUDIO_CHANNELS:
                     raise
                 # A damaged file may be readable at will where it is not in order.
-                source = self._copied(stack, source, ordered.again())
+                source = stack.enter_context(
+                    self._spool.spooled(replace(source, read=reader(ordered.again())))
+                )
                 opened = open_track(source, OrderedFile(iter(partial(source.read, _BLOCK), b""), keep=True))
             stack.callback(opened.track.close)
             return self._audio(opened, source, stack)
-
-    def _copied(self, stack: ExitStack, source: Source, before: Iterator[bytes]) -> Source:
-        """A copy of a source that can be read at any offset; `before` was read from it already."""
-        blocks = chain(before, iter(partial(source.read, _BLOCK), b""))
-        return stack.enter_context(self._spool.spooled(replace(source, read=reader(blocks), size=None)))
 
     def _audio(self, opened: Opened, source: Source, stack: ExitStack) -> OpenedAudio:
         form = opened.track.format
