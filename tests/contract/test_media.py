@@ -1,5 +1,6 @@
 """Compressed audio: every byte is sent, in order, at the pace of the audio's time stamps."""
 
+import threading
 from collections.abc import Iterator
 from itertools import islice
 
@@ -160,3 +161,29 @@ def test_a_failure_of_the_source_comes_through_unchanged(error_class: type[JobEr
     with pytest.raises(error_class) as caught:
         list(container_chunks(source(), b"OggS", 0.25))
     assert caught.value is failure
+
+
+def test_a_track_that_is_left_during_a_read_is_released_after_the_read() -> None:
+    """The read hangs in a file system. A release under it would crash the process with all its streams."""
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        data = encode("flac", "flac", 16_000, {}, 60.0)
+        half = len(data) // 2
+        yield from blocks(data[:half], 1000)
+        hangs.set()
+        assert goes_on.wait(20)
+        yield from blocks(data[half:], 1000)
+
+    track = Track(OrderedFile(slow(), keep=False), "flac")
+    count: list[int] = []
+    reader = threading.Thread(target=lambda: count.append(sum(1 for _ in track.packets())))
+    reader.start()
+    assert hangs.wait(20)
+    track.close()
+    closed = [track.closed]
+    goes_on.set()
+    reader.join(20)
+    closed.append(track.closed)
+    assert closed == [False, True], "not while the read is under way"
+    assert count[0] < 60 * 16_000 / 1152, "and nothing more was read"

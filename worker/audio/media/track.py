@@ -1,5 +1,6 @@
 """Opens a container with PyAV and finds its sound track: what it is, and how long it lasts."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -82,6 +83,8 @@ class Track:
         self._demuxer = demuxer
         self._joined = joined
         self._known = known
+        self._reading = threading.Lock()
+        self._left = self.closed = False
         try:
             self._container = av.open(
                 file, mode="r", format=demuxer, options=options or {}, metadata_errors="replace"
@@ -132,8 +135,22 @@ class Track:
         )
 
     def close(self) -> None:
-        """Release what PyAV holds. Does not close the source."""
-        self._container.close()
+        """Release what PyAV holds; while another thread reads a packet, leave that to it.
+
+        A read can hang with its file system. libavformat must not lose its memory under such a read: the
+        whole process would crash. Does not close the source.
+        """
+        self._left = True
+        self._close_if_left()
+
+    def _close_if_left(self) -> None:
+        # Called after `close` and after each read: whichever of them comes last releases.
+        if self._left and not self.closed and self._reading.acquire(blocking=False):
+            try:
+                self._container.close()
+                self.closed = True
+            finally:
+                self._reading.release()
 
     def packets(self) -> Iterator[Any]:
         """The sound track's packets from the beginning, once. Counts in `errors` what could not be read."""
@@ -169,18 +186,25 @@ class Track:
 
     def _demux(self) -> Iterator[Any]:
         failed = 0
-        while failed < _MOST_ERRORS:
+        packets = self._container.demux(self.stream)
+        while failed < _MOST_ERRORS and not self._left:
             try:
-                for packet in self._container.demux(self.stream):
-                    if packet.size:
-                        failed = 0
-                        yield packet
-                return
+                with self._reading:
+                    packet = next(packets, None)
             except ERRORS:
-                # What comes behind a damaged place may be good: ask again.
                 self.raise_failure()
+                # What comes behind a damaged place may be good: ask again.
+                packets = self._container.demux(self.stream)
                 failed += 1
                 self.errors += 1
+                continue
+            finally:
+                self._close_if_left()
+            if packet is None:
+                return
+            if packet.size:
+                failed = 0
+                yield packet
 
     def _seconds(self) -> float | None:
         """The length, where a container states it. For others libavformat guesses, from the bit rate."""
