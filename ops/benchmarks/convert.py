@@ -1,4 +1,4 @@
-"""`convert`: what audio costs that is not sent as it is, and how late other streams become meanwhile."""
+"""`convert`: what reading each audio format costs, and how late other streams become during conversions."""
 
 import tempfile
 import threading
@@ -29,12 +29,12 @@ from worker.network import trust
 from worker.network.hosts import HostRules
 
 _HOUR = 3600.0
-#: Of encoders that have no default.
+#: Bits per second, for encoders without a default.
 _BIT_RATES = {"libopencore_amrnb": 12_200, "wmav2": 64_000}
 
 
 class _Kind(NamedTuple):
-    """A format, as PyAV writes it."""
+    """A format: the name for the table, the file's extension, PyAV's codec, and the sample rate in Hz."""
 
     name: str
     extension: str
@@ -115,7 +115,7 @@ def _library(folder: Path, stack: ExitStack) -> Library:
 
 
 def _made(kind: _Kind, base: Path, folder: Path) -> Path:
-    """The audio in a format."""
+    """Write the audio in a format, and return the path of the file."""
     path = folder / f"{kind.codec}.{kind.extension}"
     muxer = {"m4a": "ipod", "wma": "asf"}.get(kind.extension, kind.extension)
     with av.open(str(base)) as source, av.open(str(path), mode="w", format=muxer) as out:
@@ -136,7 +136,7 @@ def _made(kind: _Kind, base: Path, folder: Path) -> Path:
 
 
 def _cost(library: Library, kind: _Kind, path: Path, seconds: float) -> Row:
-    """What it costs to take all chunks of a file, as fast as possible."""
+    """Measure the CPU that it takes to read all chunks of a file as fast as possible; return a row."""
     job = Job(
         job_id="bench", audio=Audio(uri=path.resolve().as_uri()), transcription=Transcription(language="en")
     )
@@ -151,7 +151,7 @@ def _cost(library: Library, kind: _Kind, path: Path, seconds: float) -> Row:
 
 
 def _beside(folder: Path, count: int, conversions: int, seconds: float, begin: Any) -> list[Row]:
-    """How late the audio of PCM streams is, without and with conversions beside them."""
+    """Measure how late the audio of PCM streams is, without and with conversions in the same worker."""
     rows: list[Row] = []
     with (
         LoadServer(core=cores()[0]) as server,

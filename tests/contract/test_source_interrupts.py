@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from hashlib import sha256
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from tests.contract.listening import audio_sources, opened
 from tests.contract.raw_host import RawHost, deaf_port, raw_host
 from tests.unit.audio.reading import job_of, library_of
+from tests.unit.audio.sounds import wav_file
 from worker.audio.blocking import BlockingCalls
 from worker.audio.file import File
 from worker.audio.roots import Roots
@@ -204,6 +206,57 @@ def test_a_file_system_that_hangs_is_left_and_what_it_opens_at_last_is_closed(ro
             break
         threading.Event().wait(0.01)
     assert roots.opened[0]._file.closed
+    calls.close()
+
+
+class HangingFile(File):
+    """A file whose file system hangs once `hangs` is set."""
+
+    hangs, asked, over = threading.Event(), threading.Event(), threading.Event()
+
+    def _hang(self) -> None:
+        if self.hangs.is_set():
+            self.asked.set()
+            self.over.wait(20)
+
+    def read(self, size: int) -> bytes:
+        self._hang()
+        return super().read(size)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        self._hang()
+        return super().read_at(offset, size)
+
+
+class RootsOfHangingFiles(Roots):
+    def open(self, path: str) -> File:
+        return HangingFile(FileIO(path))
+
+
+@pytest.mark.parametrize("hashed", [False, True], ids=["at will", "in order"])
+def test_a_conversion_is_left_when_the_file_system_of_its_recording_hangs(
+    root: Path, *, hashed: bool
+) -> None:
+    """The thread of the job decodes. Without the interrupt, a drain would wait for it."""
+    for event in HangingFile.hangs, HangingFile.asked, HangingFile.over:
+        event.clear()
+    data = wav_file(bytes(4 * 96_000 * 20), rate=96_000, bits=32)
+    (root / "a.wav").write_bytes(data)
+    audio = Audio(uri=f"file://{root}/a.wav", sha256=sha256(data).hexdigest() if hashed else None)
+    calls = BlockingCalls()
+    with audio_sources(root) as others:
+        library = library_of(Sources(others._downloads, RootsOfHangingFiles((root,)), calls))
+
+        def take(interrupt: Interrupt) -> None:
+            with library.open(job_of(audio), interrupt) as opened:
+                chunks = opened.chunks()
+                next(chunks)
+                HangingFile.hangs.set()
+                list(chunks)
+
+        with interrupted(take, lambda: HangingFile.asked.wait(5)):
+            pass
+    HangingFile.over.set()
     calls.close()
 
 

@@ -20,7 +20,7 @@ from worker.concurrency.interrupt import Interrupt
 from worker.contract.errors import PermanentError, Reason
 from worker.contract.job import Job
 from worker.jobs.audio import Audio
-from worker.protocol.pace import Chunk, exactly
+from worker.protocol.pace import Chunk, Read, exactly
 
 _BLOCK = 16 * 1024
 #: The index of an MP4 file that can be read in order begins within so many bytes.
@@ -193,7 +193,7 @@ class _Opening:
                 self._truncation.found(form.seconds / self._there - form.seconds, form.seconds / self._there)
         chunks = self._truncation.watched(limited(opened.chunks, self._longest), form.seconds)
         if self._job.audio.sha256:
-            chunks = to_the_end(chunks, source.read)
+            chunks = to_the_end(chunks, _left_at_an_interrupt(source))
         first: list[Chunk] = []
         while sum(chunk.seconds for chunk in first) < plan.SHORTEST:
             if not (more := list(islice(chunks, 1))):
@@ -213,6 +213,12 @@ class _Opening:
             gaps=opened.gaps,
             close=stack.pop_all().close,
         )
+
+
+def _left_at_an_interrupt(source: Source) -> Read:
+    """Reads a source on the thread of a job, which must not hang with a file system."""
+    waiting, read = source.waiting, source.read
+    return read if waiting is None else lambda size: waiting(partial(read, size))
 
 
 def _more(head: bytes, source: Source, demuxer: str) -> bytes:

@@ -11,6 +11,8 @@ _BLOCK = 16 * 1024
 
 #: Reads at an offset: takes the offset and the most bytes to return.
 ReadAt = Callable[[int, int], bytes]
+#: Makes a call and returns what it returns.
+Waiting = Callable[[Callable[[], bytes]], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Source:
         size: Bytes in all, if that is known.
         read_at: Reads up to so many bytes at an offset, whatever `read` has given; fewer bytes mean the end.
             None where bytes come only in order. Waits and fails like `read`.
+        waiting: Makes a read that may hang, and ends the waiting at an interrupt. None where each read
+            does so by itself.
     """
 
     read: Read
@@ -35,6 +39,7 @@ class Source:
     heard: Callable[[float], None] | None = None
     size: int | None = None
     read_at: ReadAt | None = None
+    waiting: Waiting | None = None
 
 
 def reader(blocks: Iterator[bytes]) -> Read:

@@ -73,7 +73,9 @@ class Sources:
         parts = urlsplit(audio.uri or "")
         if parts.scheme == "file":
             file, begun = self._calls.call(
-                partial(self._file, unquote(parts.path), parts.netloc, begin), interrupt.check, _dispose
+                partial(self._file, unquote(parts.path), parts.netloc, begin, interrupt),
+                interrupt.check,
+                _dispose,
             )
             try:
                 yield begun
@@ -92,7 +94,9 @@ class Sources:
                 "directory its file audio-buckets",
             )
 
-    def _file(self, path: str, host: str, begin: Callable[[Source], T]) -> tuple[File, T]:
+    def _file(
+        self, path: str, host: str, begin: Callable[[Source], T], interrupt: Interrupt
+    ) -> tuple[File, T]:
         if host not in {"", "localhost"}:
             raise PermanentError(
                 Reason.AUDIO_UNREACHABLE, "a file: URI must not name another host (RFC 8089)"
@@ -101,7 +105,15 @@ class Sources:
         try:
             now = file.read_now if file.can_tell else None
             return file, begin(
-                Source(file.read, None, at_hand=True, read_now=now, size=file.size, read_at=file.read_at)
+                Source(
+                    file.read,
+                    None,
+                    at_hand=True,
+                    read_now=now,
+                    size=file.size,
+                    read_at=file.read_at,
+                    waiting=lambda read: self._calls.call(read, interrupt.check),
+                )
             )
         except BaseException:
             file.close()

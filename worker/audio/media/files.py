@@ -1,9 +1,10 @@
 """File-like objects that PyAV reads a source through."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
-from worker.audio.reading import ReadAt
+from worker.audio.reading import ReadAt, Waiting
 
 
 class OrderedFile:
@@ -22,6 +23,7 @@ class OrderedFile:
 
     def __init__(self, blocks: Iterator[bytes], *, keep: bool) -> None:
         self._blocks = blocks
+        self._next: Callable[[], bytes] = partial(next, blocks, b"")
         self._ahead = b""
         self._kept = bytearray()
         self._base = 0
@@ -37,7 +39,7 @@ class OrderedFile:
         """Called by PyAV."""
         if not self._ahead:
             try:
-                self._ahead = next(self._blocks, b"")
+                self._ahead = self._next()
             except Exception as failure:  # noqa: BLE001  # raised again where PyAV has come back
                 self.failure = failure
                 raise OSError from None
@@ -46,6 +48,10 @@ class OrderedFile:
         if not self.keep:
             self.cut(self.offset)
         return data
+
+    def wait_by(self, waiting: Waiting) -> None:
+        """Have the blocks read so that an interrupt ends the waiting."""
+        self._next = partial(waiting, self._next)
 
     def again(self) -> Iterator[bytes]:
         """All bytes from the beginning, those that PyAV has read included; nothing may have been cut."""
@@ -82,6 +88,7 @@ class SeekableFile:
 
     def __init__(self, read_at: ReadAt, size: int) -> None:
         self._read_at = read_at
+        self._waiting: Waiting | None = None
         self._size = size
         self._offset = 0
         self.failure: Exception | None = None
@@ -89,12 +96,17 @@ class SeekableFile:
     def read(self, size: int) -> bytes:
         """Called by PyAV."""
         try:
-            data = self._read_at(self._offset, size)
+            read = partial(self._read_at, self._offset, size)
+            data = read() if self._waiting is None else self._waiting(read)
         except Exception as failure:  # noqa: BLE001  # raised again where PyAV has come back
             self.failure = failure
             raise OSError from None
         self._offset += len(data)
         return data
+
+    def wait_by(self, waiting: Waiting) -> None:
+        """Have the source read so that an interrupt ends the waiting."""
+        self._waiting = waiting
 
     def seekable(self) -> bool:
         """Called by PyAV."""

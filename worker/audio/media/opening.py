@@ -78,19 +78,26 @@ class Opener:
             PermanentError: There is no sound that can be read, or its channels are not those of the job.
             JobError, Interrupted: Whatever reading the source raised.
         """
-        joined, in_order = False, demuxer != "matroska" or webm
+        joined, in_order, seekable = False, demuxer != "matroska" or webm, None
         if source.read_at is None or source.size is None:
             track = Track(ordered, demuxer, options=options)
         else:
             joined = demuxer == "ogg" and is_joined(source.read_at, source.size)
             if demuxer == "mov":
                 in_order = index_first(source.read_at)
-            track = Track(SeekableFile(source.read_at, source.size), demuxer, joined=joined, options=options)
+            seekable = SeekableFile(source.read_at, source.size)
+            track = Track(seekable, demuxer, joined=joined, options=options)
         try:
-            return self._opened(track, ordered, job, in_order=in_order, joined=joined, convert=convert)
+            opened = self._opened(track, ordered, job, in_order=in_order, joined=joined, convert=convert)
         except BaseException:
             track.close()
             raise
+        if opened.how is not plan.Way.PASS and source.waiting is not None:
+            # From now on the job's thread reads, and no other stream does: it may change threads for that.
+            for file in ordered, seekable:
+                if file is not None:
+                    file.wait_by(source.waiting)
+        return opened
 
     def is_alike(self, read_at: ReadAt, size: int, demuxer: str, job: Job) -> bool:
         """Whether all channels of a track begin with the same sound."""
