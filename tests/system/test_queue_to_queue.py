@@ -1,5 +1,6 @@
 """Jobs go in as plain JSON and come out as results, each once, with every byte of their audio sent."""
 
+import json
 import time
 from pathlib import Path
 
@@ -76,11 +77,14 @@ def test_a_result_goes_to_the_queue_that_the_job_names(installation: Installatio
     path = tmp_path / "reply.wav"
     clip(path, 1.0, seed=2)
     installation.start_worker().ready()
-    installation.put(installation.job(path, pace=4, reply_to="corti.results.ward7"))
+    job = installation.job(path, pace=4, reply_to="corti.results.ward7")
+    installation.put(job)
 
-    bodies = [installation.box.take("corti.results.ward7", 10) for _ in range(2)]
+    events = [json.loads(installation.box.take("corti.results.ward7", 10) or b"{}") for _ in range(2)]
 
-    assert all(bodies)
+    assert [event["type"] for event in events] == ["corti.job.started.v1", "corti.job.completed.v1"]
+    assert {event["subject"] for event in events} == {job["job_id"]}
+    installation.no_more_finals(1.0)
 
 
 def test_compressed_audio_is_passed_through_as_it_is(installation: Installation) -> None:
